@@ -1,0 +1,42 @@
+# Everything here works from a fresh clone: the first target that needs it creates .venv and installs into it.
+
+# A name on PATH is no proof (version managers leave shims behind): run the candidate and ask for its version.
+PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12; do \
+	  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Run the whole loop on real data (ARGS="--events 2000" for less of it)
+	@$(BIN)/python -m bridge demo $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS="-k horizon" for some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## Lint, check format, types and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv, caches and build results
+	rm -rf $(VENV) .venv.lock build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find bridge tasks tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The lock makes a second `make` wait for the first one's install; the test after it makes it see that all is done.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import fcntl, subprocess, sys; lock = open(".venv.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); \
+	  sys.exit(subprocess.call(sys.argv[1:]))' sh -ec 'test $(STAMP) -nt pyproject.toml && exit; \
+	    echo "installing into $(VENV) ..."; "$(PYTHON)" -m venv $(VENV); \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[embedded,dev]"; touch $(STAMP)'

@@ -1,0 +1,47 @@
+"""Celery Event Bridge: events appended to a Postgres table become Celery tasks for every registered client.
+
+The client's reading cursor moves when those tasks succeed, so a Celery fleet that exists today becomes a consumer without
+changing a line.
+"""
+
+from bridge.app import install
+from bridge.declared import client
+from bridge.errors import (
+    BridgeError,
+    BrokerUnavailable,
+    ClientConflict,
+    ConfigurationError,
+    InvalidClient,
+    InvalidEvent,
+    LogRewound,
+    NotInstalled,
+    SchemaError,
+    StoreUnavailable,
+    Unavailable,
+    UnknownClient,
+    UsageError,
+)
+from bridge.store.log import NewEvent, publish, publish_many
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BridgeError",
+    "BrokerUnavailable",
+    "ClientConflict",
+    "ConfigurationError",
+    "InvalidClient",
+    "InvalidEvent",
+    "LogRewound",
+    "NewEvent",
+    "NotInstalled",
+    "SchemaError",
+    "StoreUnavailable",
+    "Unavailable",
+    "UnknownClient",
+    "UsageError",
+    "client",
+    "install",
+    "publish",
+    "publish_many",
+]

@@ -1,0 +1,212 @@
+"""Settings, store and sender on a Celery app: what the tasks, the steps and the commands work with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from celery import Celery
+
+from bridge.declared import registrations
+from bridge.errors import BridgeError, LogRewound, Unavailable
+from bridge.model import Outcome
+from bridge.pump import hand_over
+from bridge.sender import Sender
+from bridge.settings import Settings
+from bridge.settle import Settled, settle
+from bridge.signature import genuine
+from bridge.store import Store, pulse
+from bridge.store.clients import register
+from bridge.store.migrate import check
+
+logger = logging.getLogger("bridge")
+
+MODULES = ("bridge.tasks", "bridge.steps")
+PUMP = "bridge.pump"
+TROUBLE_SECONDS = 1.0  # a client in trouble is left alone this long, so that it can't slow down the others
+
+
+class Tick(NamedTuple):
+    """What one run of the pump did: messages sent, events looked at, clients that could not be served."""
+
+    sent: int
+    looked: int
+    troubled: int
+
+
+class Bridge:
+    """The bridge on one Celery app, in one process.
+
+    Args:
+        app: Its configuration holds the `bridge_*` settings, its broker takes the messages.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.settings = Settings.read(app.conf, os.environ)
+        self._resting: dict[str, float] = {}
+
+    @cached_property
+    def store(self) -> Store:
+        """The event log; connects when it is first used."""
+        return Store(
+            self.settings.need_database_url(),
+            connect_timeout_seconds=self.settings.connect_timeout_seconds,
+            statement_timeout_seconds=self.settings.statement_timeout_seconds,
+        )
+
+    @cached_property
+    def secret(self) -> str:
+        """The key that signs callbacks: the setting, else the one that the database keeps."""
+        return self.settings.secret or pulse.secret(self.store)
+
+    @cached_property
+    def sender(self) -> Sender:
+        """The broker's only writer; connects when it is first used."""
+        return Sender(
+            self.app,
+            queue=self.settings.queue,
+            secret=self.secret,
+            connect_timeout_seconds=self.settings.connect_timeout_seconds,
+        )
+
+    @cached_property
+    def ready(self) -> bool:
+        """True once the schema is right and the clients that this process declares are registered.
+
+        Raises:
+            SchemaError: says which migration is missing.
+        """
+        check(self.store.engine)
+        for registration in registrations():
+            try:
+                done = register(self.store, registration)
+            except Unavailable:
+                raise
+            except BridgeError as error:  # one client's trouble is not the others'
+                logger.error("client %s is not registered: %s", registration.id, error)
+            else:
+                if done.created:
+                    logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
+        return True
+
+    def tick(self) -> Tick:
+        """Hand over everything that can be, then linger for more until a newer tick takes over.
+
+        Raises:
+            SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
+        """
+        assert self.ready
+        total = self._drain()
+        if not self.settings.linger_seconds:
+            return total
+        holder = uuid.uuid4().hex
+        pulse.take_lease(self.store, holder=holder, seconds=self.settings.linger_seconds)
+        until = time.monotonic() + self.settings.linger_seconds
+        while time.monotonic() < until:
+            beat = pulse.pulse(self.store, holder=holder)
+            if not beat.leading:
+                break
+            if beat.work:
+                total = Tick(*map(sum, zip(total, self._drain(), strict=True)))
+            time.sleep(self.settings.poll_seconds)
+        return total
+
+    def _drain(self) -> Tick:
+        """Run passes until no client has anything left that its window has room for."""
+        sent = looked = 0
+        troubled: set[str] = set()
+        while True:
+            horizon = pulse.advance_horizon(self.store)
+            hungry = False
+            for client in pulse.wakeful(self.store, horizon=horizon):
+                if client in troubled or self._resting.get(client, 0) > time.monotonic():
+                    continue
+                try:
+                    done = hand_over(
+                        self.store, client, horizon=horizon, batch=self.settings.batch, send=self.sender.send
+                    )
+                except LogRewound:
+                    raise
+                except BridgeError as error:
+                    troubled.add(client)
+                    self._note_trouble(client, error)
+                    continue
+                if done is not None:
+                    sent, looked, hungry = sent + done.sent, looked + done.looked, hungry or done.hungry
+            if not hungry:
+                return Tick(sent, looked, len(troubled))
+
+    def _note_trouble(self, client: str, error: BridgeError) -> None:
+        logger.warning("client %s can't be served: %s", client, error)
+        self._resting[client] = time.monotonic() + TROUBLE_SECONDS
+        pulse.note_trouble(self.store, client=client, trouble=str(error))
+
+    def settle(self, batch: Sequence[Outcome]) -> Settled:
+        """Apply outcomes whose signature was checked; see `bridge.settle`."""
+        return settle(self.store, batch)
+
+    def outcome(self, args: Sequence[Any]) -> Outcome | None:
+        """What a callback's arguments report; None, and a warning, if they are not ours."""
+        try:
+            client, offset, epoch, attempt, signature = args
+            attempted = (str(client), int(offset), int(epoch), int(attempt))
+        except (TypeError, ValueError):
+            logger.warning("a callback with malformed arguments is ignored: %.200r", args)
+            return None
+        if not genuine(signature, self.secret, *attempted):
+            logger.warning("a callback with a wrong signature is ignored: client %.100r, event %s", client, offset)
+            return None
+        return Outcome(client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3])
+
+
+_bridges: WeakKeyDictionary[Celery, Bridge] = WeakKeyDictionary()
+
+
+def bridge_of(app: Celery) -> Bridge:
+    """The bridge of this app; made once per process."""
+    app = app._get_current_object() if hasattr(app, "_get_current_object") else app
+    if app not in _bridges:
+        _bridges[app] = Bridge(app)
+    return _bridges[app]
+
+
+def install(app: Celery) -> None:
+    """Add the bridge to a Celery app: its tasks, its steps, and the beat entry that runs the pump.
+
+    The app's workers that consume the bridge's queue are then bridge workers; all others stay as they are.
+
+    Args:
+        app: An app, configured now or later.
+    """
+
+    def configure(sender: Celery, **_: Any) -> None:
+        present = tuple(sender.conf.imports or ())
+        sender.conf.imports = (*present, *(module for module in MODULES if module not in present))
+
+    def schedule(sender: Celery, **_: Any) -> None:
+        sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **beat_entry(Settings.read(sender.conf, os.environ))}
+
+    app.on_after_configure.connect(configure, weak=False)
+    app.on_after_finalize.connect(schedule, weak=False)
+    if app.configured:
+        configure(app)
+    if app.finalized:
+        schedule(app)
+
+
+def beat_entry(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The beat schedule's entry for the pump. Ticks that nobody took in time expire, so they never pile up."""
+    return {
+        PUMP: {
+            "task": PUMP,
+            "schedule": settings.interval_seconds,
+            "options": {"queue": settings.queue, "expires": max(1.0, settings.interval_seconds * 2), "ignore_result": True},
+        }
+    }

@@ -1,0 +1,115 @@
+"""What can go wrong, told apart by what the caller does next.
+
+::
+
+    BridgeError
+    ├── UsageError            stop: the call or the configuration is wrong, nothing was sent or changed
+    │   ├── ConfigurationError    a setting is missing or malformed
+    │   ├── NotInstalled          an optional part of the package is missing
+    │   ├── InvalidEvent          Postgres or JSON could not hold this event
+    │   ├── InvalidClient         a client's settings contradict themselves
+    │   ├── ClientConflict        the id belongs to another task
+    │   └── UnknownClient         no such client
+    ├── SchemaError           stop: the schema is not the one that this code knows
+    │   ├── SchemaMissing         ... there is none
+    │   ├── SchemaOutdated        ... it is older
+    │   ├── SchemaTooNew          ... it is newer
+    │   └── SchemaForeign         ... ``fq`` is somebody else's, or the server is too old
+    ├── LogRewound            stop: the log is behind what was handed over; ``resync`` is an explicit act
+    ├── Unavailable           wait and retry: nothing was lost
+    │   ├── StoreUnavailable      Postgres refused, dropped or timed out
+    │   └── BrokerUnavailable     the broker refused, dropped or timed out
+    └── Undeliverable         set aside: this event can never become a message of this client
+
+Messages are lower case, name the thing and its state, and say what to do.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Anything that the bridge raises on purpose."""
+
+
+class UsageError(BridgeError):
+    """The caller asked for something that cannot be; nothing changed."""
+
+
+class ConfigurationError(UsageError):
+    """A setting is missing or malformed."""
+
+
+class NotInstalled(UsageError):
+    """An optional part of the package, or a program that it needs, is missing."""
+
+
+class InvalidEvent(UsageError):
+    """The event can't be stored as it is; nothing was sent to Postgres."""
+
+
+class InvalidClient(UsageError):
+    """A client's settings contradict themselves or the schema."""
+
+
+class ClientConflict(UsageError):
+    """Two declarations claim one client id for different tasks."""
+
+
+class UnknownClient(UsageError):
+    """No client of this id is registered.
+
+    Attributes:
+        client: The id that was asked for.
+    """
+
+    def __init__(self, client: str) -> None:
+        super().__init__(f"no client {client!r} is registered: see `bridge clients`, or `bridge register {client}`")
+        self.client = client
+
+
+class SchemaError(BridgeError):
+    """The schema in the database is not the one that this code knows."""
+
+
+class SchemaMissing(SchemaError):
+    """The database has no schema ``fq`` yet."""
+
+
+class SchemaOutdated(SchemaError):
+    """The schema is older than the code."""
+
+
+class SchemaTooNew(SchemaError):
+    """The schema is newer than the code."""
+
+
+class SchemaForeign(SchemaError):
+    """``fq`` belongs to somebody else, or the server is older than PostgreSQL 14."""
+
+
+class LogRewound(BridgeError):
+    """The events' sequence is behind the horizon: a restore, or a failover that lost WAL."""
+
+
+class Unavailable(BridgeError):
+    """A server did not answer; waiting and trying again is right."""
+
+
+class StoreUnavailable(Unavailable):
+    """Postgres refused, dropped or timed out; the transaction is rolled back."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker refused, dropped or timed out; some messages of the batch may have arrived."""
+
+
+class Undeliverable(BridgeError):
+    """This event can never become a message of this client.
+
+    Attributes:
+        offset: The event's offset.
+    """
+
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(why)
+        self.offset = offset

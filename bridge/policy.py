@@ -1,0 +1,28 @@
+"""What to do with a delivery that failed: when to try again, and when to give up. Pure: it decides, others act."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow
+
+
+def backoff(
+    tries: int, *, base_seconds: float, max_seconds: float, jitter: Callable[[float, float], float] = random.uniform
+) -> float:
+    """Seconds to wait after `tries` attempts: exponential with a cap, and full jitter below it.
+
+    Full jitter spreads the retries of many deliveries that failed together over the whole wait. Source: "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Args:
+        tries: Attempts so far, from 1.
+        base_seconds: Upper bound of the first wait; doubles with every further attempt.
+        max_seconds: Upper bound of any wait.
+        jitter: Draws a number between two bounds.
+
+    Returns:
+        Seconds, from 0 to the bound.
+    """
+    return jitter(0, min(max_seconds, base_seconds * 2 ** min(tries - 1, MAX_DOUBLINGS)))

@@ -1,0 +1,15 @@
+-- The deliveries that these failures are about. A failure of an earlier attempt or epoch is about nothing, and neither is
+-- one that was reported before.
+--
+-- Binds      clients   text[]
+--            offsets   bigint[]
+--            epochs    integer[]
+--            attempts  integer[]
+-- Returns    client_id, "offset", attempt, tries (attempts since the last redrive)
+-- Relies on  lock_clients having run in this transaction
+SELECT d.client_id, d."offset", d.attempt, d.attempt - d.earlier_attempts AS tries
+  FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
+              CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
+  JOIN fq.clients c ON c.id = o.client_id AND c.epoch = o.epoch
+  JOIN fq.deliveries d ON d.client_id = o.client_id AND d."offset" = o."offset" AND d.attempt = o.attempt
+ WHERE d.state = 'sent'

@@ -1,0 +1,36 @@
+-- Hand over the next event of every key whose predecessor is done, and remember where its lane goes on.
+--
+-- Binds      client      text
+--            dispatched  bigint, how far the log was handed over
+--            room        bigint, most events to hand over
+--            filter      text, regular expression over '.' || topic
+--            call        text, event | payload | kwargs
+--            lease       double precision, seconds until an answer is due
+-- Returns    "offset", attempt, topic, body, traceparent, tracestate of each, in order
+-- Relies on  lock_client having run in this transaction
+WITH ready AS MATERIALIZED (
+    SELECT l.key, l."offset" FROM fq.lanes l
+     WHERE l.client_id = :client AND l.ready
+     ORDER BY l."offset" LIMIT :room
+), heads AS MATERIALIZED (
+    SELECT r.key, two.next, two.later
+      FROM ready r CROSS JOIN LATERAL (
+           SELECT min(e."offset") AS next, nullif(max(e."offset"), min(e."offset")) AS later
+             FROM (SELECT "offset" FROM fq.events
+                    WHERE key = r.key AND "offset" >= r."offset" AND "offset" <= :dispatched AND '.' || topic ~ :filter
+                    ORDER BY "offset" LIMIT 2) e) two
+), going_on AS (
+    UPDATE fq.lanes l SET "offset" = h.later, ready = false
+      FROM heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NOT NULL
+), ended AS (
+    DELETE FROM fq.lanes l USING heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NULL
+), taken AS (
+    INSERT INTO fq.deliveries (client_id, "offset", key, due_at)
+    SELECT :client, h.next, h.key, now() + make_interval(secs => :lease) FROM heads h WHERE h.next IS NOT NULL
+    RETURNING "offset"
+)
+SELECT e."offset", 1 AS attempt, e.topic,
+       fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, 1, :call) AS body,
+       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate
+  FROM taken t JOIN fq.events e ON e."offset" = t."offset"
+ ORDER BY e."offset"

@@ -1,0 +1,30 @@
+-- Set deliveries aside as dead letters: they are finished, their keys' successors may go out unless the key is held.
+--
+-- Binds      clients      text[]
+--            offsets      bigint[]
+--            reasons      text[]
+--            error_types  text[]
+--            errors       text[]
+--            tracebacks   text[]
+--            held         boolean[], whether the key waits for redrive or discard
+-- Returns    nothing
+-- Relies on  the clients being locked in this transaction
+WITH doomed AS (
+    SELECT * FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:reasons AS text[]),
+                         CAST(:error_types AS text[]), CAST(:errors AS text[]), CAST(:tracebacks AS text[]),
+                         CAST(:held AS boolean[]))
+           AS d (client_id, "offset", reason, error_type, error, traceback, held)
+), gone AS (
+    DELETE FROM fq.deliveries d USING doomed p
+     WHERE d.client_id = p.client_id AND d."offset" = p."offset"
+    RETURNING d.client_id, d."offset", d.key, d.attempt, d.earlier_attempts, d.first_at, p.reason,
+              coalesce(p.error_type, d.error_type) AS error_type, coalesce(p.error, d.error) AS error,
+              coalesce(p.traceback, d.traceback) AS traceback, p.held AND d.key IS NOT NULL AS held
+), freed AS (
+    UPDATE fq.lanes l SET ready = true FROM gone g
+     WHERE l.client_id = g.client_id AND l.key = g.key AND NOT g.held
+)
+INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason, held, first_at)
+SELECT g.client_id, g."offset", c.epoch, g.key, g.attempt, g.attempt, g.error_type, g.error, g.traceback, g.reason,
+       g.held, g.first_at
+  FROM gone g JOIN fq.clients c ON c.id = g.client_id

@@ -1,0 +1,19 @@
+-- Let failed deliveries wait for their next attempt.
+--
+-- Binds      clients      text[]
+--            offsets      bigint[]
+--            seconds      double precision[], how long each waits
+--            fresh        boolean[], whether its attempts are counted from here on
+--            error_types  text[]
+--            errors       text[]
+--            tracebacks   text[]
+-- Returns    nothing
+-- Relies on  failing having named them in this transaction
+UPDATE fq.deliveries d
+   SET state = 'retrying', due_at = now() + make_interval(secs => r.seconds),
+       earlier_attempts = CASE WHEN r.fresh THEN d.attempt ELSE d.earlier_attempts END,
+       error_type = r.error_type, error = r.error, traceback = r.traceback
+  FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:seconds AS double precision[]),
+              CAST(:fresh AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]), CAST(:tracebacks AS text[]))
+       AS r (client_id, "offset", seconds, fresh, error_type, error, traceback)
+ WHERE d.client_id = r.client_id AND d."offset" = r."offset"

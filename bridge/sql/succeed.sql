@@ -1,0 +1,31 @@
+-- Finish the deliveries that succeeded. A success of an earlier attempt counts, one of an earlier epoch does not, one that
+-- is repeated finds nothing; one that comes after the event was parked takes it back.
+--
+-- Binds      clients   text[]
+--            offsets   bigint[]
+--            epochs    integer[]
+--            attempts  integer[]
+-- Returns    client_id, finished: how many events each client finished
+-- Relies on  lock_clients having run in this transaction
+WITH fenced AS MATERIALIZED (
+    SELECT o.client_id, o."offset", c.epoch, max(o.attempt) AS attempt
+      FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
+                  CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
+      JOIN fq.clients c ON c.id = o.client_id AND c.epoch = o.epoch
+     GROUP BY o.client_id, o."offset", c.epoch
+), finished AS (
+    DELETE FROM fq.deliveries d USING fenced f
+     WHERE d.client_id = f.client_id AND d."offset" = f."offset" AND f.attempt <= d.attempt
+    RETURNING d.client_id, d.key
+), taken_back AS (
+    DELETE FROM fq.parked p USING fenced f
+     WHERE p.client_id = f.client_id AND p."offset" = f."offset" AND p.epoch = f.epoch AND f.attempt <= p.attempt
+    RETURNING p.client_id, p.key, p.held
+), freed AS (
+    UPDATE fq.lanes l SET ready = true
+      FROM (SELECT client_id, key FROM finished UNION SELECT client_id, key FROM taken_back WHERE held) done
+     WHERE l.client_id = done.client_id AND l.key = done.key
+)
+SELECT client_id, count(*) AS finished
+  FROM (SELECT client_id FROM finished UNION ALL SELECT client_id FROM taken_back) done
+ GROUP BY client_id

@@ -1,0 +1,6 @@
+-- Topic patterns as one regular expression over '.' || topic.
+--
+-- Binds      topics  text[]
+-- Returns    the expression
+-- Relies on  the patterns being valid
+SELECT fq.topics_filter(CAST(:topics AS text[]))

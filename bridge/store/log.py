@@ -1,0 +1,147 @@
+"""The SQL of the log itself: appending events in the caller's own transaction, and looking at them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import psycopg
+from sqlalchemy import Connection as SqlalchemyConnection
+from sqlalchemy.orm import Session, scoped_session
+
+from bridge.errors import InvalidEvent, UsageError
+from bridge.model import TOPIC
+from bridge.sql import source, statement
+from bridge.store.connect import Store
+
+DEEPEST = 200  # levels of nesting: Python's own JSON gives up near 1,000, and a fleet has to read it again
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class NewEvent(NamedTuple):
+    """An event before storage, for `publish_many`."""
+
+    topic: str
+    payload: Any
+    key: str | None = None
+    headers: Mapping[str, Any] | None = None
+
+
+def publish(
+    connection_or_session: Any,
+    topic: str,
+    payload: Any,
+    *,
+    key: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> int:
+    """Append one event in the caller's own transaction: it exists when that commits, and only then.
+
+    Args:
+        connection_or_session: A psycopg connection, or a SQLAlchemy connection or session, on the bridge's database.
+        topic: Dotted words, such as `order.created`.
+        payload: Anything that is JSON: dict, list, str, int, float, bool or None, at most 200 levels deep.
+        key: Events of one key reach a client in order, one at a time; None if no order is needed.
+        headers: A JSON object that travels with the event, for example a W3C `traceparent`.
+
+    Returns:
+        The event's offset. It may be delivered before a lower one that commits later.
+
+    Raises:
+        InvalidEvent: the event can't be stored; nothing was sent, the transaction is as it was.
+    """
+    event = _encoded(NewEvent(topic, payload, key, headers), where="")
+    return int(_run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[0][0])
+
+
+def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[Any, ...]]) -> list[int]:
+    """Append many events in one statement, in order, in the caller's own transaction; thousands a call are fine.
+
+    Args:
+        connection_or_session: As for `publish`.
+        events: `NewEvent`s, or tuples of topic, payload and optionally key and headers.
+
+    Returns:
+        The offsets, in the order of the events.
+
+    Raises:
+        InvalidEvent: one of the events can't be stored, the message says which; nothing was sent.
+    """
+    encoded = [_encoded(NewEvent(*event), where=f"event {nth}: ") for nth, event in enumerate(events)]
+    if not encoded:
+        return []
+    columns = [list(column) for column in zip(*encoded, strict=True)]
+    binds = dict(zip(("topics", "keys", "payloads", "headers"), columns, strict=True))
+    return [int(row[0]) for row in _run(connection_or_session, "publish_many", binds)]
+
+
+def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[dict[str, Any]]:
+    """Final events after an offset whose topics match, at most `most`, as mappings."""
+    with store.reading() as connection:
+        pattern = connection.execute(statement("topics_filter"), {"topics": list(topics)}).scalar_one()
+        binds = {"after": after, "topics": pattern, "most": most}
+        return [dict(row) for row in connection.execute(statement("tail"), binds).mappings()]
+
+
+def _encoded(event: NewEvent, *, where: str) -> tuple[str, str | None, str, str]:
+    if not isinstance(event.topic, str) or not TOPIC.fullmatch(event.topic):
+        raise InvalidEvent(f"{where}topic {event.topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'")
+    if event.key is not None and (not isinstance(event.key, str) or "\0" in event.key):
+        raise InvalidEvent(f"{where}key {event.key!r} must be text without NUL characters, or None")
+    if event.headers is not None and not isinstance(event.headers, Mapping):
+        raise InvalidEvent(f"{where}headers must be a mapping, not {type(event.headers).__name__}")
+    payload = _json(event.payload, f"{where}payload")
+    return event.topic, event.key, payload, _json(dict(event.headers or {}), f"{where}headers")
+
+
+def _json(value: Any, what: str) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except RecursionError:
+        raise InvalidEvent(f"{what} is nested too deeply, or contains itself: at most {DEEPEST} levels") from None
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"{what} holds half a surrogate pair: it is no Unicode text") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidEvent(f"{what} is not JSON: {error}") from None
+    if "\\u0000" in text and _NUL.search(text):
+        raise InvalidEvent(f"{what} holds a NUL character, which Postgres can't store: strip it before publishing")
+    if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
+        raise InvalidEvent(f"{what} is nested too deeply: at most {DEEPEST} levels")
+    return text
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting; called only where there are many brackets, so that ordinary events don't pay for it."""
+    depth, level = 0, [value]
+    while level:
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list | tuple) else ())
+        ]
+        depth += 1
+    return depth - 1
+
+
+@cache
+def _for_psycopg(name: str) -> str:
+    """The statement with psycopg's `%(name)s` instead of `:name`."""
+    body = re.sub(r"--[^\n]*", "", source(name)).replace("%", "%%")
+    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", body)
+
+
+def _run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
+    """Run a statement on whatever connection the caller has."""
+    if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
+        return connection.execute(statement(name), binds).all()
+    if isinstance(connection, psycopg.Connection):
+        # a cursor of our own: the connection's row factory may be any
+        with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:
+            return cursor.execute(_for_psycopg(name).encode(), binds).fetchall()
+    raise UsageError(
+        f"can't publish on a {type(connection).__name__}: pass a psycopg connection, or a SQLAlchemy connection or session"
+    )

@@ -1,0 +1,111 @@
+"""Bring the schema `fq` up to this code, and say when the two do not fit.
+
+Migrations run in one transaction under a transaction-level advisory lock, so two machines that migrate at once do the
+work once, and one that dies half way leaves nothing. They only go forward.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
+from bridge.sql import statement
+
+OLDEST_SERVER = 140000
+MIGRATE = "run `celery -A proj bridge migrate` (or `python -m bridge migrate`)"
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Create or upgrade the schema; running it again changes nothing.
+
+    Returns:
+        The revisions that were applied, oldest first; empty if the schema was up to date.
+
+    Raises:
+        SchemaForeign: `fq` is somebody else's, or the server is too old; nothing changed.
+        SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
+    """
+    with engine.begin() as connection:
+        _refuse_old_server(connection)
+        connection.execute(statement("lock_migrations"))
+        before = _revision(connection)
+        _refuse_foreign(connection, before)
+        if before is not None and before not in _revisions():
+            raise SchemaTooNew(_too_new(before))
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        known = _revisions()
+        return known[known.index(before) + 1 :] if before else known
+
+
+def check(engine: Engine) -> None:
+    """Raise unless the schema is exactly the one that this code knows.
+
+    Raises:
+        SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
+    """
+    with engine.connect() as connection:
+        _refuse_old_server(connection)
+        revision = _revision(connection)
+        if revision is None:
+            _refuse_foreign(connection, revision)
+            raise SchemaMissing(f"the database has no schema fq yet: {MIGRATE}")
+    if revision not in _revisions():
+        raise SchemaTooNew(_too_new(revision))
+    if revision != _revisions()[-1]:
+        raise SchemaOutdated(f"the schema fq is at {revision}, this code needs {_revisions()[-1]}: {MIGRATE}")
+
+
+def _too_new(revision: str) -> str:
+    return f"the schema fq is at {revision}, newer than this code ({_revisions()[-1]}): upgrade celery-event-bridge here"
+
+
+def _refuse_old_server(connection: Connection) -> None:
+    version = connection.execute(statement("server_version")).scalar_one()
+    if version < OLDEST_SERVER:
+        raise SchemaForeign(f"the server is PostgreSQL {version // 10000}: the bridge needs 14 or newer")
+
+
+def _refuse_foreign(connection: Connection, revision: str | None) -> None:
+    """A schema `fq` without our version table is only ours to fill if it is empty and we may create in it."""
+    found = connection.execute(statement("schema_owner")).one_or_none()
+    if found is None or revision is not None:
+        return
+    if found.tables:
+        raise SchemaForeign(
+            f"schema fq holds {found.tables} tables that are not the bridge's (owner {found.owner}): "
+            "move them away, or give the bridge a database of its own"
+        )
+    if not found.may_create:
+        raise SchemaForeign(
+            f"schema fq is owned by {found.owner}: "
+            f"grant this role CREATE on it (GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}), or migrate as {found.owner}"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.execute(text("SELECT to_regclass('fq.alembic_version')")).scalar_one() is None:
+        return None
+    revision: str | None = connection.execute(text("SELECT max(version_num) FROM fq.alembic_version")).scalar_one()
+    return revision
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def _revisions() -> list[str]:
+    """Every revision that this code knows, oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]

