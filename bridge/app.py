@@ -6,18 +6,19 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from celery import Celery
+from celery.backends.base import DisabledBackend
 
 from bridge.declared import registrations
 from bridge.errors import BridgeError, LogRewound, Unavailable
-from bridge.model import Outcome
+from bridge.model import Failure, Outcome, task_id
 from bridge.pump import hand_over
-from bridge.sender import Sender
+from bridge.sender import FAIL, Sender
 from bridge.settings import Settings
 from bridge.settle import Settled, settle
 from bridge.signature import genuine
@@ -51,6 +52,7 @@ class Bridge:
         self.app = app
         self.settings = Settings.read(app.conf, os.environ)
         self._resting: dict[str, float] = {}
+        self._prepared = False
 
     @cached_property
     def store(self) -> Store:
@@ -76,13 +78,14 @@ class Bridge:
             connect_timeout_seconds=self.settings.connect_timeout_seconds,
         )
 
-    @cached_property
-    def ready(self) -> bool:
-        """True once the schema is right and the clients that this process declares are registered.
+    def prepare(self) -> None:
+        """Check the schema, and register the clients that this process declares; once.
 
         Raises:
             SchemaError: says which migration is missing.
         """
+        if self._prepared:
+            return
         check(self.store.engine)
         for registration in registrations():
             try:
@@ -94,7 +97,7 @@ class Bridge:
             else:
                 if done.created:
                     logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
-        return True
+        self._prepared = True
 
     def tick(self) -> Tick:
         """Hand over everything that can be, then linger for more until a newer tick takes over.
@@ -102,7 +105,7 @@ class Bridge:
         Raises:
             SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
         """
-        assert self.ready
+        self.prepare()
         total = self._drain()
         if not self.settings.linger_seconds:
             return total
@@ -148,12 +151,18 @@ class Bridge:
         self._resting[client] = time.monotonic() + TROUBLE_SECONDS
         pulse.note_trouble(self.store, client=client, trouble=str(error))
 
-    def settle(self, batch: Sequence[Outcome]) -> Settled:
-        """Apply outcomes whose signature was checked; see `bridge.settle`."""
-        return settle(self.store, batch)
+    def settle(self, callbacks: Iterable[tuple[str, Sequence[Any]]]) -> Settled:
+        """Settle what callbacks report: pairs of task name and arguments; see `bridge.settle`."""
+        reported = (self.outcome(task, args) for task, args in callbacks)
+        return settle(self.store, [outcome for outcome in reported if outcome is not None])
 
-    def outcome(self, args: Sequence[Any]) -> Outcome | None:
-        """What a callback's arguments report; None, and a warning, if they are not ours."""
+    def outcome(self, task: str, args: Sequence[Any]) -> Outcome | None:
+        """What a callback reports; None, and a warning, if it is none of ours.
+
+        Args:
+            task: `bridge.commit` or `bridge.fail`.
+            args: Client, offset, epoch, attempt and signature.
+        """
         try:
             client, offset, epoch, attempt, signature = args
             attempted = (str(client), int(offset), int(epoch), int(attempt))
@@ -163,7 +172,22 @@ class Bridge:
         if not genuine(signature, self.secret, *attempted):
             logger.warning("a callback with a wrong signature is ignored: client %.100r, event %s", client, offset)
             return None
-        return Outcome(client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3])
+        failure = self._failure(task_id(*attempted)) if task == FAIL else None
+        return Outcome(client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3], failure=failure)
+
+    def _failure(self, id: str) -> Failure:
+        """Why a task failed, where this app's result backend is the fleet's and knows it."""
+        if isinstance(self.app.backend, DisabledBackend):
+            return Failure()
+        try:
+            meta = self.app.backend.get_task_meta(id)
+        except Exception as error:  # whatever a backend raises: the failure counts without its reason too
+            logger.warning("the result backend does not say why %s failed: %s", id, error)
+            return Failure()
+        result = meta.get("result")
+        if not isinstance(result, BaseException):
+            return Failure(traceback=meta.get("traceback"))
+        return Failure(type=type(result).__name__, message=str(result), traceback=meta.get("traceback"))
 
 
 _bridges: WeakKeyDictionary[Celery, Bridge] = WeakKeyDictionary()

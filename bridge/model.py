@@ -131,10 +131,13 @@ class Delivery:
 
     @property
     def task_id(self) -> str:
-        """`client:offset`, with epoch and attempt where above the first: an id that was revoked stays revoked."""
-        epoch = f":e{self.client.epoch}" if self.client.epoch > 1 else ""
-        attempt = f":a{self.attempt}" if self.attempt > 1 else ""
-        return f"{self.client.id}:{self.offset}{epoch}{attempt}"
+        """The Celery task id of this attempt."""
+        return task_id(self.client.id, self.offset, self.client.epoch, self.attempt)
+
+
+def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:
+    """`client:offset`, with epoch and attempt where above the first: an id that was revoked stays revoked."""
+    return f"{client}:{offset}" + (f":e{epoch}" if epoch > 1 else "") + (f":a{attempt}" if attempt > 1 else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

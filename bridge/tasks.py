@@ -11,7 +11,6 @@ from celery import Task, shared_task
 
 from bridge.app import PUMP, bridge_of
 from bridge.errors import Unavailable
-from bridge.model import Failure, Outcome
 from bridge.sender import COMMIT, FAIL
 
 PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is away, it waits
@@ -33,23 +32,10 @@ def pump(self: Task[Any, Any]) -> dict[str, int]:
 @shared_task(bind=True, name=COMMIT, **PATIENCE)
 def commit(self: Task[Any, Any], *args: Any) -> None:
     """Settle one success. A worker with the collector does this for many at once."""
-    bridge = bridge_of(self.app)
-    outcome = bridge.outcome(args)
-    if outcome is not None:
-        bridge.settle([outcome])
+    bridge_of(self.app).settle([(COMMIT, args)])
 
 
 @shared_task(bind=True, name=FAIL, **PATIENCE)
 def fail(self: Task[Any, Any], *args: Any) -> None:
     """Settle one failure."""
-    bridge = bridge_of(self.app)
-    outcome = bridge.outcome(args)
-    if outcome is not None:
-        bridge.settle([failed(outcome)])
-
-
-def failed(outcome: Outcome) -> Outcome:
-    """The same attempt as a failure."""
-    return Outcome(
-        client=outcome.client, offset=outcome.offset, epoch=outcome.epoch, attempt=outcome.attempt, failure=Failure()
-    )
+    bridge_of(self.app).settle([(FAIL, args)])

@@ -130,16 +130,18 @@ def _ask_docker(image: str) -> str | None:
 
 def _has_image(engine: Any, image: str) -> bool:
     import docker
+    from testcontainers.core.docker_client import DockerClient
 
     with suppress(docker.errors.ImageNotFound):
         return bool(engine.images.get(image))
 
     def pull() -> None:
         with suppress(docker.errors.DockerException, OSError):
-            client = docker.APIClient(base_url=engine.api.base_url, timeout=PULL_SECONDS)
-            with suppress(docker.errors.DockerException, OSError):
-                client.pull(image)
-            client.close()
+            patient = DockerClient(timeout=PULL_SECONDS).client
+            try:
+                patient.images.pull(image)
+            finally:
+                patient.close()
 
     puller = threading.Thread(target=pull, daemon=True)
     puller.start()

@@ -1,0 +1,122 @@
+"""The collector: a bootstep that settles callbacks in batches, in a thread of the worker's main process.
+
+One callback as a task of its own costs as much as a handler; here thousands share one transaction. A worker that consumes
+the bridge's queue on a Redis broker hands that queue to the collector, and gets back what is no callback (the pump's
+ticks) on a queue beside it. On other brokers, or with `bridge_collector` off, callbacks run as ordinary tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import celeryd_init
+from celery.worker.consumer import Consumer
+from kombu import Queue
+
+from bridge.app import Bridge, bridge_of
+from bridge.commits import RedisCallbacks, decode
+from bridge.errors import BridgeError
+from bridge.sender import COMMIT, FAIL
+
+logger = logging.getLogger("bridge.collector")
+
+MOST = 2000  # callbacks in one transaction
+IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is quick
+GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
+ADOPT_EVERY_SECONDS = 10.0
+
+
+class Collector(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs while the worker's consumer runs; starts anew after a broker reconnect."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    label = "Bridge collector"
+
+    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def include_if(self, parent: Consumer) -> bool:
+        """Whether this worker consumes the bridge's queue on a broker that the collector can read."""
+        settings = bridge_of(parent.app).settings
+        return (
+            settings.collector
+            and settings.queue in parent.app.amqp.queues.consume_from
+            and parent.app.connection_for_read().transport.driver_type == "redis"
+        )
+
+    def start(self, parent: Consumer) -> None:
+        """Take the queue over from the worker's consumer, which has not begun to consume yet."""
+        bridge = bridge_of(parent.app)
+        queue, others = bridge.settings.queue, f"{bridge.settings.queue}.ticks"
+        parent.task_consumer.cancel_by_queue(queue)
+        parent.task_consumer.add_queue(Queue(others, exchange="", routing_key=others))
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, args=(bridge, queue, others), name="bridge-collector", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Consumer) -> None:
+        """Finish the batch at hand."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2 * IDLE_SECONDS + 10)
+            self._thread = None
+
+    terminate = stop
+
+    def _run(self, bridge: Bridge, queue: str, others: str) -> None:
+        """Collect until stopped, whatever breaks meanwhile; after an error, a little later."""
+        delay = 0.1
+        while not self._stopping.is_set():
+            try:
+                collect(bridge, queue=queue, others=others, stopping=self._stopping)
+            except BridgeError as error:
+                logger.warning("outcomes wait: %s", error)
+            except Exception:
+                logger.exception("outcomes wait: an unexpected error, trying again")
+            else:
+                delay = 0.1
+            self._stopping.wait(delay)
+            delay = min(delay * 2, 5.0)
+
+
+def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Event) -> None:
+    """Settle what arrives on a queue until told to stop.
+
+    Raises:
+        StoreUnavailable, BrokerUnavailable: what was taken is back on the queue, or on a list that will be put back.
+    """
+    callbacks = RedisCallbacks(bridge.app, queue=queue, others=others)
+    try:
+        adopted = 0.0
+        while not stopping.is_set():
+            if time.monotonic() - adopted > ADOPT_EVERY_SECONDS:
+                callbacks.adopt()
+                adopted = time.monotonic()
+            messages = callbacks.wait(IDLE_SECONDS)
+            messages += callbacks.take(MOST - len(messages))
+            if messages:
+                _settle(bridge, callbacks, messages)
+                callbacks.done()
+            if len(messages) < MOST // 20:
+                stopping.wait(GATHER_SECONDS)
+    finally:
+        callbacks.close()
+
+
+def _settle(bridge: Bridge, callbacks: RedisCallbacks, messages: list[bytes]) -> None:
+    """Settle the callbacks of a batch, and pass on the rest."""
+    decoded = [(message, decode(message)) for message in messages]
+    bridge.settle((found.task, found.args) for _, found in decoded if found and found.task in (COMMIT, FAIL))
+    callbacks.pass_on([message for message, found in decoded if found is None or found.task not in (COMMIT, FAIL)])
+
+
+@celeryd_init.connect
+def _add(instance: Any, **_: Any) -> None:
+    """Every worker whose app imports this module gets the step; it includes itself where it is needed."""
+    instance.app.steps["consumer"].add(Collector)
