@@ -169,11 +169,13 @@ class Bridge:
         except (TypeError, ValueError):
             logger.warning("a callback with malformed arguments is ignored: %.200r", args)
             return None
-        if not genuine(signature, self.secret, *attempted):
+        if not genuine(signature, self.secret, attempted):
             logger.warning("a callback with a wrong signature is ignored: client %.100r, event %s", client, offset)
             return None
         failure = self._failure(task_id(*attempted)) if task == FAIL else None
-        return Outcome(client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3], failure=failure)
+        return Outcome(
+            client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3], failure=failure
+        )
 
     def _failure(self, id: str) -> Failure:
         """Why a task failed, where this app's result backend is the fleet's and knows it."""
@@ -215,7 +217,10 @@ def install(app: Celery) -> None:
         sender.conf.imports = (*present, *(module for module in MODULES if module not in present))
 
     def schedule(sender: Celery, **_: Any) -> None:
-        sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **beat_entry(Settings.read(sender.conf, os.environ))}
+        sender.conf.beat_schedule = {
+            **(sender.conf.beat_schedule or {}),
+            **beat_entry(Settings.read(sender.conf, os.environ)),
+        }
 
     app.on_after_configure.connect(configure, weak=False)
     app.on_after_finalize.connect(schedule, weak=False)
@@ -231,6 +236,10 @@ def beat_entry(settings: Settings) -> dict[str, dict[str, Any]]:
         PUMP: {
             "task": PUMP,
             "schedule": settings.interval_seconds,
-            "options": {"queue": settings.queue, "expires": max(1.0, settings.interval_seconds * 2), "ignore_result": True},
+            "options": {
+                "queue": settings.queue,
+                "expires": max(1.0, settings.interval_seconds * 2),
+                "ignore_result": True,
+            },
         }
     }

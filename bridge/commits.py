@@ -110,7 +110,7 @@ class RedisCallbacks:
     def adopt(self) -> int:
         """Put back what dead collectors had taken; how many were dead."""
         with _translated():
-            return int(self._adopt(keys=[self._alive, self._queues[0]], args=[DEAD_AFTER_SECONDS]))  # type: ignore[arg-type]
+            return int(self._adopt(keys=[self._alive, self._queues[0]], args=[DEAD_AFTER_SECONDS]))
 
     def close(self) -> None:
         """Put back what is not settled, and disconnect."""

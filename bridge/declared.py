@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bridge.errors import ClientConflict
 from bridge.model import Position, Registration
 
-Task = TypeVar("Task")
 
-_declared: dict[str, tuple[Any, dict[str, Any], Position]] = {}
+class Named(Protocol):
+    """What a Celery task is to this module."""
+
+    name: str
+
+
+Task = TypeVar("Task", bound=Named)
+
+_declared: dict[str, tuple[Named, dict[str, Any], Position]] = {}
 
 
 def client(id: str, *, start: str = "beginning", **settings: Any) -> Callable[[Task], Task]:
@@ -31,7 +38,10 @@ def client(id: str, *, start: str = "beginning", **settings: Any) -> Callable[[T
         InvalidClient: a setting is out of range.
         ClientConflict: another task in this process has this id.
     """
-    given = {name: tuple(value) if name in ("topics", "routes") and not isinstance(value, str) else value for name, value in settings.items()}
+    given = {
+        name: tuple(value) if name in ("topics", "routes") and not isinstance(value, str) else value
+        for name, value in settings.items()
+    }
     position = Position.parse(start)
     Registration(id=id, given=given | {"task": "checked when it is registered"}, start=position)
 
@@ -39,8 +49,10 @@ def client(id: str, *, start: str = "beginning", **settings: Any) -> Callable[[T
         if not hasattr(task, "apply_async"):
             raise ClientConflict(f"client {id!r}: put @bridge.client above the decorator that makes the Celery task")
         known = _declared.get(id)
-        if known is not None and known[0].name != task.name:  # type: ignore[attr-defined]
-            raise ClientConflict(f"client {id!r} is declared twice, for {known[0].name} and for {task.name}: use two ids")  # type: ignore[attr-defined]
+        if known is not None and known[0].name != task.name:
+            raise ClientConflict(
+                f"client {id!r} is declared twice, for {known[0].name} and for {task.name}: use two ids"
+            )
         _declared[id] = (task, given, position)
         return task
 

@@ -74,7 +74,9 @@ class ClientSettings:
             if not getattr(self, name):
                 raise InvalidClient(f"client {self.id!r} needs a {name}")
         if isinstance(self.topics, str) or not self.topics:
-            raise InvalidClient(f"client {self.id!r}: topics is a list of patterns such as 'order.*' or '#', not {self.topics!r}")
+            raise InvalidClient(
+                f"client {self.id!r}: topics is a list of patterns such as 'order.*' or '#', not {self.topics!r}"
+            )
         for pattern in (*self.topics, *(pattern for pattern, _ in self.routes)):
             if not TOPIC_PATTERN.fullmatch(pattern):
                 raise InvalidClient(
@@ -83,16 +85,26 @@ class ClientSettings:
                 )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise InvalidClient(f"client {self.id!r}: {name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
+                raise InvalidClient(
+                    f"client {self.id!r}: {name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}"
+                )
         for name, least in LEAST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
                 raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be at least {least}")
         if not self.ack_timeout_seconds > 0:
-            raise InvalidClient(f"client {self.id!r}: ack_timeout_seconds is {self.ack_timeout_seconds!r}, must be above 0")
+            raise InvalidClient(
+                f"client {self.id!r}: ack_timeout_seconds is {self.ack_timeout_seconds!r}, must be above 0"
+            )
 
 
-LEAST: Mapping[str, int] = {"window": 1, "max_attempts": 1, "backoff_seconds": 0, "backoff_max_seconds": 0, "ack_timeout_seconds": 0}
+LEAST: Mapping[str, int] = {
+    "window": 1,
+    "max_attempts": 1,
+    "backoff_seconds": 0,
+    "backoff_max_seconds": 0,
+    "ack_timeout_seconds": 0,
+}
 SETTING_NAMES = tuple(f.name for f in fields(ClientSettings) if f.name != "id")
 
 
@@ -207,7 +219,9 @@ class Registration:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.given) - set(SETTING_NAMES))
         if unknown:
-            raise InvalidClient(f"client {self.id!r} has no setting {unknown[0]!r}: there are {', '.join(SETTING_NAMES)}")
+            raise InvalidClient(
+                f"client {self.id!r} has no setting {unknown[0]!r}: there are {', '.join(SETTING_NAMES)}"
+            )
         self.applied_to(None if "task" in self.given else ClientSettings(id=self.id, task="unknown"))
 
     def applied_to(self, before: ClientSettings | None) -> ClientSettings:

@@ -117,7 +117,7 @@ class Sender:
         amqp = self._app.amqp
         task = task_for(client, delivery.topic)
         attempt = (client.id, delivery.offset, client.epoch, delivery.attempt)
-        signed = (*attempt, sign(self._secret, *attempt))
+        signed = (*attempt, sign(self._secret, attempt))
         shown = f"<{delivery.topic} #{delivery.offset}>"
         message = amqp.as_task_v2(
             delivery.task_id,
@@ -171,7 +171,9 @@ class Sender:
         connection: Connection = self._app.connection_for_write(
             transport_options=options, connect_timeout=self._connect_timeout_seconds
         )
-        connection.ensure_connection(max_retries=1, timeout=self._connect_timeout_seconds, reraise_as_library_errors=True)
+        connection.ensure_connection(
+            max_retries=1, timeout=self._connect_timeout_seconds, reraise_as_library_errors=True
+        )
         producer = self._app.amqp.Producer(connection, auto_declare=False)
         # Fleets publish callbacks without declaring anything: where this queue is missing, RabbitMQ drops them silently.
         Queue(self._queue, Exchange(""), routing_key=self._queue, durable=True)(producer.channel).queue_declare()

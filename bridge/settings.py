@@ -74,7 +74,16 @@ class Settings:
 def _convert(value: object, default: object, where: str) -> object:
     """The value in the type of its default; numbers must be above zero."""
     if isinstance(default, bool):
-        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         if str(value).lower() not in words:
             raise ConfigurationError(f"{where} is {value!r}: must be true or false")
         return words[str(value).lower()]

@@ -58,7 +58,9 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
     for delivery in dict.fromkeys(outcomes.failing(connection, failures)):  # a hard time limit reports twice
         policy, failure = policies[delivery.client], why[delivery.client, delivery.offset]
         if delivery.tries < policy.max_attempts:
-            seconds = backoff(delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds)
+            seconds = backoff(
+                delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds
+            )
             retries.append(Retry(delivery.client, delivery.offset, seconds, failure))
         else:
             reason = f"failed {delivery.tries} times"

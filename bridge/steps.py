@@ -30,7 +30,7 @@ GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
 ADOPT_EVERY_SECONDS = 10.0
 
 
-class Collector(bootsteps.StartStopStep):  # type: ignore[misc]
+class Collector(bootsteps.StartStopStep):
     """Runs while the worker's consumer runs; starts anew after a broker reconnect."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -57,7 +57,9 @@ class Collector(bootsteps.StartStopStep):  # type: ignore[misc]
         parent.task_consumer.cancel_by_queue(queue)
         parent.task_consumer.add_queue(Queue(others, exchange="", routing_key=others))
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, args=(bridge, queue, others), name="bridge-collector", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(bridge, queue, others), name="bridge-collector", daemon=True
+        )
         self._thread.start()
 
     def stop(self, parent: Consumer) -> None:

@@ -14,9 +14,11 @@ import pytest
 from redis import Redis
 
 from bridge import embedded
+from bridge.store import Store
 from tests import servers
 from tests.databases import Databases
 from tests.workers import Worker, start_worker
+from tests.world import World
 
 LOG_CHARACTERS = 6000
 CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()
@@ -169,6 +171,14 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
             return connection
 
         yield connect
+
+
+@pytest.fixture
+def world(database: str, connect: Connect) -> Iterator[World]:
+    """A log whose passes and outcomes the test drives itself."""
+    store = Store(database)
+    yield World(store, connect())
+    store.close()
 
 
 @pytest.fixture

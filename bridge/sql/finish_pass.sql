@@ -9,6 +9,6 @@
 UPDATE fq.clients c
    SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), delivered = c.delivered + :delivered, trouble = NULL,
        trouble_at = NULL, "full" = :full,
-       wake_at = CASE WHEN :hungry THEN '-infinity'
-                 ELSE coalesce((SELECT min(d.due_at) FROM fq.deliveries d WHERE d.client_id = c.id), 'infinity') END
+       wake_at = CASE WHEN :hungry THEN 'epoch'
+                 ELSE (SELECT min(d.due_at) FROM fq.deliveries d WHERE d.client_id = c.id) END
  WHERE c.id = :client

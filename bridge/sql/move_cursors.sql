@@ -5,7 +5,7 @@
 -- Returns    nothing
 -- Relies on  the clients being locked in this transaction
 UPDATE fq.clients c
-   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), succeeded = c.succeeded + n.succeeded, wake_at = '-infinity',
+   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), succeeded = c.succeeded + n.succeeded, wake_at = 'epoch',
        "full" = false
   FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[])) AS n (id, succeeded)
  WHERE c.id = n.id

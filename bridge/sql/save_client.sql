@@ -26,5 +26,5 @@ VALUES (:id, :offset, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS tex
        ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call, serializer = EXCLUDED.serializer,
        ack_timeout_seconds = EXCLUDED.ack_timeout_seconds, max_attempts = EXCLUDED.max_attempts,
        backoff_seconds = EXCLUDED.backoff_seconds, backoff_max_seconds = EXCLUDED.backoff_max_seconds,
-       on_exhausted = EXCLUDED.on_exhausted, updated_at = now(), wake_at = '-infinity', "full" = false
+       on_exhausted = EXCLUDED.on_exhausted, updated_at = now(), wake_at = 'epoch', "full" = false
 RETURNING "offset"

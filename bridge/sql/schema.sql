@@ -92,7 +92,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_on_exhausted CHECK (on_exhausted IN ('park', 'hold-key', 'halt')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
-    wake_at      timestamptz NOT NULL DEFAULT '-infinity',
+    wake_at      timestamptz DEFAULT 'epoch',
     "full"       boolean NOT NULL DEFAULT false,
     trouble      text,
     trouble_at   timestamptz,
@@ -226,14 +226,18 @@ CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE AS $$
                           UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))
 $$;
 
--- Of these holders, who is still there. PREPARE TRANSACTION changes a holder's name: when one has vanished, every
--- prepared transaction that was not known before may be it.
+-- Of these holders, who is still there. A holder's name changes twice: PREPARE TRANSACTION takes its pid away, and a
+-- restart of the server, or a failover, renames what is prepared to -1/xid. When a holder has vanished, everyone who may
+-- have been it counts as it.
 CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
     WITH vanished AS (
-        SELECT EXISTS (SELECT FROM unnest(holders) h WHERE h NOT LIKE '%@prepared' AND h <> ALL (now_holding)) AS any
+        SELECT coalesce(bool_or(h NOT LIKE '%@prepared'), false) AS open,
+               coalesce(bool_or(h LIKE '%@prepared' AND h NOT LIKE '-1/%'), false) AS prepared
+          FROM unnest(holders) h WHERE h <> ALL (now_holding)
     )
     SELECT coalesce(array_agg(h), '{}') FROM unnest(now_holding) h, vanished
-     WHERE h = ANY (holders) OR (vanished.any AND h LIKE '%@prepared')
+     WHERE h = ANY (holders)
+        OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%')
 $$;
 
 -- Move the horizon as far as it is known to be final, and return it. Draining the holders: read what was drawn, then who
@@ -287,7 +291,7 @@ END $$;
 
 -- What is final now, without writing anything: for readers that only have SQL. It waits a little for writers that are
 -- about to commit, because without a bridge nobody keeps generations. Under a snapshot older than the statement only
--- what was final in that snapshot counts.
+-- what was final in that snapshot counts; on a standby, which does not see the writers' locks, only what it was told.
 CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     final   bigint := (SELECT h."offset" FROM fq.horizon h);
@@ -295,7 +299,7 @@ DECLARE
     holders text[];
     until   timestamptz := clock_timestamp() + make_interval(secs => wait_ms / 1000.0);
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
+    IF current_setting('transaction_isolation') <> 'read committed' OR pg_is_in_recovery() THEN
         RETURN final;
     END IF;
     upto := fq.last_drawn();

@@ -7,6 +7,6 @@
 -- Returns    id; no row if there is no such client
 -- Relies on  nothing
 UPDATE fq.clients
-   SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = '-infinity', "full" = false
+   SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = 'epoch', "full" = false
  WHERE id = :client AND task IS NOT NULL
 RETURNING id

@@ -40,11 +40,12 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
     horizon = advance_horizon(store)
     with store.transaction() as connection:
         found = connection.execute(statement("find_client"), {"client": registration.id}).mappings().one_or_none()
-        before = _settings(registration.id, found) if found and found["task"] else None
+        before = _settings(registration.id, dict(found)) if found and found["task"] else None
         after = registration.applied_to(before)
         if before and before.task != after.task and not replace_task:
             raise ClientConflict(
-                f"client {after.id!r} calls {before.task}, not {after.task}: use another id, or register it with --replace-task"
+                f"client {after.id!r} calls {before.task}, not {after.task}: "
+                "use another id, or register it with --replace-task"
             )
         offset = resolve(connection, registration.start, horizon=horizon)
         binds = {name: getattr(after, name) for name in SETTING_NAMES}
@@ -70,7 +71,9 @@ def resolve(connection: Connection, position: Position, *, horizon: int) -> int:
         binds = {"since": position.since, "horizon": horizon}
         return int(connection.execute(statement("offset_since"), binds).scalar_one())
     if position.offset is not None and position.offset > horizon:
-        raise UsageError(f"offset {position.offset} is above the horizon {horizon}: use `now` to begin behind the last event")
+        raise UsageError(
+            f"offset {position.offset} is above the horizon {horizon}: use `now` to begin behind the last event"
+        )
     return -1 if position.offset is None else position.offset
 
 

@@ -15,7 +15,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bridge.errors import BridgeError, ConfigurationError, InvalidClient, LogRewound, SchemaMissing, StoreUnavailable, UsageError
+from bridge.errors import (
+    BridgeError,
+    ConfigurationError,
+    InvalidClient,
+    LogRewound,
+    SchemaMissing,
+    StoreUnavailable,
+    UsageError,
+)
 from bridge.sql import statement
 
 # SQLSTATE classes after which the same call may succeed: connection, serialization, resources, operator, locks.
@@ -33,7 +41,12 @@ class Store:
     """
 
     def __init__(
-        self, url: str, *, connect_timeout_seconds: float = 5, statement_timeout_seconds: float = 60, role: str = "bridge"
+        self,
+        url: str,
+        *,
+        connect_timeout_seconds: float = 5,
+        statement_timeout_seconds: float = 60,
+        role: str = "bridge",
     ) -> None:
         self._url = _psycopg_url(url)
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -73,7 +86,8 @@ class Store:
         """
         with translated(), self.engine.begin() as connection:
             connection.execute(
-                statement("limit_transaction"), {"statement_ms": self._statement_timeout_ms, "lock_ms": self._statement_timeout_ms}
+                statement("limit_transaction"),
+                {"statement_ms": self._statement_timeout_ms, "lock_ms": self._statement_timeout_ms},
             )
             yield connection
 
@@ -127,5 +141,7 @@ def _psycopg_url(url: str) -> URL:
     except ArgumentError as error:
         raise ConfigurationError(f"bridge_database_url is not a URL: {error}") from error
     if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(f"bridge_database_url names {parsed.get_backend_name()}: the bridge needs postgresql://")
+        raise ConfigurationError(
+            f"bridge_database_url names {parsed.get_backend_name()}: the bridge needs postgresql://"
+        )
     return parsed.set(drivername="postgresql+psycopg")

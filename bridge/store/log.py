@@ -54,7 +54,11 @@ def publish(
         InvalidEvent: the event can't be stored; nothing was sent, the transaction is as it was.
     """
     event = _encoded(NewEvent(topic, payload, key, headers), where="")
-    return int(_run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[0][0])
+    return int(
+        _run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[
+            0
+        ][0]
+    )
 
 
 def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[Any, ...]]) -> list[int]:
@@ -88,7 +92,9 @@ def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[
 
 def _encoded(event: NewEvent, *, where: str) -> tuple[str, str | None, str, str]:
     if not isinstance(event.topic, str) or not TOPIC.fullmatch(event.topic):
-        raise InvalidEvent(f"{where}topic {event.topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'")
+        raise InvalidEvent(
+            f"{where}topic {event.topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'"
+        )
     if event.key is not None and (not isinstance(event.key, str) or "\0" in event.key):
         raise InvalidEvent(f"{where}key {event.key!r} must be text without NUL characters, or None")
     if event.headers is not None and not isinstance(event.headers, Mapping):
@@ -121,7 +127,9 @@ def _depth(value: Any) -> int:
         level = [
             child
             for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list | tuple) else ())
+            for child in (
+                parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list | tuple) else ()
+            )
         ]
         depth += 1
     return depth - 1

@@ -65,7 +65,9 @@ def check(engine: Engine) -> None:
 
 
 def _too_new(revision: str) -> str:
-    return f"the schema fq is at {revision}, newer than this code ({_revisions()[-1]}): upgrade celery-event-bridge here"
+    return (
+        f"the schema fq is at {revision}, newer than this code ({_revisions()[-1]}): upgrade celery-event-bridge here"
+    )
 
 
 def _refuse_old_server(connection: Connection) -> None:

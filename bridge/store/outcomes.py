@@ -53,7 +53,8 @@ def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, 
     """Lock these clients, waiting for passes that hold them; those that don't exist are missing."""
     rows = connection.execute(statement("lock_clients"), {"clients": sorted(clients)})
     return {
-        row.id: RetryPolicy(row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted) for row in rows
+        row.id: RetryPolicy(row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted)
+        for row in rows
     }
 
 
@@ -106,7 +107,9 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
         retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, fresh=True) for e in halting])
     for e in halting:
         reason = f"event {e.offset} {e.reason}"
-        connection.execute(statement("set_state"), {"client": e.client, "state": "halted", "reason": reason, "by": "bridge"})
+        connection.execute(
+            statement("set_state"), {"client": e.client, "state": "halted", "reason": reason, "by": "bridge"}
+        )
     return len(parked)
 
 

@@ -13,5 +13,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table and function of the first version."""
-    with op.get_bind().connection.cursor() as cursor:  # the driver's own cursor: many statements, and `%` is just a sign
+    with (
+        op.get_bind().connection.cursor() as cursor
+    ):  # the driver's own cursor: many statements, and `%` is just a sign
         cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

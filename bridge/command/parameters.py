@@ -1,0 +1,74 @@
+"""Options and arguments that are more than text: positions in the log, topic patterns, JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bridge.errors import InvalidEvent, UsageError
+from bridge.model import TOPIC_PATTERN, Position
+
+
+class PositionType(click.ParamType[Position]):
+    """A place in the log."""
+
+    name = "position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Position:
+        """Read `beginning`, `now`, an offset, or a timestamp."""
+        if isinstance(value, Position):
+            return value
+        try:
+            return Position.parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TopicsType(click.ParamType[tuple[str, ...]]):
+    """Topic patterns between commas."""
+
+    name = "topics"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split, and refuse what no topic could match."""
+        if isinstance(value, tuple):
+            return value
+        patterns = tuple(pattern.strip() for pattern in value.split(","))
+        for pattern in patterns:
+            if not TOPIC_PATTERN.fullmatch(pattern):
+                self.fail(
+                    f"topic pattern {pattern!r} is malformed: dotted words, '*' for exactly one word, "
+                    "'#' for any number of words, as in order.* or order.#",
+                    param,
+                    ctx,
+                )
+        return patterns
+
+
+POSITION = PositionType()
+TOPICS = TopicsType()
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        InvalidEvent: it is none; names `what` it was to be.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InvalidEvent(f"{what} is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(f"{what} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno} column {error.colno}"
+        raise InvalidEvent(f"{what} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at {at}") from None
+    except ValueError as error:
+        raise InvalidEvent(f"{what} is not JSON that can be read: {error}") from None

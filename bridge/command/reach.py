@@ -1,0 +1,116 @@
+"""From a command to the things that it works on: the Celery app, its bridge, its tasks, the store."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import traceback
+
+import click
+from celery import Celery
+from celery.app.utils import find_app
+from celery.exceptions import ImproperlyConfigured
+
+from bridge.app import Bridge, bridge_of
+from bridge.errors import BridgeError, ConfigurationError, UsageError
+from bridge.store import Store
+from bridge.store.connect import translated
+from bridge.store.migrate import check
+
+
+def named_app(name: str) -> Celery:
+    """Find an app as `celery -A NAME` does.
+
+    Raises:
+        UsageError: there is no such module, no app in it, or it can't be imported.
+    """
+    try:
+        found = find_app(name)
+    except Exception as error:  # whatever the user's own module raises while it is imported
+        raise UsageError(
+            f"app {name!r} can't be loaded: {_where(error)}: name a module that can be imported from here, "
+            "or module:attribute, as celery -A does"
+        ) from error
+    if not isinstance(found, Celery):
+        raise UsageError(
+            f"{name!r} is no Celery app but {type(found).__name__}: name the app as module:attribute, "
+            "as celery -A does"
+        )
+    return found
+
+
+def bridge_here(ctx: click.Context) -> Bridge:
+    """The bridge on the app that the command line names; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the app's configuration can't be read, or a setting in it is malformed.
+    """
+    app = ctx.obj.app
+    try:
+        app.conf.get("broker_url")  # Celery reads its configuration when it is first asked
+    except (ImproperlyConfigured, ImportError, SyntaxError) as error:
+        raise ConfigurationError(
+            f"the configuration of app {name_of(app)!r} can't be read: {_where(error)}"
+        ) from error
+    return bridge_of(app)
+
+
+def raw_store(ctx: click.Context) -> Store:
+    """The store whatever its schema; its connections are closed when the command ends."""
+    store = bridge_here(ctx).store
+    ctx.call_on_close(store.close)
+    return store
+
+
+def ready_store(ctx: click.Context) -> Store:
+    """The store, once its schema is known to be the one that this code needs.
+
+    Raises:
+        SchemaError: says what to do.
+        StoreUnavailable: Postgres does not answer.
+    """
+    store = raw_store(ctx)
+    with translated():
+        check(store.engine)
+    return store
+
+
+def import_tasks(app: Celery) -> None:
+    """Import the modules in which the app's tasks are, as a worker does when it starts.
+
+    Raises:
+        BridgeError: one of them can't be imported; says where.
+    """
+    try:
+        app.loader.import_default_modules()
+        app.finalize()
+    except BridgeError:
+        raise
+    except Exception as error:  # whatever the user's own modules raise
+        raise BridgeError(f"the tasks of app {name_of(app)!r} can't be imported: {_where(error)}") from error
+
+
+def name_of(app: Celery) -> str:
+    """What to call an app in a message."""
+    return str(app.main or "default")
+
+
+def whoami() -> str:
+    """Who is at the keyboard, for the record: user@host."""
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container without an entry in its passwd
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _where(error: BaseException) -> str:
+    """An exception in one line, with the place that raised it: all that is left of its traceback."""
+    said = "; ".join(traceback.format_exception_only(error)[-1].split("\n")).rstrip("; ")
+    own = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename
+    ]
+    if isinstance(error, ModuleNotFoundError | AttributeError) or not own:
+        return said
+    return f"{said} ({own[-1].filename}:{own[-1].lineno})"

@@ -1,0 +1,151 @@
+"""What the clients must come to, computed straight from the file, and what they came to, read from Redis.
+
+Both are the same mapping: client to fact to value. No code of the fleet's tasks is used here, so that a mistake there, or an
+event that was lost, doubled or out of order, is a difference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from redis import Redis
+
+from bridge.demo.flights import Flight
+
+
+class Delays(NamedTuple):
+    """Departures of one carrier and their delays in minutes."""
+
+    flown: int
+    cancelled: int
+    sum: int
+    longest: int
+
+    def __str__(self) -> str:
+        mean = f"{self.sum / self.flown:.2f}" if self.flown else "-"
+        return f"{self.flown:,} flown, {self.cancelled:,} cancelled, mean {mean} max {self.longest:,} min"
+
+
+Value: TypeAlias = int | Delays | Mapping[str, str] | Mapping[str, int]
+Facts: TypeAlias = Mapping[str, Mapping[str, Value]]
+
+
+class Check(NamedTuple):
+    """One fact of one client, and whether it is as it must be."""
+
+    client: str
+    fact: str
+    expected: str
+    got: str
+    ok: bool
+
+
+def expected(flights: Sequence[Flight]) -> Facts:
+    """What the file says, if these are the flights that were published."""
+    departed = [flight for flight in flights if not flight.cancelled]
+    places: dict[str, str] = {}
+    airports: dict[str, str] = {}
+    moved = 0
+    for flight in departed:
+        tail = str(flight.tail)
+        moved += airports.get(tail, flight.origin) != flight.origin
+        airports[tail] = flight.origin
+        places[tail] = "diverted" if flight.diverted else flight.destination
+    return {
+        "fleet-position": {
+            "flights landed": sum(not flight.diverted for flight in departed),
+            "flights diverted": sum(flight.diverted for flight in departed),
+            "flights cancelled": len(flights) - len(departed),
+            "left from another airport than before": moved,
+            "earlier flight after a later one": 0,
+            "where each aircraft is": places,
+        },
+        "delays": {
+            f"{carrier} from JFK": _delays([flight for flight in flights if flight.carrier == carrier])
+            for carrier in sorted({flight.carrier for flight in flights if flight.origin == "JFK"})
+        },
+        "audit": {
+            "distinct offsets": len(flights),
+            "events of each topic": Counter(flight.topic for flight in flights),
+        },
+    }
+
+
+def _delays(flights: Sequence[Flight]) -> Delays:
+    minutes = [flight.delay for flight in flights if flight.origin == "JFK" and flight.delay is not None]
+    cancelled = sum(flight.origin == "JFK" and flight.cancelled for flight in flights)
+    return Delays(len(minutes), cancelled, sum(minutes), max(minutes, default=0))
+
+
+def counted(redis: Redis) -> Facts:
+    """What the fleet's tasks have counted."""
+    position: dict[str, int] = _numbers(redis, "fleet:fleet-position:facts")
+    flown, cancelled, sums, longest = (
+        _numbers(redis, f"fleet:delays:{name}") for name in ("flown", "cancelled", "sums", "longest")
+    )
+    audited: Any = redis.scard("fleet:audit:seen")
+    return {
+        "fleet-position": {
+            "flights landed": position.get("landed", 0),
+            "flights diverted": position.get("diverted", 0),
+            "flights cancelled": position.get("cancelled", 0),
+            "left from another airport than before": position.get("moved", 0),
+            "earlier flight after a later one": position.get("inverted", 0),
+            "where each aircraft is": _hash(redis, "fleet:fleet-position:places"),
+        },
+        "delays": {
+            f"{carrier} from JFK": Delays(
+                *(fact.get(carrier, 0) for fact in (flown, cancelled, sums, longest))
+            )
+            for carrier in sorted({*flown, *cancelled})
+        },
+        "audit": {
+            "distinct offsets": int(audited),
+            "events of each topic": _numbers(redis, "fleet:audit:topics"),
+        },
+    }
+
+
+def repeated(redis: Redis, client: str) -> int:
+    """How many events came to a client more than once, which at-least-once delivery allows."""
+    return _numbers(redis, f"fleet:{client}:facts").get("repeated", 0)
+
+
+def compare(expected: Facts, got: Facts) -> Iterator[Check]:
+    """Every fact that is on either side."""
+    for client in {**expected, **got}:
+        wanted, found = expected.get(client, {}), got.get(client, {})
+        for fact in {**wanted, **found}:
+            yield check(client, fact, wanted.get(fact, 0), found.get(fact, 0))
+
+
+def check(client: str, fact: str, expected: Value, got: Value) -> Check:
+    """Compare one fact; of two mappings, name what differs."""
+    ok = expected == got
+    if isinstance(expected, Mapping) and isinstance(got, Mapping):
+        return Check(client, fact, f"{len(expected):,} entries", _difference(expected, got), ok)
+    return Check(client, fact, _shown(expected), _shown(got), ok)
+
+
+def _difference(expected: Mapping[str, object], got: Mapping[str, object]) -> str:
+    """The number of equal entries, and the first of those that differ."""
+    wrong = [name for name in sorted({**expected, **got}) if expected.get(name) != got.get(name)]
+    if not wrong:
+        return f"{len(got):,} entries, all equal"
+    first = wrong[0]
+    return f"{len(wrong):,} differ: {first} is {got.get(first)}, not {expected.get(first)}"
+
+
+def _shown(value: Value) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _hash(redis: Redis, key: str) -> dict[str, str]:
+    found: Any = redis.hgetall(key)
+    return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def _numbers(redis: Redis, key: str) -> dict[str, int]:
+    return {name: int(value) for name, value in _hash(redis, key).items()}

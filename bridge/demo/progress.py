@@ -1,0 +1,121 @@
+"""What one sees while the demo runs: a table that lives on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bridge.demo.facts import Check
+
+RATE_SECONDS = 4.0
+LINE_SECONDS = 2.0
+
+
+class Standing(NamedTuple):
+    """Where one client is, in events: all that it will get, and how far they have come."""
+
+    client: str
+    total: int
+    published: int
+    dispatched: int
+    done: int
+
+
+class Progress:
+    """Shows where the clients stand until its `with` block ends.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._began = time.monotonic()
+        self._rates: dict[str, deque[tuple[float, int]]] = {}
+        self._line_at = 0.0
+
+    def show(self, standings: Sequence[Standing], *, note: str, last: bool = False) -> None:
+        """Show where the clients stand now.
+
+        Args:
+            standings: One for each client.
+            note: What is going on otherwise.
+            last: Whether this is the end, which is shown in any case.
+        """
+        now = time.monotonic()
+        rates = [self._rate(standing, now) for standing in standings]
+        if self._console.is_terminal:
+            self._live.update(self._table(standings, rates, note), refresh=True)
+        elif last or now >= self._line_at:
+            self._line_at = now + LINE_SECONDS
+            done = ", ".join(f"{at.client} {at.done:,} of {at.total:,}" for at in standings)
+            self._console.print(f"{now - self._began:5.1f} s  {note}; done: {done}", soft_wrap=True)
+
+    def _rate(self, standing: Standing, now: float) -> float:
+        """Events done per second, over the last few seconds."""
+        seen = self._rates.setdefault(standing.client, deque())
+        seen.append((now, standing.done))
+        while now - seen[0][0] > RATE_SECONDS and len(seen) > 2:
+            seen.popleft()
+        return (seen[-1][1] - seen[0][1]) / max(now - seen[0][0], 0.001)
+
+    def _table(self, standings: Sequence[Standing], rates: Sequence[float], note: str) -> RenderableType:
+        table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
+        table.add_column("client", style="bold", no_wrap=True)
+        table.add_column("", ratio=1, min_width=4)
+        for name in ("published", "dispatched", "done", "rate/s", "lag"):
+            table.add_column(name, justify="right", no_wrap=True, min_width=6)
+        for at, rate in zip(standings, rates, strict=True):
+            finished = at.done >= at.total
+            lag = at.published - at.done
+            table.add_row(
+                at.client,
+                ProgressBar(total=max(1, at.total), completed=at.done, finished_style="green"),
+                f"{at.published:,}",
+                f"{at.dispatched:,}",
+                f"{at.done:,}",
+                Text("done", style="green") if finished else f"{rate:,.0f}",
+                Text(f"{lag:,}", style="dim" if not lag else "yellow"),
+            )
+        return Group(table, Text(f"{note} · {time.monotonic() - self._began:.0f} s", style="dim"))
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+
+def verdict(console: Console, checks: Sequence[Check]) -> None:
+    """Print every comparison."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in ("client", "fact", "expected from the file", "got"):
+        table.add_column(name, overflow="fold")
+    table.add_column("ok")
+    client = None
+    for check in checks:
+        table.add_row(
+            check.client if check.client != client else "",
+            check.fact,
+            check.expected,
+            check.got if not check.ok or check.got != check.expected else "the same",
+            Text("yes", style="green") if check.ok else Text("NO", style="bold red"),
+        )
+        client = check.client
+    console.print(table)

@@ -1,0 +1,74 @@
+"""A fleet as there are many: plain Celery, queues of its own, and not a word of the bridge.
+
+Its tasks note what they were called with on a Redis list. It must run under every Celery that the bridge feeds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+from typing import Any
+
+from celery import Celery, Task
+from kombu import Queue
+from redis import Redis
+
+LONGEST_WAIT_SECONDS = 120
+
+app = Celery("plain", broker=os.environ["CELERY_BROKER_URL"])
+app.conf.update(
+    task_create_missing_queues=False,
+    task_queues=[Queue("fleet"), Queue("chores")],
+    task_default_queue="chores",
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options=json.loads(os.environ.get("FLEET_TRANSPORT_OPTIONS", "{}")),
+)
+
+
+def note(task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    noted = {
+        "task": task.name,
+        "id": task.request.id,
+        "args": args,
+        "kwargs": kwargs,
+        "headers": {name: getattr(task.request, name, None) for name in ("bridge_client", "bridge_offset", "traceparent")},
+        "callbacks": task.request.callbacks,
+        "errbacks": task.request.errbacks,
+        "bridge installed": importlib.util.find_spec("bridge") is not None,
+    }
+    with Redis.from_url(os.environ["CELERY_BROKER_URL"]) as notebook:
+        notebook.rpush("handled", json.dumps(noted))
+
+
+@app.task(bind=True)
+def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
+    """Do what the payload says: `fail`, `die` (kill -9 the whole worker, once), `wait` (for the test's word)."""
+    note(self, (event,), {})
+    do = event["payload"].get("do")
+    if do == "fail":
+        raise ValueError("told to fail")
+    if do == "fail once" and event["attempt"] == 1:
+        raise ValueError("told to fail once")
+    if do == "die" and event["attempt"] == 1:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    if do in ("wait", "fail once"):
+        with Redis.from_url(os.environ["CELERY_BROKER_URL"]) as notebook:
+            notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)
+
+
+@app.task(bind=True)
+def archive(self: Task[Any, Any], event: dict[str, Any]) -> None:
+    note(self, (event,), {})
+
+
+@app.task(bind=True)
+def store(self: Task[Any, Any], payload: Any) -> None:
+    note(self, (payload,), {})
+
+
+@app.task(bind=True)
+def send_invoice(self: Task[Any, Any], order_id: int, email: str) -> None:
+    note(self, (), {"order_id": order_id, "email": email})
