@@ -16,6 +16,7 @@ from bridge.errors import InvalidClient, UsageError
 Ordering = Literal["key", "none", "strict"]
 Call = Literal["event", "payload", "kwargs"]
 OnExhausted = Literal["park", "hold-key", "halt"]
+Settle = Literal["callback", "in-process"]
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 WORD = r"[^.*#\s]+"
@@ -25,6 +26,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "ordering": ("key", "none", "strict"),
     "call": ("event", "payload", "kwargs"),
     "on_exhausted": ("park", "hold-key", "halt"),
+    "settle": ("callback", "in-process"),
 }
 
 
@@ -47,6 +49,10 @@ class ClientSettings:
         backoff_seconds: Wait before the second attempt; it doubles with every further one, with full jitter.
         backoff_max_seconds: Longest wait between two attempts.
         on_exhausted: What happens after the last attempt: park the event, hold its key too, or halt the client.
+        batch: Most events that one task is called with; above 1 the task gets a list.
+        batch_wait_ms: How long a batch that is not full may wait for more, in milliseconds.
+        settle: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then needs
+            this package and access to Postgres.
     """
 
     id: str
@@ -63,6 +69,9 @@ class ClientSettings:
     backoff_seconds: float = 1
     backoff_max_seconds: float = 600
     on_exhausted: OnExhausted = "park"
+    batch: int = 1
+    batch_wait_ms: int = 0
+    settle: Settle = "callback"
 
     def __post_init__(self) -> None:
         if not CLIENT_ID.fullmatch(self.id):
@@ -104,6 +113,8 @@ LEAST: Mapping[str, int] = {
     "backoff_seconds": 0,
     "backoff_max_seconds": 0,
     "ack_timeout_seconds": 0,
+    "batch": 1,
+    "batch_wait_ms": 0,
 }
 SETTING_NAMES = tuple(f.name for f in fields(ClientSettings) if f.name != "id")
 
@@ -117,12 +128,14 @@ class Client(ClientSettings):
         dispatched: How far the log was handed over.
         epoch: The client's generation; outcomes of an older one are ignored.
         filter: `topics` as one regular expression over '.' + topic.
+        state: `active`, or `draining`: nothing new is handed over.
     """
 
     offset: int
     dispatched: int
     epoch: int
     filter: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +149,7 @@ class Delivery:
 
     client: Client
     offset: int
+    epoch: int
     attempt: int
     topic: str
     body: str
@@ -144,7 +158,7 @@ class Delivery:
     @property
     def task_id(self) -> str:
         """The Celery task id of this attempt."""
-        return task_id(self.client.id, self.offset, self.client.epoch, self.attempt)
+        return task_id(self.client.id, self.offset, self.epoch, self.attempt)
 
 
 def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:

@@ -64,15 +64,19 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         window = 1 if client.ordering == "strict" else client.window
         again = handover.hand_over_again(connection, client, room=batch) if woken else []
         room = max(0, min(window - opened, batch - len(again)))
+        if client.state == "draining":  # what is open may still be retried, nothing else goes out
+            room = 0
         successors = handover.hand_over_lanes(connection, client, room=room) if woken and room else []
         new, upto = _take_new(connection, client, horizon=horizon, room=room - len(successors))
         deliveries = [*again, *successors, *new]
         refused = send(client, deliveries) if deliveries else []
         _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
         full = opened + len(successors) + len(new) >= window and not refused
-        hungry = bool(refused) or len(deliveries) >= batch or (not full and upto < horizon)
+        hungry = bool(refused) or len(deliveries) >= batch or (room > 0 and not full and upto < horizon)
         if deliveries or woken or full or upto > client.dispatched:
             handover.finish_pass(connection, client, delivered=len(successors) + len(new), hungry=hungry, full=full)
+        if client.state == "draining" and not opened:
+            outcomes.set_state(connection, client.id, state="paused", reason="drained", by="bridge")
         return Pass(len(deliveries) - len(refused), upto - client.dispatched, hungry)
 
 

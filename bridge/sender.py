@@ -116,7 +116,7 @@ class Sender:
     ) -> None:
         amqp = self._app.amqp
         task = task_for(client, delivery.topic)
-        attempt = (client.id, delivery.offset, client.epoch, delivery.attempt)
+        attempt = (client.id, delivery.offset, delivery.epoch, delivery.attempt)
         signed = (*attempt, sign(self._secret, attempt))
         shown = f"<{delivery.topic} #{delivery.offset}>"
         message = amqp.as_task_v2(

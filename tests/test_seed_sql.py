@@ -72,8 +72,7 @@ def test_an_unknown_client_reads_from_the_beginning_and_needs_no_registration(
 def test_reading_does_not_move_the_cursor_and_committing_does(log: psycopg.Connection[Any]) -> None:
     log.execute(PUT)
     assert [one(log, READ)["offset"] for _ in range(2)] == [1, 1]
-    committed = log.execute(COMMIT_1).fetchone()
-    assert committed is not None
+    committed = one(log, COMMIT_1)
     assert (committed["id"], committed["offset"], committed["task"]) == ("CLIENT_ID", 1, None)
     assert [one(log, READ)["offset"] for _ in range(2)] == [2, 2]
     assert one(log, COMMIT_2)["offset"] == 2
@@ -92,15 +91,13 @@ def test_clients_read_the_same_log_independently(log: psycopg.Connection[Any]) -
 def test_a_plain_reader_may_have_any_name_and_move_its_cursor_back(log: psycopg.Connection[Any]) -> None:
     log.execute(PUT)
     for commit in (COMMIT_2, COMMIT_1):
-        moved = log.execute(commit.replace("CLIENT_ID", "my client / №1")).fetchone()
-        assert moved is not None
+        moved = one(log, commit.replace("CLIENT_ID", "my client / №1"))
         assert moved["dispatched"] == moved["offset"]
     assert moved["offset"] == 1
 
 
 def test_put_get_and_commit_are_functions_for_other_languages(log: psycopg.Connection[Any]) -> None:
-    put = log.execute("""SELECT * FROM fq.put('{"n": 1}', 'order.created', 'order-1')""").fetchone()
-    assert put is not None
+    put = one(log, """SELECT * FROM fq.put('{"n": 1}', 'order.created', 'order-1')""")
     assert (put["offset"], put["topic"], put["key"], put["payload"]) == (1, "order.created", "order-1", {"n": 1})
     log.execute("SELECT fq.put()")
     for _ in range(2):
@@ -190,9 +187,7 @@ def test_g3_a_driven_cursor_goes_back_only_with_a_new_epoch(log: psycopg.Connect
         with pytest.raises(psycopg.Error) as refused:
             log.execute(f"""UPDATE fq.clients SET "{column}" = 3 WHERE id = 'driven'""".encode())
         assert refused.value.sqlstate == "FQ002"
-    log.execute(
-        """UPDATE fq.clients SET "offset" = 3, dispatched = 3, epoch = epoch + 1 WHERE id = 'driven'"""
-    )
+    log.execute("""UPDATE fq.clients SET "offset" = 3, dispatched = 3, epoch = epoch + 1 WHERE id = 'driven'""")
     assert log.execute("""SELECT "offset", epoch FROM fq.clients""").fetchone() == {"offset": 3, "epoch": 2}
 
 
@@ -201,12 +196,8 @@ def test_g6_a_client_that_is_removed_and_comes_back_has_a_higher_epoch(log: psyc
         log.execute("INSERT INTO fq.clients (id, task) VALUES ('driven', 'app.task')")
         if epoch:
             log.execute("UPDATE fq.clients SET epoch = %s WHERE id = 'driven'", [epoch])
-        log.execute(
-            """INSERT INTO fq.deliveries (client_id, "offset", due_at) VALUES ('driven', 1, 'infinity')"""
-        )
-        row = log.execute("DELETE FROM fq.clients WHERE id = 'driven' RETURNING epoch").fetchone()
-        assert row is not None
-        return int(row["epoch"])
+        log.execute("""INSERT INTO fq.deliveries (client_id, "offset", due_at) VALUES ('driven', 1, 'infinity')""")
+        return int(one(log, "DELETE FROM fq.clients WHERE id = 'driven' RETURNING epoch")["epoch"])
 
     assert [come_and_go(), come_and_go(), come_and_go(epoch=9), come_and_go()] == [1, 2, 9, 10]
     assert log.execute("SELECT * FROM fq.deliveries").fetchall() == []

@@ -87,7 +87,7 @@ def outcome(delivery: Delivery, **other: Any) -> Outcome:
     values = {
         "client": delivery.client.id,
         "offset": delivery.offset,
-        "epoch": delivery.client.epoch,
+        "epoch": delivery.epoch,
         "attempt": delivery.attempt,
     }
     return Outcome(**{**values, **other})

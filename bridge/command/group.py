@@ -19,7 +19,7 @@ class Refused(click.ClickException):
 
     def __init__(self, error: BridgeError) -> None:
         super().__init__(str(error))
-        self.exit_code = exit_code(error)
+        self.exit_code = exit_code(error)  # type: ignore[misc] # click declares it for the class
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the one line."""
@@ -76,9 +76,14 @@ def exit_code(error: BridgeError) -> int:
 
 def say_error(message: str) -> None:
     """Print an error on stderr, in one line."""
-    click.echo(f"{click.style('error:', fg='red')} {'; '.join(message.split('\n'))}", err=True)
+    click.echo(f"{click.style('error:', fg='red')} {one_line(message)}", err=True)
 
 
 def say_warning(message: str) -> None:
     """Print a warning on stderr, in one line."""
-    click.echo(f"{click.style('warning:', fg='yellow')} {'; '.join(message.split('\n'))}", err=True)
+    click.echo(f"{click.style('warning:', fg='yellow')} {one_line(message)}", err=True)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks."""
+    return "; ".join(line.strip() for line in message.splitlines() if line.strip())

@@ -31,9 +31,7 @@ class TopicsType(click.ParamType[tuple[str, ...]]):
 
     name = "topics"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Split, and refuse what no topic could match."""
         if isinstance(value, tuple):
             return value
@@ -68,7 +66,8 @@ def parse_json(text: str | bytes, what: str) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidEvent(f"{what} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        at = f"line {error.lineno} column {error.colno}"
-        raise InvalidEvent(f"{what} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at {at}") from None
+        said = f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno} column {error.colno}"
+        hint = ": text needs double quotes of its own" if error.msg == "Expecting value" else ""
+        raise InvalidEvent(f"{what} is not JSON: {said}{hint}") from None
     except ValueError as error:
         raise InvalidEvent(f"{what} is not JSON that can be read: {error}") from None

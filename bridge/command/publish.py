@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
@@ -36,6 +37,8 @@ DRAWN = ("offset", "created_at")  # `tail --json` prints them; the log draws new
 @click.pass_context
 def publish(
     ctx: click.Context,
+    /,
+    *,
     topic: str | None,
     payload: str | None,
     key: str | None,
@@ -49,10 +52,10 @@ def publish(
     """
     if many is None and topic is None:
         raise click.UsageError("name the TOPIC of the event, or a FILE of events with --many")
-    if many is not None and not topic == payload == key == headers == None:  # noqa: E711
+    if many is not None and (topic, payload, key, headers) != (None,) * 4:
         raise click.UsageError("with --many, topic, payload, key and headers come from the file")
     if many is None:
-        text = click.get_binary_stream("stdin").read() if payload == "-" else payload
+        text = sys.stdin.buffer.read() if payload == "-" else payload
         value = {} if text is None else parse_json(text, "payload")
         extra = None if headers is None else parse_json(headers, "headers")
         with ready_store(ctx).transaction() as connection:

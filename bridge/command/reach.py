@@ -34,8 +34,7 @@ def named_app(name: str) -> Celery:
         ) from error
     if not isinstance(found, Celery):
         raise UsageError(
-            f"{name!r} is no Celery app but {type(found).__name__}: name the app as module:attribute, "
-            "as celery -A does"
+            f"{name!r} is no Celery app but {type(found).__name__}: name the app as module:attribute, as celery -A does"
         )
     return found
 
@@ -50,9 +49,7 @@ def bridge_here(ctx: click.Context) -> Bridge:
     try:
         app.conf.get("broker_url")  # Celery reads its configuration when it is first asked
     except (ImproperlyConfigured, ImportError, SyntaxError) as error:
-        raise ConfigurationError(
-            f"the configuration of app {name_of(app)!r} can't be read: {_where(error)}"
-        ) from error
+        raise ConfigurationError(f"the configuration of app {name_of(app)!r} can't be read: {_where(error)}") from error
     return bridge_of(app)
 
 
@@ -108,9 +105,7 @@ def whoami() -> str:
 def _where(error: BaseException) -> str:
     """An exception in one line, with the place that raised it: all that is left of its traceback."""
     said = "; ".join(traceback.format_exception_only(error)[-1].split("\n")).rstrip("; ")
-    own = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename
-    ]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     if isinstance(error, ModuleNotFoundError | AttributeError) or not own:
         return said
     return f"{said} ({own[-1].filename}:{own[-1].lineno})"

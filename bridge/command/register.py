@@ -18,11 +18,9 @@ from bridge.model import CHOICES, Position, Registration
 from bridge.store import clients as stored
 
 
-@click.command()
+@click.command(short_help="Register a client, or change its settings.")
 @click.argument("client", required=False)
-@click.option(
-    "--task", metavar="NAME", help="Name of the Celery task that gets its events; needed for a new client."
-)
+@click.option("--task", metavar="NAME", help="Name of the Celery task that gets its events; needed for a new client.")
 @click.option("--queue", metavar="Q", help="Queue of the workers that run the task.  [celery]")
 @click.option("--topics", type=TOPICS, metavar="P,P", help="Topic patterns, as in order.*,invoice.#  [#]")
 @click.option(
@@ -74,6 +72,8 @@ from bridge.store import clients as stored
 @click.pass_context
 def register(
     ctx: click.Context,
+    /,
+    *,
     client: str | None,
     start: Position | None,
     replace_task: bool,
@@ -122,7 +122,8 @@ def clients(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        console(ctx).print(clients_view(rows))
+        out = console(ctx)
+        out.print(clients_view(rows, width=out.width))
 
 
 def _declared(app: Celery) -> list[Registration]:

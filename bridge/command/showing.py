@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import click
@@ -16,6 +17,8 @@ from rich.text import Text
 from bridge.store.clients import Registered
 
 COUNTED = 100_000  # status.sql counts the lag no further
+NO_CLIENTS = "no clients yet: `bridge register CLIENT --task NAME` makes one"
+INDENT = 11  # columns before the words of a setting
 STATE_STYLES = {"active": "green", "paused": "yellow", "halted": "bold red", "reader": "dim"}
 
 
@@ -43,10 +46,11 @@ COLUMNS = (
 def status_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
     """Where clients stand: a table that fits the width, and what is wrong with them in words below it."""
     if not rows:
-        return Text("no clients yet: `bridge register CLIENT --task NAME` makes one")
+        return Text(NO_CLIENTS)
     notes = [note for row in rows for note in _notes(row)]
-    foot = Text(f"the log is final up to {rows[0]['horizon']:,}", style="dim")
-    return Group(_fitting(rows, width), *notes, foot)
+    horizon = rows[0]["horizon"]
+    final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
+    return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))
 
 
 def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
@@ -60,10 +64,11 @@ def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
 
 
 def _status_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
     columns = list(columns)
     for column in columns:
-        table.add_column(column.name, justify="left" if column.left else "right", overflow="fold")
+        narrows = column.name == "client"  # a name may break into lines, a number must not
+        table.add_column(column.name, justify="left" if column.left else "right", overflow="fold", no_wrap=not narrows)
     for row in rows:
         cells = _cells(row)
         table.add_row(*(cells[column.name] for column in columns))
@@ -107,21 +112,19 @@ def _notes(row: Mapping[str, Any]) -> Iterable[Text]:
         yield Text(f"{name} could not be served: {plain(row['trouble'])}", style="red")
 
 
-def clients_view(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def clients_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> Text:
     """The settings of clients, a block each."""
     if not rows:
-        return Text("no clients yet: `bridge register CLIENT --task NAME` makes one")
-    blocks: list[RenderableType] = []
+        return Text(NO_CLIENTS)
+    blocks = []
     for row in rows:
         state = row["state"] if row["task"] else "reader"
-        title = Text.assemble((plain(row["id"]), "bold"), "  ", (state, STATE_STYLES.get(state, "")))
-        block = Table.grid(padding=(0, 2))
-        block.add_column(style="dim", min_width=8)
-        block.add_column(overflow="fold")
+        block = Text.assemble((plain(row["id"]), "bold"), "  ", (state, STATE_STYLES.get(state, "")))
         for name, words in _settings(row):
-            block.add_row(f"  {name}", Text(words))
-        blocks += [*([Text("")] if blocks else []), title, block]
-    return Group(*blocks)
+            for nth, line in enumerate(wrap(words, max(20, width - INDENT), break_on_hyphens=False)):
+                block.append(f"\n{'' if nth else '  ' + name:<{INDENT}}", style="dim").append(line)
+        blocks.append(block)
+    return Text("\n\n").join(blocks)
 
 
 def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -177,20 +180,16 @@ def event_line(event: Mapping[str, Any]) -> str:
         parts.append(f"key={plain(event['key'])}")
     parts.append(plain(json.dumps(event["payload"], ensure_ascii=False)))
     if event["headers"]:
-        parts.append(
-            click.style(f"headers={plain(json.dumps(event['headers'], ensure_ascii=False))}", dim=True)
-        )
+        parts.append(click.style(f"headers={plain(json.dumps(event['headers'], ensure_ascii=False))}", dim=True))
     return "  ".join(parts)
 
 
 def span(seconds: float) -> str:
     """A duration in the one unit that says most."""
-    if seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
+        if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
-    return f"{seconds:.0f} s"
+    return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
 
 
 def plain(text: str) -> str:

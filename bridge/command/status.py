@@ -51,7 +51,7 @@ def status(ctx: click.Context, client: str | None, seconds: float | None, as_jso
 
 
 def _watch(store: Store, client: str | None, out: Console, seconds: float) -> None:
-    """Show the table until Ctrl-C, in place where stdout is a terminal; a database that is away for a while is waited for."""
+    """Show the table until Ctrl-C, in place where stdout is a terminal; wait for a database that is away for a while."""
     from rich.live import Live
 
     live = Live(console=out, auto_refresh=False) if out.is_terminal else None

@@ -27,9 +27,7 @@ POLL_SECONDS = 0.2
 
 
 @click.command()
-@click.option(
-    "--topics", type=TOPICS, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#"
-)
+@click.option("--topics", type=TOPICS, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#")
 @click.option(
     "--from",
     "start",
@@ -49,6 +47,8 @@ POLL_SECONDS = 0.2
 @click.pass_context
 def tail(
     ctx: click.Context,
+    /,
+    *,
     topics: Sequence[str],
     start: Position | None,
     follow: bool,

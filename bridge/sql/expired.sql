@@ -7,3 +7,4 @@
 SELECT client_id, "offset", attempt, attempt - earlier_attempts AS tries FROM fq.deliveries
  WHERE client_id = :client AND state = 'sent' AND due_at <= now() AND attempt - earlier_attempts >= :max_attempts
  ORDER BY "offset"
+   FOR UPDATE SKIP LOCKED

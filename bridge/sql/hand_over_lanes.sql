@@ -4,9 +4,10 @@
 --            dispatched  bigint, how far the log was handed over
 --            room        bigint, most events to hand over
 --            filter      text, regular expression over '.' || topic
+--            epoch       integer, the client's
 --            call        text, event | payload | kwargs
 --            lease       double precision, seconds until an answer is due
--- Returns    "offset", attempt, topic, body, traceparent, tracestate of each, in order
+-- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each, in order
 -- Relies on  lock_client having run in this transaction
 WITH ready AS MATERIALIZED (
     SELECT l.key, l."offset" FROM fq.lanes l
@@ -25,11 +26,11 @@ WITH ready AS MATERIALIZED (
 ), ended AS (
     DELETE FROM fq.lanes l USING heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NULL
 ), taken AS (
-    INSERT INTO fq.deliveries (client_id, "offset", key, due_at)
-    SELECT :client, h.next, h.key, now() + make_interval(secs => :lease) FROM heads h WHERE h.next IS NOT NULL
+    INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
+    SELECT :client, h.next, :epoch, h.key, now() + make_interval(secs => :lease) FROM heads h WHERE h.next IS NOT NULL
     RETURNING "offset"
 )
-SELECT e."offset", 1 AS attempt, e.topic,
+SELECT e."offset", 1 AS attempt, CAST(:epoch AS integer) AS epoch, e.topic,
        fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, 1, :call) AS body,
        e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate
   FROM taken t JOIN fq.events e ON e."offset" = t."offset"

@@ -8,9 +8,10 @@
 --            room      bigint, most events to hand over
 --            filter    text, regular expression over '.' || topic
 --            ordered   boolean, whether events of one key wait for each other
+--            epoch     integer, the client's
 --            call      text, event | payload | kwargs
 --            lease     double precision, seconds until an answer is due
--- Returns    "offset", attempt, topic, body, traceparent, tracestate of each event handed over, in order; then one
+-- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each event handed over, in order; then one
 --            row with "offset" NULL whose upto says how far the log was looked through
 -- Relies on  lock_client having run in this transaction
 WITH slice AS MATERIALIZED (
@@ -36,8 +37,8 @@ WITH slice AS MATERIALIZED (
                     (SELECT max("offset") FROM slice HAVING count(*) = :slice),
                     :horizon) AS upto
 ), taken AS (
-    INSERT INTO fq.deliveries (client_id, "offset", key, due_at)
-    SELECT :client, n."offset", n.key, now() + make_interval(secs => :lease)
+    INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
+    SELECT :client, n."offset", :epoch, n.key, now() + make_interval(secs => :lease)
       FROM numbered n, seen
      WHERE NOT n.waits AND n."offset" <= seen.upto
     RETURNING "offset"
@@ -51,10 +52,10 @@ WITH slice AS MATERIALIZED (
 ), moved AS (
     UPDATE fq.clients c SET dispatched = seen.upto FROM seen WHERE c.id = :client AND c.dispatched <> seen.upto
 )
-SELECT s."offset", 1 AS attempt, s.topic,
+SELECT s."offset", 1 AS attempt, CAST(:epoch AS integer) AS epoch, s.topic,
        fq.body(s."offset", s.topic, s.key, s.payload, s.headers, s.created_at, :client, 1, :call) AS body,
        s.headers ->> 'traceparent' AS traceparent, s.headers ->> 'tracestate' AS tracestate, NULL AS upto
   FROM slice s JOIN taken t ON t."offset" = s."offset"
  UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, upto FROM seen
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, upto FROM seen
  ORDER BY 1 NULLS LAST

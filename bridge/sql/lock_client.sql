@@ -1,10 +1,11 @@
--- Take one client for a pass, unless another pump has it or it is not active.
+-- Take one client for a pass, unless another pump has it or it is not served.
 --
 -- Binds      client  text
--- Returns    the client's settings, cursors, epoch and filter, whether it is to be woken; no row if it is taken
+-- Returns    the client's settings, cursors, epoch, filter and state, whether it is woken; no row if it is taken
 -- Relies on  a transaction: the lock ends with it
-SELECT id, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds, max_attempts,
-       backoff_seconds, backoff_max_seconds, on_exhausted, "offset", dispatched, epoch, filter, coalesce(wake_at <= now(), false) AS woken
-  FROM fq.clients
- WHERE id = :client AND task IS NOT NULL AND state = 'active'
-   FOR NO KEY UPDATE SKIP LOCKED
+SELECT c.id, c.task, c.routes, c.queue, c.topics, c.ordering, c."window", c.call, c.serializer, c.ack_timeout_seconds,
+       c.max_attempts, c.backoff_seconds, c.backoff_max_seconds, c.on_exhausted, c.batch, c.batch_wait_ms, c.settle,
+       c."offset", c.dispatched, c.epoch, c.filter, c.state, s.woken
+  FROM fq.clients c JOIN fq.served s ON s.id = c.id
+ WHERE c.id = :client
+   FOR NO KEY UPDATE OF c SKIP LOCKED

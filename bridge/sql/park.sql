@@ -17,7 +17,7 @@ WITH doomed AS (
 ), gone AS (
     DELETE FROM fq.deliveries d USING doomed p
      WHERE d.client_id = p.client_id AND d."offset" = p."offset"
-    RETURNING d.client_id, d."offset", d.key, d.attempt, d.earlier_attempts, d.first_at, p.reason,
+    RETURNING d.client_id, d."offset", d.key, d.epoch, d.attempt, d.first_at, p.reason,
               coalesce(p.error_type, d.error_type) AS error_type, coalesce(p.error, d.error) AS error,
               coalesce(p.traceback, d.traceback) AS traceback, p.held AND d.key IS NOT NULL AS held
 ), freed AS (
@@ -25,6 +25,9 @@ WITH doomed AS (
      WHERE l.client_id = g.client_id AND l.key = g.key AND NOT g.held
 )
 INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason, held, first_at)
-SELECT g.client_id, g."offset", c.epoch, g.key, g.attempt, g.attempt, g.error_type, g.error, g.traceback, g.reason,
-       g.held, g.first_at
-  FROM gone g JOIN fq.clients c ON c.id = g.client_id
+SELECT client_id, "offset", epoch, key, attempt, attempt, error_type, error, traceback, reason, held, first_at
+  FROM gone
+    ON CONFLICT (client_id, "offset") DO UPDATE
+   SET epoch = EXCLUDED.epoch, attempt = EXCLUDED.attempt, attempts = EXCLUDED.attempts, reason = EXCLUDED.reason,
+       error_type = EXCLUDED.error_type, error = EXCLUDED.error, traceback = EXCLUDED.traceback, held = EXCLUDED.held,
+       parked_at = now()

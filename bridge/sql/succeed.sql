@@ -8,14 +8,13 @@
 -- Returns    client_id, finished: how many events each client finished
 -- Relies on  lock_clients having run in this transaction
 WITH fenced AS MATERIALIZED (
-    SELECT o.client_id, o."offset", c.epoch, max(o.attempt) AS attempt
+    SELECT o.client_id, o."offset", o.epoch, max(o.attempt) AS attempt
       FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
                   CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
-      JOIN fq.clients c ON c.id = o.client_id AND c.epoch = o.epoch
-     GROUP BY o.client_id, o."offset", c.epoch
+     GROUP BY o.client_id, o."offset", o.epoch
 ), finished AS (
     DELETE FROM fq.deliveries d USING fenced f
-     WHERE d.client_id = f.client_id AND d."offset" = f."offset" AND f.attempt <= d.attempt
+     WHERE d.client_id = f.client_id AND d."offset" = f."offset" AND d.epoch = f.epoch AND f.attempt <= d.attempt
     RETURNING d.client_id, d.key
 ), taken_back AS (
     DELETE FROM fq.parked p USING fenced f

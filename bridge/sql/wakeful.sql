@@ -3,6 +3,6 @@
 -- Binds      horizon  bigint
 -- Returns    id of each, those that were served longest ago first
 -- Relies on  nothing
-SELECT id FROM fq.clients
- WHERE task IS NOT NULL AND state = 'active' AND (dispatched < :horizon AND NOT "full" OR wake_at <= now())
+SELECT id FROM fq.served
+ WHERE dispatched < :horizon AND NOT "full" AND state = 'active' OR woken
  ORDER BY dispatched

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from bridge.errors import ClientConflict, UnknownClient, UsageError
 from bridge.model import SETTING_NAMES, ClientSettings, Position, Registration
 from bridge.sql import statement
+from bridge.store import outcomes
 from bridge.store.connect import Store
 from bridge.store.pulse import advance_horizon
 
@@ -84,8 +85,7 @@ def set_state(store: Store, client: str, *, state: str, reason: str, by: str) ->
         UnknownClient: no such client; nothing changed.
     """
     with store.transaction() as connection:
-        binds = {"client": client, "state": state, "reason": reason, "by": by}
-        if connection.execute(statement("set_state"), binds).one_or_none() is None:
+        if not outcomes.set_state(connection, client, state=state, reason=reason, by=by):
             raise UnknownClient(client)
 
 

@@ -30,12 +30,18 @@ def count_open(connection: Connection, client: Client) -> int:
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
-    return _deliveries(client, connection.execute(statement("hand_over_again"), _binds(client, room)).all())
+    binds = {**_binds(client, room), "ordered": client.ordering == "key"}
+    return _deliveries(client, connection.execute(statement("hand_over_again"), binds).all())
 
 
 def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take the successors of finished keys, at most `room` of them."""
-    binds = {**_binds(client, room), "dispatched": client.dispatched, "filter": client.filter}
+    binds = {
+        **_binds(client, room),
+        "epoch": client.epoch,
+        "dispatched": client.dispatched,
+        "filter": client.filter,
+    }
     return _deliveries(client, connection.execute(statement("hand_over_lanes"), binds).all())
 
 
@@ -49,6 +55,7 @@ def hand_over_new(
     """
     binds = {
         **_binds(client, room),
+        "epoch": client.epoch,
         "after": after,
         "horizon": horizon,
         "slice": slice,
@@ -74,6 +81,7 @@ def _deliveries(client: Client, rows: Sequence[Row[Any]]) -> list[Delivery]:
         Delivery(
             client=client,
             offset=row.offset,
+            epoch=row.epoch,
             attempt=row.attempt,
             topic=row.topic,
             body=row.body,

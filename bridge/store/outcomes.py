@@ -113,6 +113,12 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
     return len(parked)
 
 
+def set_state(connection: Connection, client: str, *, state: str, reason: str, by: str) -> bool:
+    """Pause, resume, drain or halt a client; whether there is one of this id that the bridge drives."""
+    binds = {"client": client, "state": state, "reason": reason, "by": by}
+    return connection.execute(statement("set_state"), binds).one_or_none() is not None
+
+
 def move_cursors(connection: Connection, succeeded: Mapping[str, int]) -> None:
     """Move the cursors of these clients up to what is done, and let the pump look at them."""
     binds = {"clients": list(succeeded), "succeeded": list(succeeded.values())}

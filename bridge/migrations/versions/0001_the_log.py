@@ -13,7 +13,6 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table and function of the first version."""
-    with (
-        op.get_bind().connection.cursor() as cursor
-    ):  # the driver's own cursor: many statements, and `%` is just a sign
-        cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+    cursor = op.get_bind().connection.cursor()  # the driver's own: many statements at once, and `%` is just a sign
+    cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+    cursor.close()

@@ -63,7 +63,9 @@ CREATE TABLE fq.clients (
     "offset"     bigint NOT NULL DEFAULT -1,
     dispatched   bigint NOT NULL DEFAULT -1,
     epoch        integer NOT NULL DEFAULT 1,
-    state        text NOT NULL DEFAULT 'active' CONSTRAINT clients_state CHECK (state IN ('active', 'paused', 'halted')),
+    last_epoch   integer NOT NULL DEFAULT 1,
+    state        text NOT NULL DEFAULT 'active'
+                 CONSTRAINT clients_state CHECK (state IN ('active', 'draining', 'paused', 'halted')),
     state_reason text,
     state_by     text,
     state_at     timestamptz,
@@ -84,6 +86,9 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_backoff_max CHECK (backoff_max_seconds >= 0),
     on_exhausted text NOT NULL DEFAULT 'park'
                  CONSTRAINT clients_on_exhausted CHECK (on_exhausted IN ('park', 'hold-key', 'halt')),
+    batch        integer NOT NULL DEFAULT 1 CONSTRAINT clients_batch CHECK (batch >= 1),
+    batch_wait_ms integer NOT NULL DEFAULT 0 CONSTRAINT clients_batch_wait CHECK (batch_wait_ms >= 0),
+    settle       text NOT NULL DEFAULT 'callback' CONSTRAINT clients_settle CHECK (settle IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
     wake_at      timestamptz DEFAULT 'epoch',
@@ -107,7 +112,9 @@ CREATE TABLE fq.epochs (
 CREATE TABLE fq.deliveries (
     client_id        text NOT NULL,
     "offset"         bigint NOT NULL,
+    epoch            integer NOT NULL,
     key              text COLLATE "C",
+    batch            bigint,
     attempt          integer NOT NULL DEFAULT 1,
     earlier_attempts integer NOT NULL DEFAULT 0,
     state            text NOT NULL DEFAULT 'sent' CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying')),
@@ -129,6 +136,7 @@ CREATE TABLE fq.lanes (
     CONSTRAINT lanes_pkey PRIMARY KEY (client_id, key)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 CREATE INDEX lanes_offset ON fq.lanes (client_id, "offset");
+CREATE INDEX lanes_ready ON fq.lanes (client_id) WHERE ready;
 
 CREATE TABLE fq.parked (
     client_id  text NOT NULL,
@@ -147,6 +155,37 @@ CREATE TABLE fq.parked (
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
 
+-- Old events on their way to one client again, beside its cursor: `next` up to `upto`, as a generation of their own.
+CREATE TABLE fq.replays (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT replays_pkey PRIMARY KEY,
+    client_id  text NOT NULL,
+    epoch      integer NOT NULL,
+    next       bigint NOT NULL,
+    upto       bigint NOT NULL,
+    filter     text NOT NULL,
+    per_second double precision NOT NULL CONSTRAINT replays_per_second CHECK (per_second > 0),
+    sent       bigint NOT NULL DEFAULT 0,
+    started_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX replays_client ON fq.replays (client_id, id);
+
+-- What people did to clients, for good: who, when, what.
+CREATE TABLE fq.journal (
+    id        bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT journal_pkey PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    by        text NOT NULL,
+    client_id text NOT NULL,
+    action    text NOT NULL,
+    details   jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX journal_client ON fq.journal (client_id, id);
+CREATE FUNCTION fq.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the journal is append-only: % is refused', TG_OP USING ERRCODE = 'FQ001';
+END $$;
+CREATE TRIGGER journal_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fq.journal
+    FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_rewriting();
+
 -- The cursor --------------------------------------------------------------------------------------------------
 
 -- How far everything is done for a client whose cursor stands at `done`: up to its oldest delivery still open or its
@@ -161,11 +200,23 @@ CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RET
         handed_over)
 $$;
 
+-- The clients that pumps serve. `woken`: its deliveries, lanes and replays need a look, not only the log: a wait is over,
+-- a key's successor may go, or all is done and the cursor does not say so yet (the last event ended in a transaction of
+-- its handler's own).
+CREATE VIEW fq.served AS
+    SELECT c.id, c.dispatched, c.state, c."full",
+           coalesce(c.wake_at <= now(), false)
+           OR c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
+           OR c."offset" < c.dispatched AND fq.safe_offset(c.id, c."offset", c.dispatched) = c.dispatched AS woken
+      FROM fq.clients c
+     WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
+
 CREATE FUNCTION fq.guard_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         NEW.dispatched := NEW."offset";
         NEW.epoch := coalesce((SELECT e.epoch + 1 FROM fq.epochs e WHERE e.client_id = NEW.id), NEW.epoch);
+        NEW.last_epoch := NEW.epoch;
         RETURN NEW;
     END IF;
     IF OLD.task IS NULL OR NEW.task IS NULL THEN
@@ -183,11 +234,12 @@ CREATE TRIGGER clients_guard BEFORE INSERT OR UPDATE OF "offset", dispatched, ep
 
 CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, OLD.epoch)
+    INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, OLD.last_epoch)
         ON CONFLICT (client_id) DO UPDATE SET epoch = EXCLUDED.epoch;
     DELETE FROM fq.deliveries WHERE client_id = OLD.id;
     DELETE FROM fq.lanes WHERE client_id = OLD.id;
     DELETE FROM fq.parked WHERE client_id = OLD.id;
+    DELETE FROM fq.replays WHERE client_id = OLD.id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER clients_gone AFTER DELETE ON fq.clients
