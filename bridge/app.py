@@ -76,6 +76,7 @@ class Bridge:
             queue=self.settings.queue,
             secret=self.secret,
             connect_timeout_seconds=self.settings.connect_timeout_seconds,
+            fast=self.settings.stencil,
         )
 
     def prepare(self) -> None:

@@ -26,6 +26,7 @@ class Settings:
         poll_seconds: How often a lingering pump looks.
         batch: Most events that one pass hands over to one client (messages of one broker round trip).
         collector: Whether workers that consume the bridge's queue settle outcomes in batches.
+        stencil: Whether messages are cut from a stencil where nobody could tell the difference (json on Redis).
         connect_timeout_seconds: For Postgres and for the broker.
         statement_timeout_seconds: Longest that one statement, or waiting for one lock, may take.
     """
@@ -38,6 +39,7 @@ class Settings:
     poll_seconds: float = 0.01
     batch: int = 500
     collector: bool = True
+    stencil: bool = True
     connect_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 60.0
 

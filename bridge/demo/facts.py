@@ -1,7 +1,7 @@
 """What the clients must come to, computed straight from the file, and what they came to, read from Redis.
 
-Both are the same mapping: client to fact to value. No code of the fleet's tasks is used here, so that a mistake there, or an
-event that was lost, doubled or out of order, is a difference.
+Both are the same mapping: client to fact to value. No code of the fleet's tasks is used here, so that a mistake
+there, or an event that was lost, doubled or out of order, is a difference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.demo.flights import Flight
 
 
 class Delays(NamedTuple):
-    """Departures of one carrier and their delays in minutes."""
+    """Departures of one carrier and their delays in minutes; shown as `DELAYS_SHOWN` says."""
 
     flown: int
     cancelled: int
@@ -25,8 +25,10 @@ class Delays(NamedTuple):
 
     def __str__(self) -> str:
         mean = f"{self.sum / self.flown:.2f}" if self.flown else "-"
-        return f"{self.flown:,} flown, {self.cancelled:,} cancelled, mean {mean} max {self.longest:,} min"
+        return f"{self.flown:,}/{self.cancelled:,}/{mean}/{self.longest:,}"
 
+
+DELAYS_SHOWN = "flown/cancelled/mean/longest delay (minutes) from JFK"
 
 Value: TypeAlias = int | Delays | Mapping[str, str] | Mapping[str, int]
 Facts: TypeAlias = Mapping[str, Mapping[str, Value]]
@@ -55,20 +57,20 @@ def expected(flights: Sequence[Flight]) -> Facts:
         places[tail] = "diverted" if flight.diverted else flight.destination
     return {
         "fleet-position": {
-            "flights landed": sum(not flight.diverted for flight in departed),
-            "flights diverted": sum(flight.diverted for flight in departed),
-            "flights cancelled": len(flights) - len(departed),
-            "left from another airport than before": moved,
-            "earlier flight after a later one": 0,
-            "where each aircraft is": places,
+            "landed": sum(not flight.diverted for flight in departed),
+            "diverted": sum(flight.diverted for flight in departed),
+            "cancelled": len(flights) - len(departed),
+            "changed airport": moved,
+            "out of order": 0,
+            "last known places": places,
         },
         "delays": {
-            f"{carrier} from JFK": _delays([flight for flight in flights if flight.carrier == carrier])
+            f"carrier {carrier}": _delays([flight for flight in flights if flight.carrier == carrier])
             for carrier in sorted({flight.carrier for flight in flights if flight.origin == "JFK"})
         },
         "audit": {
             "distinct offsets": len(flights),
-            "events of each topic": Counter(flight.topic for flight in flights),
+            "events per topic": Counter(flight.topic for flight in flights),
         },
     }
 
@@ -88,22 +90,20 @@ def counted(redis: Redis) -> Facts:
     audited: Any = redis.scard("fleet:audit:seen")
     return {
         "fleet-position": {
-            "flights landed": position.get("landed", 0),
-            "flights diverted": position.get("diverted", 0),
-            "flights cancelled": position.get("cancelled", 0),
-            "left from another airport than before": position.get("moved", 0),
-            "earlier flight after a later one": position.get("inverted", 0),
-            "where each aircraft is": _hash(redis, "fleet:fleet-position:places"),
+            "landed": position.get("landed", 0),
+            "diverted": position.get("diverted", 0),
+            "cancelled": position.get("cancelled", 0),
+            "changed airport": position.get("moved", 0),
+            "out of order": position.get("inverted", 0),
+            "last known places": _hash(redis, "fleet:fleet-position:places"),
         },
         "delays": {
-            f"{carrier} from JFK": Delays(
-                *(fact.get(carrier, 0) for fact in (flown, cancelled, sums, longest))
-            )
+            f"carrier {carrier}": Delays(*(fact.get(carrier, 0) for fact in (flown, cancelled, sums, longest)))
             for carrier in sorted({*flown, *cancelled})
         },
         "audit": {
             "distinct offsets": int(audited),
-            "events of each topic": _numbers(redis, "fleet:audit:topics"),
+            "events per topic": _numbers(redis, "fleet:audit:topics"),
         },
     }
 
@@ -125,7 +125,7 @@ def check(client: str, fact: str, expected: Value, got: Value) -> Check:
     """Compare one fact; of two mappings, name what differs."""
     ok = expected == got
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
-        return Check(client, fact, f"{len(expected):,} entries", _difference(expected, got), ok)
+        return Check(client, fact, f"{len(expected):,}", _difference(expected, got), ok)
     return Check(client, fact, _shown(expected), _shown(got), ok)
 
 
@@ -133,7 +133,7 @@ def _difference(expected: Mapping[str, object], got: Mapping[str, object]) -> st
     """The number of equal entries, and the first of those that differ."""
     wrong = [name for name in sorted({**expected, **got}) if expected.get(name) != got.get(name)]
     if not wrong:
-        return f"{len(got):,} entries, all equal"
+        return f"{len(got):,} equal"
     first = wrong[0]
     return f"{len(wrong):,} differ: {first} is {got.get(first)}, not {expected.get(first)}"
 

@@ -1,7 +1,7 @@
 """A Celery fleet as it exists anywhere: three tasks, their results in Redis.
 
-It does not import the bridge, has no way to reach Postgres, and does not know that its tasks are fed from an event log.
-Events may arrive more than once, so each task remembers which it has seen, in the same step that counts.
+It does not import the bridge, can't reach Postgres, and does not know that its tasks are fed from an event log.
+An event may arrive more than once, so each task remembers which it has seen, in the same step that counts.
 """
 
 import os
@@ -16,7 +16,7 @@ app = Celery("fleet", broker=BROKER_URL)
 app.conf.update(
     task_default_queue="flights",
     task_ignore_result=True,
-    worker_prefetch_multiplier=64,  # the tasks take less time than fetching the next one
+    worker_prefetch_multiplier=1,  # the tasks take less time than fetching the next one
 )
 redis = Redis.from_url(BROKER_URL, decode_responses=True)
 
@@ -83,10 +83,9 @@ def keys(client: str, *names: str) -> list[str]:
 def position(event: dict[str, Any]) -> None:
     """Note where an aircraft is; each one's flights must come in order."""
     flight = event["payload"]
-    if flight["departed"] is None:
-        fate = "cancelled"
-    else:
-        fate = "landed" if flight["arrival_delay"] is not None else "diverted"
+    fate = "landed"
+    if flight["arrival_delay"] is None:
+        fate = "cancelled" if flight["departed"] is None else "diverted"
     POSITION(
         keys=keys("fleet-position", "seen", "facts", "offsets", "airports", "places"),
         args=[

@@ -1,7 +1,7 @@
-"""The demo's data: every scheduled departure from New York in January 2013, in the order in which it happened.
+"""The demo's data: every scheduled departure from New York in January 2013, in the order of the departures.
 
-The order is that of the real departures, which the file does not have: it lists a flight under the day it was
-scheduled for, also when it left after midnight, and a cancelled one at the end of that day.
+The file has another order: it lists a flight under the day it was scheduled for, also when it left after
+midnight, and a cancelled one at the end of that day.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Flight:
     Attributes:
         scheduled: When it was to leave (UTC).
         carrier: Two letters or digits: B6 is JetBlue.
-        number: Of the flight, unique for a carrier and a day at best.
-        tail: The aircraft's registration; None where none was assigned, which only happens to cancelled flights.
+        number: The flight number.
+        tail: The aircraft's registration; None where none was assigned, as to some cancelled flights.
         origin: EWR, JFK or LGA.
         destination: Where it was to land.
         delay: Minutes between schedule and departure, negative if it left early; None if it was cancelled.
@@ -95,7 +95,7 @@ def flights(first: int | None = None) -> list[Flight]:
 
 
 def _flight(row: Mapping[str, str]) -> Flight:
-    # `time_hour` and `minute` are the schedule; local times as written repeat and jump where a flight crosses midnight.
+    # From the schedule, because the time of departure in the file has no date: it may be the next day's.
     hour = datetime.fromisoformat(row["time_hour"])
     return Flight(
         scheduled=hour + timedelta(minutes=int(row["minute"])),

@@ -1,7 +1,7 @@
-"""Run everything that an installation has, feed it a month of flights, and compare what comes out with the file.
+"""Run all that an installation has, feed it a month of flights, and compare what comes out with the file.
 
-Nothing is imitated: Postgres and Redis are servers, the bridge and the fleet are Celery workers in processes of their
-own, and the events are published while these run. Everything that was started is stopped, whatever happens.
+Nothing is imitated: Postgres and Redis are servers, the bridge and the fleet are Celery workers in processes
+of their own, and the events are published while these run. Whatever happens, all that was started is stopped.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from redis import Redis, RedisError
 from rich.console import Console
@@ -39,6 +39,7 @@ FLEET_PROCESSES = 2
 BATCH = 500  # events of one transaction
 BATCH_SECONDS = 0.2  # a month in some ten seconds, so that publishing and consuming can be seen side by side
 LOOK_SECONDS = 0.4
+STALLED_SECONDS = 60
 NEW_YORK = timedelta(hours=-5)
 STOPPED = 130
 
@@ -70,22 +71,14 @@ def run(events: int | None = None) -> int:
     except UsageError:
         raise
     except (BridgeError, RedisError) as error:
-        console.print(Text(f"the demo has failed: {error}", style="red"))
+        console.print(Text(f"the demo has failed: {error}", style="red"), soft_wrap=True)
         return 1
 
 
 def _play(console: Console, published: Sequence[Flight]) -> int:
-    console.print(
-        Text("Celery Event Bridge", style="bold"),
-        f"· {len(published):,} departures from New York, January 2013",
-    )
-    console.print(
-        Text(
-            f"starting Postgres, Redis, the bridge, and a Celery fleet of {FLEET_PROCESSES} processes "
-            "that knows nothing of either",
-            style="dim",
-        )
-    )
+    count = f"· {len(published):,} departures from New York, January 2013"
+    console.print(Text("Celery Event Bridge", style="bold"), count)
+    console.print(Text("starting Postgres, Redis, the bridge, and a Celery fleet", style="dim"))
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-demo-")))
         database_url = stack.enter_context(embedded.postgres(directory))
@@ -106,7 +99,7 @@ def _play(console: Console, published: Sequence[Flight]) -> int:
             *_cursors(store, len(published)),
         ]
         repeated = sum(facts.repeated(redis, client.id) for client in CLIENTS)
-    verdict(console, checks)
+    verdict(console, checks, caption=f"delays: {facts.DELAYS_SHOWN}")
     return _conclude(console, checks, published, seconds=seconds, repeated=repeated)
 
 
@@ -152,26 +145,26 @@ def _feed(console: Console, store: Store, workers: Workers, published: Sequence[
     """Publish the flights while the workers run, and wait until every client is done with all of them.
 
     Raises:
-        BridgeError: a worker has died, or the clients have not got through in time; the logs are in the message.
+        BridgeError: a worker has died, or nothing moves any more; the message ends with the logs.
     """
     totals = {client.id: sum(map(client.wants, published)) for client in CLIENTS}
-    deadline = time.monotonic() + 60 + sum(totals.values()) / 100
-    sent, offset = 0, -1
     wanted = dict.fromkeys(totals, 0)
-    publish_at = look_at = time.monotonic()
+    sent, offset = 0, -1
+    progress_at = publish_at = look_at = time.monotonic()
+    finished = 0
     with Progress(console) as progress:
         while True:
             if sent < len(published) and time.monotonic() >= publish_at:
                 publish_at = time.monotonic() + BATCH_SECONDS
                 batch = published[sent : sent + BATCH]
-                with store.transaction() as connection:
-                    offset = publish_many(connection, [flight.event for flight in batch])[-1]
+                offset = _publish(store, batch)
                 sent += len(batch)
                 for client in CLIENTS:
                     wanted[client.id] += sum(map(client.wants, batch))
             if time.monotonic() >= look_at:
                 workers.check()
                 rows = {row["client"]: row for row in status(store)}
+                done = sent == len(published) and all(row["offset"] >= offset for row in rows.values())
                 standings = [
                     Standing(
                         client=client.id,
@@ -182,19 +175,31 @@ def _feed(console: Console, store: Store, workers: Workers, published: Sequence[
                     )
                     for client in CLIENTS
                 ]
-                done = sent == len(published) and all(row["offset"] >= offset for row in rows.values())
                 progress.show(standings, note=_note(published, sent), last=done)
                 if done:
                     return
-                if time.monotonic() > deadline:
-                    behind = ", ".join(
-                        f"{id} at {row['offset']}" for id, row in rows.items() if row["offset"] < offset
-                    )
-                    raise BridgeError(
-                        f"not done in time: the last event is {offset}, {behind}{workers.tails()}"
-                    )
                 look_at = time.monotonic() + LOOK_SECONDS
+                before, finished = finished, sum(standing.done for standing in standings)
+                if finished != before:
+                    progress_at = time.monotonic()
+                elif time.monotonic() > progress_at + STALLED_SECONDS:
+                    raise BridgeError(_stalled(rows, offset) + workers.tails())
             time.sleep(0.02)
+
+
+def _publish(store: Store, batch: Sequence[Flight]) -> int:
+    """Append flights to the log, in one transaction of ours; the offset of the last one."""
+    with store.transaction() as connection:
+        return publish_many(connection, [flight.event for flight in batch])[-1]
+
+
+def _stalled(rows: Mapping[str, Mapping[str, Any]], offset: int) -> str:
+    behind = "; ".join(
+        f"{id} stands at {row['offset']}" + (f" ({row['trouble']})" if row["trouble"] else "")
+        for id, row in rows.items()
+        if row["offset"] < offset
+    )
+    return f"nothing was done for {STALLED_SECONDS} seconds: the last event is {offset}, {behind}"
 
 
 def _note(published: Sequence[Flight], sent: int) -> str:
@@ -231,15 +236,13 @@ def _conclude(
         return 0
     console.print(Text(f"{len(wrong)} of {len(checks)} results differ from the file:", style="bold red"))
     for check in wrong:
-        console.print(
-            Text(f"  {check.client}, {check.fact}: expected {check.expected}, got {check.got}", style="red")
-        )
+        console.print(Text(f"  {check.client}, {check.fact}: expected {check.expected}, got {check.got}", style="red"))
     return 1
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind as Ctrl-C does; by default they end us with everything left running."""
+    """Let SIGTERM and a closed terminal unwind as Ctrl-C does, or they would leave everything running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,6 +1,7 @@
 """The demo's Celery workers: real processes, each with its log, all gone when the demo is.
 
-Ctrl-C reaches us and not them, so that we stop them in order. On Linux the kernel stops them when we are killed.
+Ctrl-C reaches us and not them, so that we stop them in order. On Linux the kernel stops them when we are
+killed.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ class Workers:
         self._logs = logs
         self._running: list[Running] = []
 
-    def start(
-        self, name: str, arguments: Sequence[str], *, directory: Path, environment: Mapping[str, str]
-    ) -> None:
+    def start(self, name: str, arguments: Sequence[str], *, directory: Path, environment: Mapping[str, str]) -> None:
         """Start `celery ARGUMENTS`; does not wait for it.
 
         Args:

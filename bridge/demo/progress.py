@@ -102,20 +102,23 @@ class Progress:
             self._live.stop()
 
 
-def verdict(console: Console, checks: Sequence[Check]) -> None:
-    """Print every comparison."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("client", "fact", "expected from the file", "got"):
-        table.add_column(name, overflow="fold")
-    table.add_column("ok")
-    client = None
-    for check in checks:
-        table.add_row(
-            check.client if check.client != client else "",
-            check.fact,
-            check.expected,
-            check.got if not check.ok or check.got != check.expected else "the same",
-            Text("yes", style="green") if check.ok else Text("NO", style="bold red"),
-        )
-        client = check.client
+def verdict(console: Console, checks: Sequence[Check], *, caption: str) -> None:
+    """Print every comparison, client by client."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, caption=caption, caption_justify="left")
+    table.add_column("client", style="bold", no_wrap=True)
+    table.add_column("fact", no_wrap=True)
+    table.add_column("expected", no_wrap=True, justify="right")
+    table.add_column("got", overflow="fold", justify="right")
+    table.add_column("ok", no_wrap=True)
+    for client in dict.fromkeys(check.client for check in checks):
+        own = [check for check in checks if check.client == client]
+        for check in own:
+            table.add_row(
+                client if check is own[0] else "",
+                check.fact,
+                check.expected,
+                check.got,
+                Text("yes", style="green") if check.ok else Text("NO", style="bold red"),
+                end_section=check is own[-1],
+            )
     console.print(table)

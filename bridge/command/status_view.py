@@ -1,0 +1,106 @@
+"""Where clients stand, as people see it: a table that fits the terminal, and in words what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bridge.command.showing import NO_CLIENTS, STATE_STYLES, plain, span
+
+COUNTED = 100_000  # status.sql counts the lag no further
+NAME_WIDTH = 16  # a longer name breaks into lines before a column is left out
+GAP = 3
+
+
+class Column(NamedTuple):
+    """A column of the status table; those of the highest rank go first where the terminal is narrow."""
+
+    name: str
+    rank: int
+    left: bool = False
+
+
+COLUMNS = (
+    Column("client", 0, left=True),
+    Column("state", 0, left=True),
+    Column("lag", 0),
+    Column("behind", 2),
+    Column("open", 1),
+    Column("waiting", 4),
+    Column("parked", 0),
+    Column("offset", 3),
+    Column("dispatched", 5),
+)
+
+
+def status_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
+    """Where clients stand: a table that fits the width, and what is wrong with them in words below it."""
+    if not rows:
+        return Text(NO_CLIENTS)
+    notes = [note for row in rows for note in _notes(row)]
+    horizon = rows[0]["horizon"]
+    final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
+    return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))
+
+
+def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """The most columns that fit the width; those that matter most stay in any case."""
+    lines = [_cells(row) for row in rows]
+    widths = {c.name: max(len(c.name), *(line[c.name].cell_len for line in lines)) for c in COLUMNS}
+    least = widths | {"client": min(widths["client"], NAME_WIDTH)}
+    for rank in range(max(c.rank for c in COLUMNS), -1, -1):
+        columns = [c for c in COLUMNS if c.rank <= rank]
+        if sum(least[c.name] + GAP for c in columns) - GAP <= width:
+            break
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
+    for c in columns:
+        # a name may break into lines, a number must not
+        table.add_column(
+            c.name,
+            justify="left" if c.left else "right",
+            overflow="fold",
+            min_width=min(widths[c.name], 8) if c.name == "client" else widths[c.name],
+        )
+    for line in lines:
+        table.add_row(*(line[c.name] for c in columns))
+    return table
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Text]:
+    driven = row["state"] != "reader"
+    lag = f"{row['lag_events']:,}" + ("+" if row["lag_events"] >= COUNTED else "")
+    return {
+        "client": Text(plain(row["client"])),
+        "state": Text(row["state"], style=STATE_STYLES.get(row["state"], "")),
+        "lag": Text(lag, style="" if row["lag_events"] else "dim"),
+        "behind": Text(
+            span(row["lag_seconds"]) if row["lag_events"] else "-", style="" if row["lag_events"] else "dim"
+        ),
+        "open": Text(f"{row['open']:,} / {row['window']:,}") if driven else Text("-", style="dim"),
+        "waiting": _count(row["waiting"], driven),
+        "parked": _count(row["parked"], driven, style="bold red"),
+        "offset": Text(f"{row['offset']:,}"),
+        "dispatched": _count(row["dispatched"], driven, zero=""),
+    }
+
+
+def _count(number: int, driven: bool, *, style: str = "", zero: str = "dim") -> Text:
+    return Text(f"{number:,}", style=style if number else zero) if driven else Text("-", style="dim")
+
+
+def _notes(row: Mapping[str, Any]) -> Iterable[Text]:
+    name = plain(row["client"])
+    if row["state"] in ("paused", "halted"):
+        by = f" by {plain(row['state_by'])}" if row["state_by"] else ""
+        why = f": {plain(row['state_reason'])}" if row["state_reason"] else ""
+        yield Text(f"{name} is {row['state']}{by}{why}", style=STATE_STYLES[row["state"]])
+    if row["retrying"]:
+        events = "event" if row["retrying"] == 1 else "events"
+        yield Text(f"{name} will try {row['retrying']:,} {events} again after a failure", style="yellow")
+    if row["trouble"]:
+        yield Text(f"{name} could not be served: {plain(row['trouble'])}", style="red")

@@ -1,0 +1,111 @@
+"""The only broker writer: turns deliveries into Celery messages and sees the broker accept them.
+
+A message is what `app.send_task(task, args=[event], task_id=…, queue=…, link=…, link_error=…)` would send, so that every
+worker, Flower, events and tracing treat it as their own. Nothing is declared on the fleet's side: a queue with other
+arguments than ours would be refused, so messages go to the queue by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from celery import Celery
+from kombu import Connection, Exchange, Producer, Queue
+from kombu.exceptions import EncodeError, KombuError, SerializerNotInstalled
+from redis.exceptions import RedisError
+
+from bridge.errors import BrokerUnavailable, InvalidClient, Undeliverable
+from bridge.model import Client, Delivery
+from bridge.sender import portable
+from bridge.sender.fast import FastPath
+from bridge.sender.message import COMMIT, FAIL, callback
+
+__all__ = ["COMMIT", "FAIL", "Sender", "callback"]
+
+
+class Sender:
+    """Publishes deliveries on an app's broker; one connection per process, made anew after an error.
+
+    Args:
+        app: The Celery app whose broker, protocol and signals are used.
+        queue: Queue of the bridge's own tasks.
+        secret: Key that signs callbacks.
+        connect_timeout_seconds: How long to wait for the broker.
+        fast: Whether the fast path may be taken where it can.
+    """
+
+    def __init__(
+        self, app: Celery, *, queue: str, secret: str, connect_timeout_seconds: float, fast: bool = True
+    ) -> None:
+        self._app = app
+        self._queue = queue
+        self._secret = secret
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._fast_allowed = fast
+        self._producer: Producer | None = None
+        self._fast: FastPath | None = None
+        self._pid = 0
+
+    def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
+        """Publish these deliveries in order and return when the broker has them.
+
+        Returns:
+            Deliveries that no message can be made of; all others were sent.
+
+        Raises:
+            BrokerUnavailable: some messages may have arrived, the caller must not remember any.
+            InvalidClient: the client's serializer can't be used.
+        """
+        with self._connected() as producer:
+            if self._fast is not None and client.serializer == "json":
+                return self._fast.send(client, deliveries)
+            return portable.send(
+                self._app, producer, client, deliveries, secret=self._secret, queue=self._queue
+            )
+
+    def close(self) -> None:
+        """Close this process's connection."""
+        producer, self._producer, self._fast = self._producer, None, None
+        if producer is not None and self._pid == os.getpid():
+            producer.connection.release()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Producer]:
+        """This process's producer; any trouble closes it and means that the broker is not there."""
+        try:
+            if self._producer is None or self._pid != os.getpid():
+                self._producer, self._pid = self._connect(), os.getpid()
+                if self._fast_allowed and FastPath.serves(self._app, self._producer):
+                    self._fast = FastPath(self._app, self._producer, queue=self._queue, secret=self._secret)
+            yield self._producer
+        except (EncodeError, SerializerNotInstalled) as error:
+            raise InvalidClient(f"a message can't be serialised: {error or 'no such serializer'}") from error
+        except (KombuError, RedisError, OSError, *self._errors()) as error:
+            self.close()
+            raise BrokerUnavailable(f"the broker {self._where()} is not available: {error}") from error
+
+    def _connect(self) -> Producer:
+        options = {
+            "socket_timeout": self._connect_timeout_seconds * 2,
+            "socket_connect_timeout": self._connect_timeout_seconds,
+            **self._app.conf.broker_transport_options,
+        }
+        connection: Connection = self._app.connection_for_write(
+            transport_options=options, connect_timeout=self._connect_timeout_seconds
+        )
+        connection.ensure_connection(max_retries=1, timeout=self._connect_timeout_seconds, reraise_as_library_errors=True)
+        producer = self._app.amqp.Producer(connection, auto_declare=False)
+        # Fleets publish callbacks without declaring anything: where this queue is missing, RabbitMQ drops them silently.
+        Queue(self._queue, Exchange(""), routing_key=self._queue, durable=True)(producer.channel).queue_declare()
+        return producer
+
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        if self._producer is None:
+            return ()
+        connection = self._producer.connection
+        return (*connection.connection_errors, *connection.channel_errors)
+
+    def _where(self) -> str:
+        return str(self._app.connection_for_write().as_uri())

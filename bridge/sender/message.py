@@ -1,0 +1,110 @@
+"""What a delivery's message consists of, the same whichever way it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu import Producer
+
+from bridge.errors import Undeliverable
+from bridge.model import Client, Delivery
+
+COMMIT = "bridge.commit"
+FAIL = "bridge.fail"
+
+# How the fleet's worker publishes a callback; patient, because a refused callback fails a task whose work is done.
+CALLBACK_RETRY = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}
+
+
+def callback(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
+    """The signature that a fleet's worker publishes when an attempt ends, in the exact form that every fleet can.
+
+    An `exchange_type` that is not `direct` keeps Celery from rewriting the anonymous exchange to the fleet's own default
+    queue; a plain `queue` option would end in QueueNotFound on fleets that create no missing queues, after their task has
+    succeeded. The serializer is named because a fleet's own may be one that the bridge refuses.
+    """
+    return {
+        "task": task,
+        "args": list(args),
+        "kwargs": {},
+        "subtask_type": None,
+        "immutable": True,
+        "options": {
+            "exchange": "",
+            "routing_key": queue,
+            "exchange_type": "topic",
+            "serializer": "json",
+            "ignore_result": True,
+            "retry": True,
+            "retry_policy": CALLBACK_RETRY,
+        },
+    }
+
+
+def content(client: Client, delivery: Delivery) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments of the task.
+
+    Raises:
+        Undeliverable: the payload can't be what the client's `call` asks for.
+    """
+    try:
+        value = json.loads(delivery.body)
+    except RecursionError:
+        raise Undeliverable(delivery.offset, "the payload is nested too deeply for Python's JSON") from None
+    if client.call != "kwargs":
+        return [value], {}
+    if not isinstance(value, dict):
+        raise Undeliverable(delivery.offset, NO_KEYWORDS)
+    return [], value
+
+
+NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
+
+
+def publish(
+    app: Celery,
+    producer: Producer,
+    client: Client,
+    *,
+    task: str,
+    task_id: str,
+    args: Any,
+    kwargs: Any,
+    shown: str,
+    headers: dict[str, object],
+    signed: Sequence[object],
+    queue: str,
+) -> None:
+    """Let Celery make one message and kombu publish it.
+
+    `shown` is the event in one word, for Flower and logs; `signed` are client, offset, epoch, attempt and signature, the
+    arguments of both callbacks, which go to the bridge's own `queue`.
+    """
+    amqp = app.amqp
+    message = amqp.as_task_v2(
+        task_id,
+        task,
+        args,
+        kwargs,
+        callbacks=[callback(COMMIT, queue, signed)],
+        errbacks=[callback(FAIL, queue, signed)],
+        create_sent_event=app.conf.task_send_sent_event,
+        ignore_result=None,  # anything else would override the fleet's own setting
+        argsrepr="()" if client.call == "kwargs" else f"({shown},)",
+        kwargsrepr=f"{{{shown}}}" if client.call == "kwargs" else "{}",
+    )
+    amqp.send_task_message(
+        producer,
+        task,
+        message,
+        exchange="",
+        routing_key=client.queue,
+        exchange_type="topic",  # keeps Celery from rewriting the anonymous exchange to the default queue
+        serializer=client.serializer,
+        declare=[],
+        retry=False,  # the pass is rolled back instead, and the next tick tries again
+        headers=headers,
+    )

@@ -1,0 +1,98 @@
+"""A stencil: one message that Celery rendered, with the parts that change from event to event cut out.
+
+Making a message the ordinary way costs about half a millisecond, nearly all of it for parts that never change. Here Celery
+renders one real message with markers in it, and every further message is that one with the markers filled. Event JSON goes
+in as the text that Postgres made; nobody parses it. Pure: text in, text out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from bridge.model import Delivery
+
+# What a message is rendered with. A marker that stands for a number is cut out together with its quotes.
+_NUMBERS = {"offset": "@@bridge-offset@@", "attempt": "@@bridge-attempt@@", "epoch": "@@bridge-epoch@@"}
+_TEXTS = {
+    "task_id": "@@bridge-task-id@@",
+    "topic": "@@bridge-topic@@",
+    "shown_offset": "@@bridge-shown-offset@@",
+    "signature": "@@bridge-signature@@",
+    "tag": "@@bridge-tag@@",
+    "traceparent": "@@bridge-traceparent@@",
+    "tracestate": "@@bridge-tracestate@@",
+}
+_EVENT = "@@bridge-event@@"
+_BODY = "@@bridge-body@@"
+MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+
+
+class _Form(NamedTuple):
+    """A template in the `%` language, and the names that fill it, in order."""
+
+    template: str
+    names: tuple[str, ...]
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        return self.template % tuple([values[name] for name in self.names])
+
+
+class Stencil:
+    """Cuts messages for one client, task and set of trace headers.
+
+    Args:
+        message: What a transport would store, rendered with `MARKERS` in the places of the changing parts. Its body is in
+            base64, as kombu's virtual transports store it.
+        dumps: How the transport turns a message into text.
+    """
+
+    def __init__(self, message: Mapping[str, Any], dumps: Callable[[Any], str | bytes]) -> None:
+        text = dumps({**message, "body": _BODY})
+        self._envelope = _form(text if isinstance(text, str) else text.decode())
+        self._body = _form(b64decode(message["body"]).decode())
+
+    def cut(self, delivery: Delivery, *, signature: str, tag: str) -> str:
+        """The message of this delivery, as the transport would store it.
+
+        Args:
+            delivery: The event and where it goes; its body is spliced in as it is.
+            signature: Signs its callbacks.
+            tag: The message's delivery tag, unique in the broker.
+        """
+        offset = str(delivery.offset)
+        values = {
+            "offset": offset,
+            "shown_offset": offset,
+            "attempt": str(delivery.attempt),
+            "epoch": str(delivery.epoch),
+            "task_id": delivery.task_id,
+            "topic": _in_json(delivery.topic),
+            "signature": signature,
+            "tag": tag,
+            "event": delivery.body,
+        }
+        for name, value in delivery.trace.items():
+            values[name] = _in_json(value)
+        values["body"] = b64encode(self._body.filled(values).encode()).decode("ascii")
+        return self._envelope.filled(values)
+
+
+@lru_cache(maxsize=4096)
+def _in_json(text: str) -> str:
+    """The text as it stands between the quotes of a JSON string."""
+    return json.dumps(text)[1:-1]
+
+
+def _form(text: str) -> _Form:
+    """Cut the markers out of a text."""
+    names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
+    names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
+    names |= {marker: name for name, marker in {**_TEXTS, "body": _BODY}.items()}
+    parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
+    template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
+    return _Form(template, tuple(names[part] for part in parts if part in names))

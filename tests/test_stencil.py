@@ -1,0 +1,136 @@
+"""The fast path's messages against what `app.send_task` sends: decoded, they are the same, field by field."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery, signals
+from redis import Redis
+
+from bridge.model import Client, Delivery
+from bridge.sender import Sender, callback
+from bridge.signature import sign
+
+# Not compared, because they differ between any two messages, or because the bridge shows events in its own words:
+UNLIKE = {"delivery_tag", "argsrepr", "kwargsrepr", "origin", "reply_to"}
+TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    with Celery("fleet", broker=redis_url, set_as_current=False) as app:
+        yield app
+        app.close()
+
+
+def client(**settings: Any) -> Client:
+    values = {
+        "id": "c",
+        "task": "fleet.handle",
+        "offset": 0,
+        "dispatched": 0,
+        "epoch": 1,
+        "filter": "",
+        "state": "active",
+    }
+    return Client(**{**values, **settings})
+
+
+def delivery(to: Client, **values: Any) -> Delivery:
+    payload = {"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-offset@@"]}
+    body = json.dumps(payload, ensure_ascii=False)
+    defaults = {"client": to, "offset": 42, "epoch": 1, "attempt": 1, "topic": 'order."%s".ü', "body": body}
+    return Delivery(**{**defaults, **values})
+
+
+def sent(redis_url: str, key: str = "celery") -> list[dict[str, Any]]:
+    with Redis.from_url(redis_url) as redis:
+        return [json.loads(message) for message in reversed(redis.lrange(key, 0, -1))]
+
+
+def flat(message: dict[str, Any]) -> dict[str, Any]:
+    body = json.loads(base64.b64decode(message["body"]))
+    fields = {"body": body, **message["headers"], **message["properties"]}
+    fields |= {name: message[name] for name in ("content-type", "content-encoding")}
+    return {name: value for name, value in fields.items() if name not in UNLIKE}
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["stencil", "portable"])
+@pytest.mark.parametrize("call", ["payload", "kwargs"])
+@pytest.mark.parametrize("trace", [{}, TRACE], ids=["untraced", "traced"])
+@pytest.mark.parametrize(("epoch", "attempt"), [(1, 1), (3, 2)])
+def test_a_message_is_what_send_task_would_send(
+    app: Celery, redis_url: str, *, fast: bool, call: str, trace: dict[str, str], epoch: int, attempt: int
+) -> None:
+    to = client(call=call)
+    out = delivery(to, epoch=epoch, attempt=attempt, trace=trace)
+    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
+    assert sender.send(to, [out]) == []
+    sender.close()
+    signed = ("c", 42, epoch, attempt, sign("s", ("c", 42, epoch, attempt)))
+    payload = json.loads(out.body)
+    app.send_task(
+        "fleet.handle",
+        args=[payload] if call == "payload" else [],
+        kwargs={} if call == "payload" else payload,
+        task_id=out.task_id,
+        queue="celery",
+        link=callback("bridge.commit", "bridge", signed),
+        link_error=callback("bridge.fail", "bridge", signed),
+        headers={"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": attempt, **trace},
+    )
+    ours, celerys = sent(redis_url)
+    assert flat(ours) == flat(celerys)
+    assert ours["headers"]["argsrepr" if call == "payload" else "kwargsrepr"].count('order."%s".ü #42') == 1
+
+
+def test_a_batch_keeps_its_order_and_every_message_has_a_tag_of_its_own(app: Celery, redis_url: str) -> None:
+    to = client()
+    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
+    sender.send(to, [delivery(to, offset=offset) for offset in range(1000)])
+    sender.close()
+    messages = sent(redis_url)
+    assert [message["headers"]["bridge_offset"] for message in messages] == list(range(1000))
+    assert len({message["properties"]["delivery_tag"] for message in messages}) == 1000
+
+
+def test_key_prefix_and_queue_are_honoured(redis_url: str) -> None:
+    with Celery("fleet", broker=redis_url, set_as_current=False) as app:
+        app.conf.broker_transport_options = {"global_keyprefix": "tenant-"}
+        to = client(queue="bills")
+        sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
+        sender.send(to, [delivery(to)])
+        sender.close()
+    assert len(sent(redis_url, "tenant-bills")) == 1
+
+
+def test_whoever_listens_to_publish_signals_hears_of_every_message(app: Celery, redis_url: str) -> None:
+    heard: list[str] = []
+
+    def hear(sender: str, **_: Any) -> None:
+        heard.append(sender)
+
+    signals.before_task_publish.connect(hear)
+    try:
+        to = client()
+        sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
+        sender.send(to, [delivery(to), delivery(to, offset=43)])
+        sender.close()
+    finally:
+        signals.before_task_publish.disconnect(hear)
+    assert heard == ["fleet.handle", "fleet.handle"]
+    assert len(sent(redis_url)) == 2
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["stencil", "portable"])
+def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_url: str, *, fast: bool) -> None:
+    to = client(call="kwargs")
+    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
+    [refused] = sender.send(to, [delivery(to, body="[1]", offset=7), delivery(to)])
+    sender.close()
+    assert refused.offset == 7
+    assert [message["headers"]["bridge_offset"] for message in sent(redis_url)] == [42]
