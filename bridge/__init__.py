@@ -6,7 +6,9 @@ changing a line.
 
 from bridge.app import install
 from bridge.declared import client
+from bridge.effect import transaction
 from bridge.errors import (
+    AlreadyDone,
     BridgeError,
     BrokerUnavailable,
     ClientConflict,
@@ -26,6 +28,7 @@ from bridge.store.log import NewEvent, publish, publish_many
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyDone",
     "BridgeError",
     "BrokerUnavailable",
     "ClientConflict",
@@ -44,4 +47,5 @@ __all__ = [
     "install",
     "publish",
     "publish_many",
+    "transaction",
 ]

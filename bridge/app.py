@@ -167,7 +167,7 @@ class Bridge:
         try:
             client, offset, epoch, attempt, signature = args
             attempted = (str(client), int(offset), int(epoch), int(attempt))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             logger.warning("a callback with malformed arguments is ignored: %.200r", args)
             return None
         if not genuine(signature, self.secret, attempted):

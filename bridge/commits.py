@@ -130,7 +130,7 @@ def decode(message: bytes) -> Callback | None:
             return None
         body = json.loads(base64.b64decode(envelope["body"]))
         return Callback(envelope["headers"]["task"], body[0])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 
 

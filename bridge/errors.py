@@ -19,12 +19,15 @@
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
     │   └── BrokerUnavailable     the broker refused, dropped or timed out
-    └── Undeliverable         set aside: this event can never become a message of this client
+    ├── Undeliverable         set aside: this event can never become a message of this client
+    └── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
 
 Messages are lower case, name the thing and its state, and say what to do.
 """
 
 from __future__ import annotations
+
+from celery.exceptions import Ignore
 
 
 class BridgeError(Exception):
@@ -113,3 +116,10 @@ class Undeliverable(BridgeError):
     def __init__(self, offset: int, why: str) -> None:
         super().__init__(why)
         self.offset = offset
+
+
+class AlreadyDone(BridgeError, Ignore):
+    """Another attempt has finished this event, or nobody waits for it any more; the handler's body did not run.
+
+    A Celery task that lets it through is ignored: no result, no callback, and no failure in Flower.
+    """

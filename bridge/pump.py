@@ -3,6 +3,9 @@
 The broker has accepted every message before the transaction that remembers it commits. A crash in between hands the same
 events over again; no crash can skip one. Delivery is therefore at least once (G1). What a pass takes is bounded by the
 client's window and by the batch, whatever the backlog (G5), and a client that another pump holds is left to it (G6).
+
+What people asked for goes out beside the log: parked events that are to be tried again, and replays of old ones. Both stay
+within the window, in the order of their keys, and neither moves a cursor.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ from sqlalchemy import Connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery, Failure
 from bridge.store import Store, handover, outcomes
+from bridge.store.handover import Locked, Taken
 from bridge.store.outcomes import Exhausted
 
 Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
 
 LONGEST_LOOK = 10_000  # events that one pass looks at where few of them match or many of them wait
+LONGEST_REPLAY_LOOK = 1000  # events of a replay that one pass looks at
+WAITING_SECONDS = 1  # what waits for other deliveries is woken when they end; this often it is looked at in any case
 NEVER_ANSWERED = "never answered"
 
 
@@ -57,27 +63,58 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         locked = handover.lock_client(connection, client_id)
         if locked is None:
             return None
-        client, woken = locked
-        if woken and _give_up_unanswered(connection, client):
-            return Pass(0, 0, hungry=False)
+        client, woken = locked.client, locked.woken
+        if woken:
+            _finish_done(connection, client)
+            if _give_up_unanswered(connection, client):
+                return Pass(0, 0, hungry=False)
         opened = handover.count_open(connection, client)
         window = 1 if client.ordering == "strict" else client.window
         again = handover.hand_over_again(connection, client, room=batch) if woken else []
-        room = max(0, min(window - opened, batch - len(again)))
+        room = max(0, min(window - opened.all, batch - len(again)))
         if client.state == "draining":  # what is open may still be retried, nothing else goes out
             room = 0
-        successors = handover.hand_over_lanes(connection, client, room=room) if woken and room else []
-        new, upto = _take_new(connection, client, horizon=horizon, room=room - len(successors))
-        deliveries = [*again, *successors, *new]
+        redriven = _take_redriven(connection, locked, room=room)
+        left = room - len(redriven.deliveries)
+        successors = handover.hand_over_lanes(connection, client, room=left) if woken and left else []
+        left -= len(successors)
+        # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
+        replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))
+        new, upto = _take_new(connection, client, horizon=horizon, room=left - len(replayed.deliveries))
+        left -= len(replayed.deliveries) + len(new)
+        rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
+        taken = [*redriven.deliveries, *successors, *replayed.deliveries, *new, *rest.deliveries]
+        deliveries = [*again, *taken]
         refused = send(client, deliveries) if deliveries else []
         _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
-        full = opened + len(successors) + len(new) >= window and not refused
-        hungry = bool(refused) or len(deliveries) >= batch or (room > 0 and not full and upto < horizon)
-        if deliveries or woken or full or upto > client.dispatched:
-            handover.finish_pass(connection, client, delivered=len(successors) + len(new), hungry=hungry, full=full)
-        if client.state == "draining" and not opened:
-            outcomes.set_state(connection, client.id, state="paused", reason="drained", by="bridge")
+        full = opened.all + len(taken) >= window and not refused
+        within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
+        hungry = bool(refused) or len(deliveries) >= batch or (room > 0 and not full and (upto < horizon or within == 0))
+        if deliveries or woken or full or upto > client.dispatched or within is not None:
+            if within is not None and not room - len(taken):
+                within = WAITING_SECONDS
+            handover.finish_pass(connection, client, delivered=len(taken), hungry=hungry, full=full, within=within)
+        if client.state == "draining" and not opened.all:
+            handover.end_drain(connection, client)
         return Pass(len(deliveries) - len(refused), upto - client.dispatched, hungry)
+
+
+def _take_redriven(connection: Connection, locked: Locked, *, room: int) -> Taken:
+    """Parked events that somebody wants to try again; they leave half of the room to what is new."""
+    if not locked.redriving or locked.client.state == "draining":
+        return Taken([], None)
+    share = (room + 1) // 2
+    found = handover.hand_over_redriven(connection, locked.client, room=share) if share else []
+    return Taken(found, 0 if share and len(found) == share else WAITING_SECONDS)
+
+
+def _take_replayed(connection: Connection, locked: Locked, *, room: int) -> Taken:
+    """The next events of a replay; where there is no room for them, there may be more as soon as there is."""
+    if not locked.replaying or locked.client.state == "draining":
+        return Taken([], None)
+    if room <= 0:
+        return Taken([], 0)
+    return handover.hand_over_replay(connection, locked.client, room=room, slice=LONGEST_REPLAY_LOOK)
 
 
 def _take_new(connection: Connection, client: Client, *, horizon: int, room: int) -> tuple[list[Delivery], int]:
@@ -90,6 +127,13 @@ def _take_new(connection: Connection, client: Client, *, horizon: int, room: int
         room -= len(found)
         slice *= 4
     return taken, upto
+
+
+def _finish_done(connection: Connection, client: Client) -> None:
+    """Finish what ended in a transaction of its handler, and whose callback was lost."""
+    done = outcomes.done(connection, client)
+    if done:
+        outcomes.move_cursors(connection, outcomes.succeed(connection, done))
 
 
 def _give_up_unanswered(connection: Connection, client: Client) -> bool:

@@ -21,11 +21,11 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from bridge import __version__
-from bridge.app import bridge_of
 from bridge.command import bridge
 from bridge.command.showing import plain, span
 from bridge.command.status_view import status_view
 from tests.conftest import Connect
+from tests.databases import Databases
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -40,30 +40,33 @@ def _only_the_test_configures(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("BRIDGE_", "CELERY")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("bridge.declared._declared", {})
+
+
+def bill(event: dict[str, Any]) -> None: ...
 
 
 def celery_app(url: str) -> Celery:
     """An app with a task of its own, on this database."""
     app = Celery("shop", set_as_current=False)
     app.conf.update(bridge_database_url=url, broker_url="memory://")
-    app.task(name="shop.bill")(print)
+    app.task(name="shop.bill", shared=False)(bill)
     return app
 
 
-def runner(url: str) -> Iterator[Run]:
+def runner(url: str) -> Run:
     """Run commands in this process, as `celery -A shop bridge …` does."""
     app = celery_app(url)
 
     def run(*args: str, input: str | bytes | None = None) -> Result:
         return CliRunner().invoke(bridge, args, input=input, obj=CLIContext(app=app, no_color=False, workdir=None))
 
-    yield run
-    bridge_of(app).store.close()
+    return run
 
 
 @pytest.fixture
-def run(database: str) -> Iterator[Run]:
-    yield from runner(database)
+def run(database: str) -> Run:
+    return runner(database)
 
 
 @pytest.fixture
@@ -124,12 +127,12 @@ def lines(result: Result) -> list[Any]:
 
 
 def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(empty_database: str) -> None:
-    for run in runner(empty_database):
-        assert "run `celery -A proj bridge migrate`" in refused(run("status"))
-        assert "applied 0001" in done(run("migrate"))
-        assert "was up to date" in done(run("migrate"))
-        assert parsed(run("migrate", "--json")) == {"applied": []}
-        assert parsed(run("status", "--json")) == []
+    run = runner(empty_database)
+    assert "run `celery -A proj bridge migrate`" in refused(run("status"))
+    assert "applied 0001" in done(run("migrate"))
+    assert "was up to date" in done(run("migrate"))
+    assert parsed(run("migrate", "--json")) == {"applied": []}
+    assert parsed(run("status", "--json")) == []
 
 
 def test_a_schema_newer_than_the_code_stops_every_command(run: Run, eyes: psycopg.Connection[Any]) -> None:
@@ -152,10 +155,10 @@ def test_a_schema_newer_than_the_code_stops_every_command(run: Run, eyes: psycop
 def test_a_schema_that_is_somebody_else_s_is_left_alone(empty_database: str, connect: Connect) -> None:
     eyes = connect(empty_database)
     eyes.execute("CREATE SCHEMA fq CREATE TABLE theirs (id int)")
-    for run in runner(empty_database):
-        result = run("migrate")
-        assert "tables that are not the bridge's" in refused(result)
-        assert result.exit_code == 1
+    run = runner(empty_database)
+    result = run("migrate")
+    assert "tables that are not the bridge's" in refused(result)
+    assert result.exit_code == 1
     assert eyes.execute("SELECT to_regclass('fq.clients')").fetchone() == (None,)
 
 
@@ -300,7 +303,7 @@ def test_status_counts_what_is_behind_open_waiting_and_parked(run: Run, eyes: ps
     run("register", "billing", "--task", "shop.bill", "--topics", "order.#")
     for topic in ("order.a", "other", "order.b", "order.c"):
         run("publish", topic)
-    eyes.execute("""INSERT INTO fq.deliveries (client_id, "offset", due_at) VALUES ('billing', 1, now())""")
+    eyes.execute("""INSERT INTO fq.deliveries (client_id, "offset", epoch, due_at) VALUES ('billing', 1, 1, now())""")
     eyes.execute(
         """INSERT INTO fq.parked (client_id, "offset", epoch, attempt, attempts, reason, first_at)
            VALUES ('billing', 3, 1, 5, 5, 'exhausted', now())"""
@@ -363,14 +366,14 @@ def a_row(**other: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [140, 100, 60, 40])
 def test_a_narrow_terminal_loses_columns_and_no_digits(width: int) -> None:
     out = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    rows = [a_row(), a_row(client="a-client-with-a-very-long-name.production", lag_events=100_000, parked=12_345_678)]
+    rows = [a_row(), a_row(client="a-client-with-a-very-long-name.production", lag_events=100_000, parked=123_456)]
     out.print(status_view(rows, width=width))
     out.file.close()
     text = out.export_text()
     assert all(len(line) <= width for line in text.splitlines())
     assert "100,000+" in text
-    assert "12,345,678" in text
-    assert ("dispatched" in text) == (width == 140)
+    assert "123,456" in text
+    assert ("dispatched" in text, "offset" in text, "open" in text) == (width > 60, width > 60, width > 40)
 
 
 def test_a_watched_status_ends_quietly_at_ctrl_c(run: Run, database: str) -> None:
@@ -524,6 +527,14 @@ def test_a_reader_that_closes_the_pipe_sees_no_complaint(eyes: psycopg.Connectio
 
 # Bad input -------------------------------------------------------------------------------------------------------
 
+
+@pytest.fixture(scope="module")
+def untouched(_databases: Databases, template: str) -> Iterator[str]:
+    """The URL of a database that many tests share, because none of them may change it."""
+    with _databases.clone() as url:
+        yield url
+
+
 BAD = [
     (["status", "nobody"], 2, "no client 'nobody' is registered"),
     (["pause", "nobody"], 2, "no client 'nobody' is registered"),
@@ -570,14 +581,16 @@ BAD = [
 
 @pytest.mark.parametrize(("args", "code", "message"), BAD, ids=[" ".join(args)[:40] for args, _, _ in BAD])
 def test_bad_input_is_named_and_changes_nothing(
-    run: Run, eyes: psycopg.Connection[Any], args: Sequence[str], code: int, message: str
+    untouched: str, connect: Connect, args: Sequence[str], code: int, message: str
 ) -> None:
-    result = run(*args)
+    result = runner(untouched)(*args)
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert (result.exit_code, result.stdout) == (code, "")
     assert isinstance(result.exception, SystemExit)
-    assert eyes.execute("SELECT (SELECT count(*) FROM fq.clients), (SELECT count(*) FROM fq.events)").fetchone() == (
+    assert connect(untouched).execute(
+        "SELECT (SELECT count(*) FROM fq.clients), (SELECT count(*) FROM fq.events)"
+    ).fetchone() == (
         0,
         0,
     )
@@ -599,28 +612,28 @@ BAD_LINES = [
 
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
 def test_a_bad_line_is_named_and_nothing_is_published(
-    run: Run, eyes: psycopg.Connection[Any], line: str | bytes, message: str
+    untouched: str, connect: Connect, line: str | bytes, message: str
 ) -> None:
     line = line if isinstance(line, bytes) else line.encode()
-    result = run("publish", "--many", "-", input=b'{"topic": "good"}\n' + line)
+    result = runner(untouched)("publish", "--many", "-", input=b'{"topic": "good"}\n' + line)
     assert message in refused(result)
     assert result.exit_code == 2
-    assert eyes.execute("SELECT count(*) FROM fq.events").fetchone() == (0,)
+    assert connect(untouched).execute("SELECT count(*) FROM fq.events").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("args", [["status"], ["migrate"], ["tail"], ["clients"], ["publish", "a"], ["pause", "c"]])
 def test_a_database_that_is_away_is_a_failure_in_one_line(args: list[str]) -> None:
-    for run in runner(NOWHERE):
-        result = run(*args)
-        assert "Postgres is not available" in refused(result)
-        assert result.exit_code == 1
+    run = runner(NOWHERE)
+    result = run(*args)
+    assert "Postgres is not available" in refused(result)
+    assert result.exit_code == 1
 
 
 def test_a_setting_that_is_missing_or_malformed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for run in runner("mysql://here/there"):
-        result = run("status")
-        assert "the bridge needs postgresql://" in refused(result)
-        assert result.exit_code == 2
+    run = runner("mysql://here/there")
+    result = run("status")
+    assert "the bridge needs postgresql://" in refused(result)
+    assert result.exit_code == 2
     app = Celery("bare", set_as_current=False)
     context = CLIContext(app=app, no_color=False, workdir=None)
     assert "BRIDGE_DATABASE_URL" in refused(CliRunner().invoke(bridge, ["status"], obj=context))
@@ -646,14 +659,16 @@ def test_a_configuration_that_does_not_import_is_named(tmp_path: Path) -> None:
         ("no_such_module", "app 'no_such_module' can't be loaded: ModuleNotFoundError"),
         ("json", "app 'json' can't be loaded: AttributeError"),
         ("json:dumps", "'json:dumps' is no Celery app but function"),
-        ("broken", "broken.py:1"),
+        ("broken", "RuntimeError: at import ({directory}/broken.py:1)"),
+        ("misspelt", "SyntaxError: invalid syntax ({directory}/misspelt.py:2)"),
     ],
 )
 def test_an_app_that_can_t_be_found_is_named(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('at import')\n")
+    (tmp_path / "misspelt.py").write_text("\napp = = 1\n")
     result = shell("bridge", "-A", name, "status", directory=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
-    assert message in result.stderr
+    assert message.format(directory=tmp_path) in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -682,12 +697,7 @@ def test_both_faces_do_the_same(face: tuple[str, ...], empty_database: str) -> N
     assert face_does("--version") == (0, f"celery-event-bridge, version {__version__}\n", "")
 
 
-def every_command() -> Iterator[tuple[str, click.Command]]:
-    yield "bridge", bridge
-    yield from bridge.commands.items()
-
-
-@pytest.mark.parametrize(("name", "command"), every_command())
+@pytest.mark.parametrize(("name", "command"), [("bridge", bridge), *bridge.commands.items()])
 def test_every_command_and_option_says_what_it_is_for(name: str, command: click.Command) -> None:
     assert command.help
     assert command.help.split("\n")[0].endswith("."), name

@@ -107,6 +107,7 @@ def foreign_transaction(_every_databases: Databases, connect: Connect) -> Iterat
     with _every_databases.empty() as url:
         session = connect(url, autocommit=False)
         session.execute("CREATE TABLE orders (id integer)")
+        session.execute("INSERT INTO orders VALUES (1)")
         yield session
         session.close()
 

@@ -195,8 +195,10 @@ def test_g6_a_client_that_is_removed_and_comes_back_has_a_higher_epoch(log: psyc
     def come_and_go(epoch: int | None = None) -> int:
         log.execute("INSERT INTO fq.clients (id, task) VALUES ('driven', 'app.task')")
         if epoch:
-            log.execute("UPDATE fq.clients SET epoch = %s WHERE id = 'driven'", [epoch])
-        log.execute("""INSERT INTO fq.deliveries (client_id, "offset", due_at) VALUES ('driven', 1, 'infinity')""")
+            log.execute("UPDATE fq.clients SET epoch = %s, last_epoch = %s WHERE id = 'driven'", [epoch, epoch])
+        log.execute(
+            """INSERT INTO fq.deliveries (client_id, "offset", epoch, due_at) VALUES ('driven', 1, 1, 'infinity')"""
+        )
         return int(one(log, "DELETE FROM fq.clients WHERE id = 'driven' RETURNING epoch")["epoch"])
 
     assert [come_and_go(), come_and_go(), come_and_go(epoch=9), come_and_go()] == [1, 2, 9, 10]

@@ -27,7 +27,7 @@ HEADER = re.compile(
     r"-- Returns    (?P<returns>\S.*\n(?:--            .*\n)*)"
     r"-- Relies on  (?P<relies_on>\S.*\n(?:--            .*\n)*)(?!--)"
 )
-BIND = re.compile(r"^(?:--            )?(\w+)  +\S", re.MULTILINE)
+BIND = re.compile(r"^(?:--            )?(\w+) +\S", re.MULTILINE)
 
 # What regular expressions, LIKE, quoting, JSON, arrays and other alphabets could trip over.
 LETTERS = "ab1_-\\|()[]{}+?^$/'\"%,;:=!<>&~@éßÀıİσςЖ中✓😀"

@@ -62,7 +62,7 @@ def publish(
             offsets = [log.publish(connection, topic or "", value, key=key, headers=extra)]
     else:
         with ready_store(ctx).transaction() as connection:
-            offsets = list(publish_lines(connection, many, name=many.name))
+            offsets = list(publish_lines(connection, many, name=getattr(many, "name", "stdin")))
     for offset in offsets:
         if as_json:
             print_json({"offset": offset}, indent=None)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sysconfig
 import traceback
+from pathlib import Path
 
 import click
 from celery import Celery
 from celery.app.utils import find_app
 from celery.exceptions import ImproperlyConfigured
 
+import bridge
 from bridge.app import Bridge, bridge_of
 from bridge.errors import BridgeError, ConfigurationError, UsageError
 from bridge.store import Store
 from bridge.store.connect import translated
 from bridge.store.migrate import check
+
+OURS = str(Path(bridge.__file__).parent)
+STANDARD = sysconfig.get_path("stdlib")
 
 
 def named_app(name: str) -> Celery:
@@ -103,9 +109,11 @@ def whoami() -> str:
 
 
 def _where(error: BaseException) -> str:
-    """An exception in one line, with the place that raised it: all that is left of its traceback."""
-    said = "; ".join(traceback.format_exception_only(error)[-1].split("\n")).rstrip("; ")
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    if isinstance(error, ModuleNotFoundError | AttributeError) or not own:
-        return said
-    return f"{said} ({own[-1].filename}:{own[-1].lineno})"
+    """An exception in one line, with the place of the user's code that raised it: all that is left of its traceback."""
+    said = traceback.format_exception_only(error)[-1].splitlines()[0]
+    if isinstance(error, SyntaxError):
+        return f"{said} ({error.filename}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    others = (OURS, STANDARD, "<")
+    theirs = [f for f in frames if not f.filename.startswith(others) and "site-packages" not in f.filename]
+    return f"{said} ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else said

@@ -15,7 +15,7 @@ from bridge.store.clients import Registered
 
 NO_CLIENTS = "no clients yet: `bridge register CLIENT --task NAME` makes one"
 INDENT = 11  # columns before the words of a setting
-STATE_STYLES = {"active": "green", "paused": "yellow", "halted": "bold red", "reader": "dim"}
+STATE_STYLES = {"active": "green", "paused": "yellow", "draining": "yellow", "halted": "bold red", "reader": "dim"}
 
 
 def clients_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> Text:
@@ -51,6 +51,10 @@ def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "order", f"{ordering[row['ordering']]}; at most {row['window']:,} open"
     yield "lease", f"handed over again after {span(row['ack_timeout_seconds'])} without an answer"
     waits = f"{span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
+    if row["batch"] > 1:
+        yield "batch", f"up to {row['batch']:,} events in one call, which wait at most {row['batch_wait_ms']:,} ms"
+    if row["settle"] == "in-process":
+        yield "settle", "the fleet's workers report outcomes to Postgres themselves"
     yield "failure", f"{row['max_attempts']:,} attempts, {waits}, then {exhausted[row['on_exhausted']]}"
     yield "cursor", f"{row['offset']:,}"
 

@@ -95,10 +95,10 @@ def _count(number: int, driven: bool, *, style: str = "", zero: str = "dim") -> 
 
 def _notes(row: Mapping[str, Any]) -> Iterable[Text]:
     name = plain(row["client"])
-    if row["state"] in ("paused", "halted"):
+    if row["state"] not in ("active", "reader"):
         by = f" by {plain(row['state_by'])}" if row["state_by"] else ""
         why = f": {plain(row['state_reason'])}" if row["state_reason"] else ""
-        yield Text(f"{name} is {row['state']}{by}{why}", style=STATE_STYLES[row["state"]])
+        yield Text(f"{name} is {row['state']}{by}{why}", style=STATE_STYLES.get(row["state"], ""))
     if row["retrying"]:
         events = "event" if row["retrying"] == 1 else "events"
         yield Text(f"{name} will try {row['retrying']:,} {events} again after a failure", style="yellow")

@@ -16,7 +16,7 @@ app = Celery("fleet", broker=BROKER_URL)
 app.conf.update(
     task_default_queue="flights",
     task_ignore_result=True,
-    worker_prefetch_multiplier=1,  # the tasks take less time than fetching the next one
+    worker_prefetch_multiplier=64,  # the tasks take less time than fetching the next one
 )
 redis = Redis.from_url(BROKER_URL, decode_responses=True)
 

@@ -1,14 +1,18 @@
--- End a pass: move the cursor over what needed no delivery, count what went out, and say when to look again.
+-- End a pass: move the cursor over what needed no delivery, count what went out, and say when to look again. What is due
+-- and did not go waits for another event of its key or for its handler's transaction: that is looked at less often.
 --
 -- Binds      client     text
 --            delivered  bigint, events handed over for the first time in this pass
 --            hungry     boolean, whether more may be ready than this pass took
 --            full       boolean, whether the window has no room left: a finished delivery wakes the client
+--            within     double precision, seconds until a replay or a redrive must be looked at, or NULL
 -- Returns    nothing
 -- Relies on  lock_client having run in this transaction
 UPDATE fq.clients c
    SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), delivered = c.delivered + :delivered, trouble = NULL,
        trouble_at = NULL, "full" = :full,
        wake_at = CASE WHEN :hungry THEN 'epoch'
-                 ELSE (SELECT min(d.due_at) FROM fq.deliveries d WHERE d.client_id = c.id) END
+                 ELSE least((SELECT min(CASE WHEN d.due_at > now() THEN d.due_at ELSE now() + interval '1 second' END)
+                               FROM fq.deliveries d WHERE d.client_id = c.id),
+                            now() + make_interval(secs => CAST(:within AS double precision))) END
  WHERE c.id = :client

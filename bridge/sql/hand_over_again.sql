@@ -10,7 +10,7 @@
 -- Relies on  lock_client and park_unanswered having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
-     WHERE d.client_id = :client AND d.due_at <= now()
+     WHERE d.client_id = :client AND d.due_at <= now() AND d.state <> 'done'
        AND (d.key IS NULL OR NOT :ordered OR NOT EXISTS (
             SELECT FROM fq.deliveries o WHERE o.client_id = :client AND o.key = d.key AND o."offset" <> d."offset"
                AND (o.state = 'sent' OR o."offset" < d."offset")))

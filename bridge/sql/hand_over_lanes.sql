@@ -1,4 +1,5 @@
--- Hand over the next event of every key whose predecessor is done, and remember where its lane goes on.
+-- Hand over the next event of every key whose predecessor is done, and remember where its lane goes on. A key that a
+-- redriven or replayed event keeps busy, or that is held, waits for that one: its end makes the lane ready again.
 --
 -- Binds      client      text
 --            dispatched  bigint, how far the log was handed over
@@ -10,7 +11,10 @@
 -- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each, in order
 -- Relies on  lock_client having run in this transaction
 WITH ready AS MATERIALIZED (
-    SELECT l.key, l."offset" FROM fq.lanes l
+    SELECT l.key, l."offset",
+           l.key IN (SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL)
+           OR l.key IN (SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL) AS busy
+      FROM fq.lanes l
      WHERE l.client_id = :client AND l.ready
      ORDER BY l."offset" LIMIT :room
 ), heads AS MATERIALIZED (
@@ -20,6 +24,9 @@ WITH ready AS MATERIALIZED (
              FROM (SELECT "offset" FROM fq.events
                     WHERE key = r.key AND "offset" >= r."offset" AND "offset" <= :dispatched AND '.' || topic ~ :filter
                     ORDER BY "offset" LIMIT 2) e) two
+     WHERE NOT r.busy
+), waiting AS (
+    UPDATE fq.lanes l SET ready = false FROM ready r WHERE l.client_id = :client AND l.key = r.key AND r.busy
 ), going_on AS (
     UPDATE fq.lanes l SET "offset" = h.later, ready = false
       FROM heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NOT NULL

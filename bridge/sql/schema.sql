@@ -123,7 +123,7 @@ CREATE TABLE fq.deliveries (
     batch            bigint,
     attempt          integer NOT NULL DEFAULT 1,
     earlier_attempts integer NOT NULL DEFAULT 0,
-    state            text NOT NULL DEFAULT 'sent' CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying')),
+    state            text NOT NULL DEFAULT 'sent' CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying', 'done')),
     due_at           timestamptz NOT NULL,
     first_at         timestamptz NOT NULL DEFAULT now(),
     sent_at          timestamptz NOT NULL DEFAULT now(),
@@ -156,12 +156,16 @@ CREATE TABLE fq.parked (
     traceback  text,
     reason     text NOT NULL,
     held       boolean NOT NULL DEFAULT false,
+    redrive    boolean NOT NULL DEFAULT false,
     first_at   timestamptz NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
+-- What somebody wants handed over again, as soon as the window has room.
+CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
 
 -- Old events on their way to one client again, beside its cursor: `next` up to `upto`, as a generation of their own.
+-- `started_at` is where the rate counts from: after a standstill it moves on, so that nothing is made up for in a burst.
 CREATE TABLE fq.replays (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT replays_pkey PRIMARY KEY,
     client_id  text NOT NULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
@@ -11,27 +11,65 @@ from bridge.model import Client, Delivery
 from bridge.sql import statement
 
 
-def lock_client(connection: Connection, client: str) -> tuple[Client, bool] | None:
-    """The client and whether it is to be woken; None if another pump has it, or it is not active."""
+class Locked(NamedTuple):
+    """A client that this pass has for itself, and what is to be looked at: its own deliveries and lanes (`woken`), parked
+    events that are to go out again, a replay.
+    """
+
+    client: Client
+    woken: bool
+    redriving: bool
+    replaying: bool
+
+
+class Opened(NamedTuple):
+    """How many deliveries are open; `replayed` of them come from replays."""
+
+    all: int
+    replayed: int
+
+
+class Taken(NamedTuple):
+    """What was taken, and in how many seconds there may be more: 0 at once, None never."""
+
+    deliveries: list[Delivery]
+    within: float | None
+
+
+def lock_client(connection: Connection, client: str) -> Locked | None:
+    """The client and what is to be looked at; None if another pump has it, or it is not served."""
     row = connection.execute(statement("lock_client"), {"client": client}).mappings().one_or_none()
     if row is None:
         return None
     values = dict(row)
-    woken = values.pop("woken")
+    woken, redriving, replaying = (values.pop(name) for name in ("woken", "redriving", "replaying"))
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
-    return Client(**values), woken
+    return Locked(Client(**values), woken, redriving, replaying)
 
 
-def count_open(connection: Connection, client: Client) -> int:
+def count_open(connection: Connection, client: Client) -> Opened:
     """How many deliveries the client has open."""
-    return int(connection.execute(statement("count_open"), {"client": client.id}).scalar_one())
+    return Opened(*connection.execute(statement("count_open"), {"client": client.id, "epoch": client.epoch}).one())
 
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
     binds = {**_binds(client, room), "ordered": client.ordering == "key"}
     return _deliveries(client, connection.execute(statement("hand_over_again"), binds).all())
+
+
+def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
+    """Take parked events that somebody wants to try again, at most `room` of them."""
+    binds = {**_binds(client, room), "ordered": client.ordering == "key", "epoch": client.epoch}
+    return _deliveries(client, connection.execute(statement("hand_over_redriven"), binds).all())
+
+
+def hand_over_replay(connection: Connection, client: Client, *, room: int, slice: int) -> Taken:
+    """Take the next events of the oldest replay, at most `room` of the next `slice`."""
+    binds = {**_binds(client, room), "ordered": client.ordering == "key", "filter": client.filter, "slice": slice}
+    rows = connection.execute(statement("hand_over_replay"), binds).all()
+    return Taken(_deliveries(client, rows[:-1]), rows[-1].within) if rows else Taken([], None)
 
 
 def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
@@ -66,10 +104,17 @@ def hand_over_new(
     return _deliveries(client, rows[:-1]), rows[-1].upto
 
 
-def finish_pass(connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool) -> None:
+def finish_pass(
+    connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool, within: float | None = None
+) -> None:
     """End a pass: move the cursor over what needed no delivery, and say when the pump must look again."""
-    binds = {"client": client.id, "delivered": delivered, "hungry": hungry, "full": full}
+    binds = {"client": client.id, "delivered": delivered, "hungry": hungry, "full": full, "within": within}
     connection.execute(statement("finish_pass"), binds)
+
+
+def end_drain(connection: Connection, client: Client) -> None:
+    """Pause a client that was draining and has nothing open any more."""
+    connection.execute(statement("end_drain"), {"client": client.id})
 
 
 def _binds(client: Client, room: int) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def publish(
     """
     event = _encoded(NewEvent(topic, payload, key, headers), where="")
     return int(
-        _run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[
+        run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[
             0
         ][0]
     )
@@ -79,7 +79,7 @@ def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[A
         return []
     columns = [list(column) for column in zip(*encoded, strict=True)]
     binds = dict(zip(("topics", "keys", "payloads", "headers"), columns, strict=True))
-    return [int(row[0]) for row in _run(connection_or_session, "publish_many", binds)]
+    return [int(row[0]) for row in run(connection_or_session, "publish_many", binds)]
 
 
 def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[dict[str, Any]]:
@@ -142,14 +142,16 @@ def _for_psycopg(name: str) -> str:
     return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", body)
 
 
-def _run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
-    """Run a statement on whatever connection the caller has."""
+def run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
+    """Run a statement on whatever connection the caller has, in the transaction that it is in."""
     if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
-        return connection.execute(statement(name), binds).all()
+        result = connection.execute(statement(name), binds)
+        return result.all() if result.returns_rows else []
     if isinstance(connection, psycopg.Connection):
         # a cursor of our own: the connection's row factory may be any
         with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:
-            return cursor.execute(_for_psycopg(name).encode(), binds).fetchall()
+            cursor.execute(_for_psycopg(name).encode(), binds)
+            return cursor.fetchall() if cursor.description else []
     raise UsageError(
-        f"can't publish on a {type(connection).__name__}: pass a psycopg connection, or a SQLAlchemy connection or session"
+        f"can't run on a {type(connection).__name__}: pass a psycopg connection, or a SQLAlchemy connection or session"
     )

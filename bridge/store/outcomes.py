@@ -69,6 +69,12 @@ def expired(connection: Connection, client: Client) -> list[Failing]:
     return [Failing(*row) for row in rows]
 
 
+def done(connection: Connection, client: Client) -> list[Outcome]:
+    """Deliveries whose handler's transaction committed, but whose callback never came, as successes."""
+    rows = connection.execute(statement("done"), {"client": client.id})
+    return [Outcome(client=row.client_id, offset=row.offset, epoch=row.epoch, attempt=row.attempt) for row in rows]
+
+
 def failing(connection: Connection, outcomes: Sequence[Outcome]) -> list[Failing]:
     """The deliveries that these failures are about."""
     return [Failing(*row) for row in connection.execute(statement("failing"), _arrays(outcomes))]

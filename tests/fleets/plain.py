@@ -39,7 +39,7 @@ def note(task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         "errbacks": task.request.errbacks,
         "bridge installed": importlib.util.find_spec("bridge") is not None,
     }
-    with Redis.from_url(os.environ["CELERY_BROKER_URL"]) as notebook:
+    with Redis.from_url(os.environ["CELERY_BROKER_URL"], socket_timeout=None) as notebook:
         notebook.rpush("handled", json.dumps(noted))
 
 
@@ -55,7 +55,7 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
     if do == "die" and event["attempt"] == 1:
         os.killpg(os.getpgrp(), signal.SIGKILL)
     if do in ("wait", "fail once"):
-        with Redis.from_url(os.environ["CELERY_BROKER_URL"]) as notebook:
+        with Redis.from_url(os.environ["CELERY_BROKER_URL"], socket_timeout=None) as notebook:
             notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)
 
 

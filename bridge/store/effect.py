@@ -1,0 +1,24 @@
+"""The SQL of an exactly-once effect: the event is locked first and marked last, in the handler's own transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import AlreadyDone
+from bridge.store.log import run
+
+
+def begin_effect(connection: Any, *, client: str, offset: int) -> None:
+    """Lock an event's delivery, waiting for another attempt that is at it.
+
+    Raises:
+        AlreadyDone: it is finished, or nobody waits for it; nothing is locked.
+    """
+    found = run(connection, "begin_effect", {"client": client, "offset": offset})
+    if not found or found[0][0] == "done":
+        raise AlreadyDone(f"event {offset} is already done for client {client!r}")
+
+
+def end_effect(connection: Any, *, client: str, offset: int) -> None:
+    """Mark the event as done, in the same transaction."""
+    run(connection, "end_effect", {"client": client, "offset": offset})

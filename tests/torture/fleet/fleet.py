@@ -1,0 +1,52 @@
+"""The fleet under torture: plain Celery that has never heard of the bridge, with a record of its own.
+
+Every start and every end of a handler is one line in a file opened for appending, written with one system call: the
+lines have one order for all processes, and kill -9 can't take back or tear what was written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+app = Celery("fleet", broker=os.environ["CELERY_BROKER_URL"])
+app.conf.update(
+    task_create_missing_queues=False,
+    task_queues=[Queue("fleet")],
+    task_default_queue="fleet",
+    worker_prefetch_multiplier=2,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task
+def handle(event: dict[str, Any]) -> None:
+    """Do what the payload says.
+
+    `slow`: take that many seconds. `fails`: fail in that many first attempts. `dies`: in the first attempt, take this
+    process along. `poison`: fail in every attempt, for the client of that name.
+    """
+    todo = event["payload"]
+    note("start", event)
+    time.sleep(todo.get("slow", 0))
+    if todo.get("dies") and event["attempt"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event["attempt"] <= todo.get("fails", 0) or (todo.get("poison") and event["client"] == "poison"):
+        note("failure", event)
+        raise ValueError("told to fail")
+    note("success", event)
+
+
+def note(what: str, event: dict[str, Any]) -> None:
+    line = [what, event["client"], event["offset"], event["attempt"], os.getpid()]
+    record = os.open(os.environ["TORTURE_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(record, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(record)

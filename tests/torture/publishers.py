@@ -1,0 +1,90 @@
+"""Publishers that make a log's life hard: they roll back, use savepoints, and keep transactions open."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+PUT = "INSERT INTO fq.events (topic, key, payload) VALUES (%s, %s, %s)"
+TOPICS = ["order.created", "order.created", "order.paid", "line.started", "other.thing"]
+KEYS = [None, None, None, *(f"key {number}" for number in range(12))]
+ROLLED_BACK = 0.2
+SAVEPOINT = 0.2
+HELD_OPEN = 0.05
+LONGEST_SECONDS = 1.0
+
+
+class Publishers:
+    """Threads that publish until they are told to stop.
+
+    Args:
+        url: The database.
+        seed: What their random choices come from.
+        number: How many publish at once.
+        per_second: Events per second of all of them together, those that are rolled back included.
+        calm: Whether handlers are to have no trouble with these events.
+    """
+
+    def __init__(self, url: str, *, seed: int, number: int, per_second: float, calm: bool) -> None:
+        self._url, self._calm = url, calm
+        self._pause_seconds = 3 * number / per_second  # three events in a transaction on average
+        self._stopping = threading.Event()
+        self.errors: list[BaseException] = []
+        self.rolled_back = 0
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(f"{seed} {nth}"),), daemon=True) for nth in range(number)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let each end its transaction, and wait for that."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, choose: random.Random) -> None:
+        try:
+            with psycopg.connect(self._url) as connection:
+                while not self._stopping.wait(choose.uniform(0, 2 * self._pause_seconds)):
+                    self._publish(connection, choose)
+        except BaseException as error:
+            self.errors.append(error)
+
+    def _publish(self, connection: psycopg.Connection[Any], choose: random.Random) -> None:
+        for _ in range(choose.randint(1, 5)):
+            connection.execute(PUT, self._event(choose))
+            if choose.random() < SAVEPOINT:
+                with connection.transaction(force_rollback=choose.random() < 0.5):
+                    connection.execute(PUT, self._event(choose))
+            if choose.random() < HELD_OPEN:
+                time.sleep(choose.uniform(0, LONGEST_SECONDS))
+        if choose.random() < ROLLED_BACK:
+            connection.rollback()
+            self.rolled_back += 1
+        else:
+            connection.commit()
+
+    def _event(self, choose: random.Random) -> tuple[str, str | None, Jsonb]:
+        return choose.choice(TOPICS), choose.choice(KEYS), Jsonb({} if self._calm else trouble(choose))
+
+
+def trouble(choose: random.Random) -> dict[str, Any]:
+    """What the event's handler will do: mostly nothing special."""
+    kind = choose.random()
+    if kind < 0.05:
+        return {"slow": round(choose.uniform(0.05, 0.5), 2)}
+    if kind < 0.053:
+        return {"slow": 4.5}  # longer than the lease: its success comes late
+    if kind < 0.12:
+        return {"fails": choose.randint(1, 2)}
+    if kind < 0.13:
+        return {"dies": True}
+    if kind < 0.14:
+        return {"poison": True}
+    return {}
