@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -28,7 +29,7 @@ from bridge.store.migrate import check
 
 logger = logging.getLogger("bridge")
 
-MODULES = ("bridge.tasks", "bridge.steps")
+MODULES = ("bridge.tasks", "bridge.steps", "bridge.inprocess")
 PUMP = "bridge.pump"
 TROUBLE_SECONDS = 1.0  # a client in trouble is left alone this long, so that it can't slow down the others
 
@@ -152,6 +153,10 @@ class Bridge:
         self._resting[client] = time.monotonic() + TROUBLE_SECONDS
         pulse.note_trouble(self.store, client=client, trouble=str(error))
 
+    def settle_outcomes(self, batch: Sequence[Outcome]) -> Settled:
+        """Settle outcomes whose signature was checked; see `bridge.settle`."""
+        return settle(self.store, batch)
+
     def settle(self, callbacks: Iterable[tuple[str, Sequence[Any]]]) -> Settled:
         """Settle what callbacks report: pairs of task name and arguments; see `bridge.settle`."""
         reported = (self.outcome(task, args) for task, args in callbacks)
@@ -164,6 +169,13 @@ class Bridge:
             task: `bridge.commit` or `bridge.fail`.
             args: Client, offset, epoch, attempt and signature.
         """
+        outcome = self.signed_outcome(args)
+        if outcome is None or task != FAIL:
+            return outcome
+        return replace(outcome, failure=self._failure(outcome))
+
+    def signed_outcome(self, args: Sequence[Any], failure: Failure | None = None) -> Outcome | None:
+        """The outcome of an attempt whose signature is genuine; None, and a warning, of any other."""
         try:
             client, offset, epoch, attempt, signature = args
             attempted = (str(client), int(offset), int(epoch), int(attempt))
@@ -173,13 +185,12 @@ class Bridge:
         if not genuine(signature, self.secret, attempted):
             logger.warning("a callback with a wrong signature is ignored: client %.100r, event %s", client, offset)
             return None
-        failure = self._failure(task_id(*attempted)) if task == FAIL else None
-        return Outcome(
-            client=attempted[0], offset=attempted[1], epoch=attempted[2], attempt=attempted[3], failure=failure
-        )
+        client, offset, epoch, attempt = attempted
+        return Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, failure=failure)
 
-    def _failure(self, id: str) -> Failure:
+    def _failure(self, outcome: Outcome) -> Failure:
         """Why a task failed, where this app's result backend is the fleet's and knows it."""
+        id = task_id(outcome.client, outcome.offset, outcome.epoch, outcome.attempt)
         if isinstance(self.app.backend, DisabledBackend):
             return Failure()
         try:

@@ -27,7 +27,7 @@ def transaction(event: Mapping[str, Any], on: Session) -> AbstractContextManager
 def transaction(
     event: Mapping[str, Any], on: psycopg.Connection[Any]
 ) -> AbstractContextManager[psycopg.Connection[Any]]: ...
-@contextmanager  # type: ignore[misc]
+@contextmanager
 def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
     """Run a handler's writes in one transaction with the end of its delivery.
 
@@ -52,15 +52,15 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
         UsageError: this is no event's dict, or `on` is inside a transaction.
     """
     try:
-        which = {"client": str(event["client"]), "offset": int(event["offset"])}
+        client, offset = str(event["client"]), int(event["offset"])
     except (TypeError, KeyError, ValueError):
         raise UsageError(
             "bridge.transaction needs the event's dict with its client and offset: register the client with --call event"
         ) from None
     with _begun(on) as connection:
-        begin_effect(connection, **which)
+        begin_effect(connection, client=client, offset=offset)
         yield connection
-        end_effect(connection, **which)
+        end_effect(connection, client=client, offset=offset)
 
 
 @contextmanager
@@ -80,4 +80,6 @@ def _begun(on: Any) -> Iterator[Any]:
         with on.transaction():
             yield on
     else:
-        raise UsageError(f"can't begin a transaction on a {type(on).__name__}: pass a SQLAlchemy session or a psycopg connection")
+        raise UsageError(
+            f"can't begin a transaction on a {type(on).__name__}: pass a SQLAlchemy session or a psycopg connection"
+        )

@@ -16,7 +16,7 @@ from bridge.errors import InvalidClient, UsageError
 Ordering = Literal["key", "none", "strict"]
 Call = Literal["event", "payload", "kwargs"]
 OnExhausted = Literal["park", "hold-key", "halt"]
-Settle = Literal["callback", "in-process"]
+Commit = Literal["callback", "in-process"]
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 WORD = r"[^.*#\s]+"
@@ -26,7 +26,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "ordering": ("key", "none", "strict"),
     "call": ("event", "payload", "kwargs"),
     "on_exhausted": ("park", "hold-key", "halt"),
-    "settle": ("callback", "in-process"),
+    "commit": ("callback", "in-process"),
 }
 
 
@@ -51,7 +51,7 @@ class ClientSettings:
         on_exhausted: What happens after the last attempt: park the event, hold its key too, or halt the client.
         batch: Most events that one task is called with; above 1 the task gets a list.
         batch_wait_ms: How long a batch that is not full may wait for more, in milliseconds.
-        settle: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then needs
+        commit: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then needs
             this package and access to Postgres.
     """
 
@@ -71,7 +71,7 @@ class ClientSettings:
     on_exhausted: OnExhausted = "park"
     batch: int = 1
     batch_wait_ms: int = 0
-    settle: Settle = "callback"
+    commit: Commit = "callback"
 
     def __post_init__(self) -> None:
         if not CLIENT_ID.fullmatch(self.id):

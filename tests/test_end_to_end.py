@@ -1,6 +1,6 @@
 """The whole loop with real workers: events in Postgres, a bridge, and a fleet that does not know that there is one.
 
-What a test sees is what the fleet noted and what plain SQL says; nothing here calls the code under test but `publish`.
+What a test sees is what the fleet noted and what plain SQL says.
 """
 
 from __future__ import annotations
@@ -11,132 +11,22 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
 from celery import Celery
-from psycopg import sql
-from psycopg.types.json import Jsonb
 from redis import Redis
 
 import bridge
 from bridge import embedded
-from tests import fleets
 from tests.conftest import WORKERS
 from tests.databases import Databases
-from tests.fleets import handled, let_go_on, offsets
+from tests.fleets import let_go_on, offsets
 from tests.servers import missing
+from tests.stage import REPOSITORY, Stage
 from tests.waiting import wait_until
-from tests.workers import Worker, start_worker
-
-DONE_SECONDS = 60.0
-REPOSITORY = Path(__file__).parent.parent
-
-
-class Stage:
-    """A database and a broker, the workers that a test puts between them, and eyes on all of it."""
-
-    def __init__(self, database: str, redis_url: str, directory: Path) -> None:
-        self.database, self.redis_url, self.directory = database, redis_url, directory
-        self.redis = Redis.from_url(redis_url)
-        self.eyes = psycopg.connect(database, autocommit=True)
-        self.workers: list[Worker] = []
-
-    def bridge(self, name: str = "bridge", *, wait: bool = True, concurrency: int = 2, **env: str) -> Worker:
-        """Start `celery -A bridge worker -B -Q bridge`, configured by the environment alone."""
-        env = {"BRIDGE_DATABASE_URL": self.database, **env}
-        return self._start("bridge", name, ["bridge"], concurrency, ["-B"], env, wait=wait)
-
-    def fleet(self, name: str = "fleet", *, queue: str = "fleet", concurrency: int = 2) -> Worker:
-        """Start a worker of the plain fleet."""
-        return self._start("plain", name, [queue], concurrency, [], {}, wait=True, directory=fleets.DIRECTORY)
-
-    def reference(self) -> Worker:
-        """Start the reference deployment as its reader would, in the root of the repository."""
-        env = {"BRIDGE_DATABASE_URL": self.database, "BRIDGE_LINGER_SECONDS": "1"}
-        return self._start("", "reference", ["bridge", "celery"], 2, ["-B"], env, wait=True, directory=REPOSITORY)
-
-    def client(self, id: str, **columns: Any) -> None:
-        """Register a client by plain SQL; it reads topics that begin with its id, and retries at once."""
-        row = {"id": id, "task": "plain.handle", "queue": "fleet", "topics": [f"{id}.#"], "backoff_seconds": 0.02} | columns
-        statement = sql.SQL("INSERT INTO fq.clients ({}) VALUES ({})").format(
-            sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
-        )
-        self.eyes.execute(statement, {name: Jsonb(value) if name == "routes" else value for name, value in row.items()})
-
-    def publish(self, topic: str, payload: Any = None, *, key: str | None = None) -> int:
-        """Append one event."""
-        return bridge.publish(self.eyes, topic, {} if payload is None else payload, key=key)
-
-    def publish_many(self, topic: str, number: int) -> list[int]:
-        """Append many events without keys."""
-        return bridge.publish_many(self.eyes, [(topic, {"number": n}) for n in range(number)])
-
-    def ask(self, query: LiteralString, *values: Any) -> Any:
-        """The first column of the only row."""
-        row = self.eyes.execute(query, values).fetchone()
-        return row[0] if row else None
-
-    def handled(self, task: str = "", **payload: Any) -> list[dict[str, Any]]:
-        """What the fleet noted; see `fleets.handled`."""
-        return handled(self.redis_url, task, **payload)
-
-    def is_done(self, *clients: str) -> bool:
-        """Whether these clients' cursors stand at the end of the log, and nothing of theirs is open."""
-        return bool(
-            self.ask(
-                """SELECT bool_and(c."offset" = (SELECT max("offset") FROM fq.events)
-                                   AND NOT EXISTS (SELECT FROM fq.deliveries d WHERE d.client_id = c.id)
-                                   AND NOT EXISTS (SELECT FROM fq.lanes l WHERE l.client_id = c.id))
-                     FROM fq.clients c WHERE c.id = ANY (%s)""",
-                list(clients),
-            )
-        )
-
-    def wait_until_done(self, *clients: str) -> None:
-        """Wait until these clients have nothing left to do."""
-        wait_until(lambda: self.is_done(*clients), timeout=DONE_SECONDS, what=f"{clients} are done with the log")
-
-    def taken(self) -> list[str]:
-        """The lists of what collectors have taken and not settled."""
-        return [key.decode() for key in self.redis.keys("bridge.taken.*")]  # type: ignore[union-attr]
-
-    def close(self) -> None:
-        """End all workers; nothing here is worth the wait for a warm shutdown, which is a test of its own."""
-        for worker in self.workers:
-            worker.kill()
-        self.eyes.close()
-        self.redis.close()
-
-    def _start(
-        self,
-        app: str,
-        name: str,
-        queues: list[str],
-        concurrency: int,
-        args: list[str],
-        env: dict[str, str],
-        *,
-        wait: bool,
-        directory: Path | None = None,
-    ) -> Worker:
-        worker = start_worker(
-            app,
-            name=name,
-            directory=directory or self.directory,
-            log_path=self.directory / f"{name}.log",
-            env={"CELERY_BROKER_URL": self.redis_url, **env},
-            queues=queues,
-            pool="prefork",
-            concurrency=concurrency,
-            args=args,
-        )
-        self.workers.append(worker)
-        if wait:
-            worker.wait_until_ready()
-        return worker
 
 
 @pytest.fixture

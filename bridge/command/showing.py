@@ -53,8 +53,8 @@ def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     waits = f"{span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
     if row["batch"] > 1:
         yield "batch", f"up to {row['batch']:,} events in one call, which wait at most {row['batch_wait_ms']:,} ms"
-    if row["settle"] == "in-process":
-        yield "settle", "the fleet's workers report outcomes to Postgres themselves"
+    if row["commit"] == "in-process":
+        yield "commit", "the fleet's workers report outcomes to Postgres themselves"
     yield "failure", f"{row['max_attempts']:,} attempts, {waits}, then {exhausted[row['on_exhausted']]}"
     yield "cursor", f"{row['offset']:,}"
 

@@ -61,9 +61,7 @@ class Sender:
         with self._connected() as producer:
             if self._fast is not None and client.serializer == "json":
                 return self._fast.send(client, deliveries)
-            return portable.send(
-                self._app, producer, client, deliveries, secret=self._secret, queue=self._queue
-            )
+            return portable.send(self._app, producer, client, deliveries, secret=self._secret, queue=self._queue)
 
     def close(self) -> None:
         """Close this process's connection."""
@@ -95,7 +93,9 @@ class Sender:
         connection: Connection = self._app.connection_for_write(
             transport_options=options, connect_timeout=self._connect_timeout_seconds
         )
-        connection.ensure_connection(max_retries=1, timeout=self._connect_timeout_seconds, reraise_as_library_errors=True)
+        connection.ensure_connection(
+            max_retries=1, timeout=self._connect_timeout_seconds, reraise_as_library_errors=True
+        )
         producer = self._app.amqp.Producer(connection, auto_declare=False)
         # Fleets publish callbacks without declaring anything: where this queue is missing, RabbitMQ drops them silently.
         Queue(self._queue, Exchange(""), routing_key=self._queue, durable=True)(producer.channel).queue_declare()

@@ -70,7 +70,7 @@ class FastPath:
 
     def _stencil(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[str, Stencil]:
         """The Redis key that messages go to, and what they are cut from."""
-        made_for = (client.id, client.queue, client.call, task, trace)
+        made_for = (client.id, client.queue, client.call, client.commit, task, trace)
         if made_for not in self._stencils:
             self._stencils[made_for] = self._render(client, task, trace)
         return self._stencils[made_for]

@@ -81,16 +81,19 @@ def publish(
     """Let Celery make one message and kombu publish it.
 
     `shown` is the event in one word, for Flower and logs; `signed` are client, offset, epoch, attempt and signature, the
-    arguments of both callbacks, which go to the bridge's own `queue`.
+    arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit there are no callbacks; the
+    worker finds the same in the headers.
     """
-    amqp = app.amqp
+    amqp, by_callback = app.amqp, client.commit == "callback"
+    if not by_callback:
+        headers = {**headers, "bridge_epoch": signed[2], "bridge_signature": signed[4]}
     message = amqp.as_task_v2(
         task_id,
         task,
         args,
         kwargs,
-        callbacks=[callback(COMMIT, queue, signed)],
-        errbacks=[callback(FAIL, queue, signed)],
+        callbacks=[callback(COMMIT, queue, signed)] if by_callback else None,
+        errbacks=[callback(FAIL, queue, signed)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
         ignore_result=None,  # anything else would override the fleet's own setting
         argsrepr="()" if client.call == "kwargs" else f"({shown},)",

@@ -1,12 +1,22 @@
--- Pause, resume or halt a client.
+-- Pause, drain, resume or halt a client, for the record too.
 --
 -- Binds      client  text
---            state   text, active | paused | halted
+--            state   text, active | draining | paused | halted
 --            reason  text
 --            by      text, who said so
 -- Returns    id; no row if there is no such client
 -- Relies on  nothing
-UPDATE fq.clients
-   SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = 'epoch', "full" = false
- WHERE id = :client AND task IS NOT NULL
-RETURNING id
+WITH changed AS (
+    UPDATE fq.clients
+       SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = 'epoch', "full" = false
+     WHERE id = :client AND task IS NOT NULL
+    RETURNING id
+), noted AS (
+    INSERT INTO fq.journal (by, client_id, action, details)
+    SELECT :by, id,
+           CASE CAST(:state AS text) WHEN 'active' THEN 'resume' WHEN 'draining' THEN 'drain' WHEN 'halted' THEN 'halt'
+           ELSE 'pause' END,
+           json_build_object('reason', CAST(:reason AS text))
+      FROM changed
+)
+SELECT id FROM changed

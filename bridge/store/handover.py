@@ -12,8 +12,13 @@ from bridge.sql import statement
 
 
 class Locked(NamedTuple):
-    """A client that this pass has for itself, and what is to be looked at: its own deliveries and lanes (`woken`), parked
-    events that are to go out again, a replay.
+    """A client that this pass has for itself.
+
+    Attributes:
+        client: Its settings and cursors.
+        woken: Whether its deliveries and lanes are to be looked at.
+        redriving: Whether parked events of it are to go out again.
+        replaying: Whether a replay is under way.
     """
 
     client: Client

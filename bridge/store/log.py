@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection as SqlalchemyConnection
+from sqlalchemy import CursorResult
 from sqlalchemy.orm import Session, scoped_session
 
 from bridge.errors import InvalidEvent, UsageError
@@ -146,7 +147,7 @@ def run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
     """Run a statement on whatever connection the caller has, in the transaction that it is in."""
     if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
         result = connection.execute(statement(name), binds)
-        return result.all() if result.returns_rows else []
+        return result.all() if isinstance(result, CursorResult) and result.returns_rows else []
     if isinstance(connection, psycopg.Connection):
         # a cursor of our own: the connection's row factory may be any
         with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:

@@ -45,7 +45,7 @@ def note(task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 @app.task(bind=True)
 def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
-    """Do what the payload says: `fail`, `die` (kill -9 the whole worker, once), `wait` (for the test's word)."""
+    """Do what the payload says: `fail`, `die` (kill -9 the worker, once), `wait` (for the test's word) ..."""
     note(self, (event,), {})
     do = event["payload"].get("do")
     if do == "fail":
@@ -54,6 +54,8 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
         raise ValueError("told to fail once")
     if do == "die" and event["attempt"] == 1:
         os.killpg(os.getpgrp(), signal.SIGKILL)
+    if do == "lose the process" and event["attempt"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
     if do in ("wait", "fail once"):
         with Redis.from_url(os.environ["CELERY_BROKER_URL"], socket_timeout=None) as notebook:
             notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)

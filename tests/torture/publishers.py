@@ -37,7 +37,8 @@ class Publishers:
         self.errors: list[BaseException] = []
         self.rolled_back = 0
         self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(f"{seed} {nth}"),), daemon=True) for nth in range(number)
+            threading.Thread(target=self._run, args=(random.Random(f"{seed} {nth}"),), daemon=True)
+            for nth in range(number)
         ]
         for thread in self._threads:
             thread.start()

@@ -67,6 +67,6 @@ class Sampler:
             self.errors.append(error)
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
-        rows = connection.execute(LOOK).fetchall()
+        rows: list[Any] = connection.execute(LOOK).fetchall()
         recorded = self._record.stat().st_size
-        self.samples += [Seen(*row, recorded) for row in rows]
+        self.samples += [Seen._make((*row, recorded)) for row in rows]

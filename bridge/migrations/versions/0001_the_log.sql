@@ -88,7 +88,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_on_exhausted CHECK (on_exhausted IN ('park', 'hold-key', 'halt')),
     batch        integer NOT NULL DEFAULT 1 CONSTRAINT clients_batch CHECK (batch >= 1),
     batch_wait_ms integer NOT NULL DEFAULT 0 CONSTRAINT clients_batch_wait CHECK (batch_wait_ms >= 0),
-    settle       text NOT NULL DEFAULT 'callback' CONSTRAINT clients_settle CHECK (settle IN ('callback', 'in-process')),
+    commit       text NOT NULL DEFAULT 'callback' CONSTRAINT clients_commit CHECK (commit IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
     wake_at      timestamptz DEFAULT 'epoch',

@@ -1,0 +1,6 @@
+-- Stop a client's replays: nothing more of them goes out, and what is out ends as it does.
+--
+-- Binds      client  text
+-- Returns    next, upto and sent of each
+-- Relies on  hold_client having run in this transaction
+DELETE FROM fq.replays WHERE client_id = :client RETURNING next, upto, sent

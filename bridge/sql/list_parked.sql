@@ -1,0 +1,18 @@
+-- Parked events, those that were set aside last first.
+--
+-- Binds      client       text, or NULL for all clients
+--            keys         text[], or NULL
+--            error_types  text[], or NULL
+--            offsets      bigint[], or NULL
+--            most         bigint
+-- Returns    client_id, "offset", topic (NULL where the event was pruned), key, epoch, attempts, error_type, error, traceback,
+--            reason, held, redrive, first_at, parked_at
+-- Relies on  nothing
+SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_type, p.error, p.traceback, p.reason, p.held,
+       p.redrive, p.first_at, p.parked_at
+  FROM fq.parked p LEFT JOIN fq.events e ON e."offset" = p."offset"
+ WHERE (CAST(:client AS text) IS NULL OR p.client_id = :client)
+   AND (CAST(:keys AS text[]) IS NULL OR p.key = ANY (CAST(:keys AS text[])))
+   AND (CAST(:error_types AS text[]) IS NULL OR p.error_type = ANY (CAST(:error_types AS text[])))
+   AND (CAST(:offsets AS bigint[]) IS NULL OR p."offset" = ANY (CAST(:offsets AS bigint[])))
+ ORDER BY p.parked_at DESC, p.client_id, p."offset" DESC LIMIT :most

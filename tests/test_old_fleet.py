@@ -1,0 +1,201 @@
+"""Fleets older than the bridge: what it sends is Celery's own, and what their workers send back settles it (G8).
+
+Every old Celery lives in a virtual environment of its own, without the bridge, without a driver for Postgres.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from bridge.sender import Sender, callback
+from tests.conftest import WORKERS
+from tests.databases import Databases
+from tests.fleets import let_go_on, offsets
+from tests.servers import missing
+from tests.stage import Stage
+from tests.world import World
+
+BUILD_SECONDS = 240
+
+# Unpinned, pip pairs an old Celery with a kombu that its time did not know.
+OLD = {
+    "5.2.7": ("celery==5.2.7", "kombu==5.2.4", "redis==4.6.0", "vine<6", "click<9"),
+    "5.4.0": ("celery==5.4.0", "kombu==5.4.2", "redis==5.0.8", "vine<6", "click<9"),
+}
+
+
+@pytest.fixture(scope="module", params=OLD)
+def old_celery(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """A version of Celery and a Python that has it; built once, then kept in pytest's cache."""
+    requirements = OLD[request.param]
+    fingerprint = hashlib.sha256(repr((requirements, sys.version_info[:3], sys.base_prefix)).encode()).hexdigest()[:12]
+    home = _cache(request.config) / f"celery-{request.param}-{fingerprint}"
+    if not home.exists():
+        _build(home, requirements)
+    return request.param, home / "bin" / "python"
+
+
+def _cache(config: pytest.Config) -> Path:
+    if config.cache is not None:
+        return config.cache.mkdir("old-fleets")
+    return Path(tempfile.gettempdir()) / f"bridge-old-fleets-{os.getuid()}"
+
+
+def _build(home: Path, requirements: tuple[str, ...]) -> None:
+    """Build a virtual environment beside its place and move it there whole: no other test run sees half of one."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=home.parent))
+    python = draft / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"]
+    try:
+        for command in (
+            [sys.executable, "-m", "venv", draft],
+            [*pip, *requirements],
+            [python, "-c", "import celery.bin.celery, redis"],
+        ):
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS, cwd=home.parent)
+        draft.rename(home)
+    except subprocess.SubprocessError as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        missing(f"no virtual environment with {requirements[0]} can be built: {said[-1] if said else error}")
+    except OSError:
+        if not home.exists():  # else another test run was quicker
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def _bridge(
+    _databases: Databases, _redis_server: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    redis_url = _redis_server()
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+    with _databases.clone() as database:
+        stage = Stage(database, redis_url, tmp_path_factory.mktemp("bridge"))
+        try:
+            stage.bridge()
+            yield stage
+        finally:
+            stage.close()
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, _bridge: Stage) -> Iterator[Stage]:
+    """A stage with a bridge that all tests share; its fleet is the test's own, and gone afterwards."""
+    request.node.stash[WORKERS] = _bridge.workers
+    _bridge.redis.delete("handled")
+    yield _bridge
+    for worker in _bridge.workers[1:]:
+        worker.kill()
+    del _bridge.workers[1:]
+
+
+def test_g8_an_old_fleet_that_creates_no_queues_and_knows_no_bridge_is_a_client(
+    stage: Stage, old_celery: tuple[str, Path]
+) -> None:
+    version, python = old_celery
+    client = f"fleet-{version}"
+    stage.client(client, max_attempts=2)
+    good = [stage.publish(f"{client}.event", {"n": n}) for n in range(20)]
+    poison = stage.publish(f"{client}.event", {"do": "fail"})
+    recovers = stage.publish(f"{client}.event", {"do": "fail once"})
+    lost = stage.publish(f"{client}.event", {"do": "lose the process"})
+    let_go_on(stage.redis_url, recovers)
+    fleet = stage.fleet(f"old-{version}", python=python, env={"PYTHONPATH": ""})
+    stage.wait_until_done(client)
+    notes = stage.handled()
+    assert sorted(offsets(notes)) == sorted([*good, poison, poison, recovers, recovers, lost, lost])
+    assert {note["id"] for note in notes} >= {f"{client}:{offset}:a2" for offset in (poison, recovers, lost)}
+    row = stage.eyes.execute("SELECT delivered, succeeded FROM fq.clients WHERE id = %s", [client]).fetchone()
+    assert row == (23, 22)
+    parked = stage.eyes.execute('SELECT "offset", attempts FROM fq.parked WHERE client_id = %s', [client]).fetchall()
+    assert parked == [(poison, 2)]
+    assert f" v{version} " in fleet.log
+    assert "Pool callback raised exception" not in fleet.log
+    assert not any(note["bridge installed"] for note in notes)
+
+
+def test_the_callbacks_signature_is_the_one_that_every_fleet_can_publish() -> None:
+    assert callback("bridge.commit", "bridge", ("c", 42, 1, 2, "signature")) == {
+        "task": "bridge.commit",
+        "args": ["c", 42, 1, 2, "signature"],
+        "kwargs": {},
+        "subtask_type": None,
+        "immutable": True,  # or the result goes before the arguments
+        "options": {
+            "exchange": "",
+            "routing_key": "bridge",
+            "exchange_type": "topic",  # anything but `direct`, or it goes to the fleet's own default queue
+            "serializer": "json",  # or the fleet's, which the bridge may refuse
+            "ignore_result": True,
+            "retry": True,
+            "retry_policy": {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5},
+        },
+    }
+
+
+# What may differ between the message of a delivery and the one that `send_task` sends, and why.
+DIFFERENT = {
+    ("headers", "origin"): "pid and host of the sender",
+    ("headers", "argsrepr"): "short and readable in Flower, where Celery's own is the whole event",
+    ("properties", "delivery_tag"): "random",
+    ("properties", "reply_to"): "random per process; nobody replies, since results go to the fleet's own backend",
+}
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
+    world: World, redis_url: str, key: str | None
+) -> None:
+    world.client("c", queue="fleet")
+    [offset] = world.publish(key, topic="order.created")
+    with Celery("bridge", broker=redis_url) as app, Redis.from_url(redis_url) as broker:
+        sender = Sender(app, queue="bridge", secret="secret", connect_timeout_seconds=5)
+        world.one_pass("c", send=sender.send)
+        sender.close()
+        [ours] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]  # type: ignore[union-attr]
+        broker.delete("fleet")
+        [event], kwargs, embedded = json.loads(base64.b64decode(ours["body"]))
+        attempt = [*embedded["callbacks"][0]["args"]]
+        app.send_task(
+            "fleet.handle",
+            args=[event],
+            task_id=f"c:{offset}",
+            queue="fleet",
+            link=callback("bridge.commit", "bridge", attempt),
+            link_error=callback("bridge.fail", "bridge", attempt),
+            headers={"bridge_client": "c", "bridge_offset": offset, "bridge_attempt": 1},
+        )
+        [celerys] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]  # type: ignore[union-attr]
+    assert event["key"] == key and event["offset"] == offset and kwargs == {}
+    assert attempt[:4] == ["c", offset, 1, 1]
+    assert sorted(event) == ["attempt", "client", "created_at", "headers", "key", "offset", "payload", "topic"]
+    ours["body"], celerys["body"] = (json.loads(base64.b64decode(message["body"])) for message in (ours, celerys))
+    assert flat(ours) == flat(celerys)
+    for where, name in DIFFERENT:
+        assert type(ours[where][name]) is type(celerys[where][name])
+    assert ours["headers"]["argsrepr"] == f"(<order.created #{offset}>,)"
+
+
+def flat(message: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """Every field of an envelope by its place, but those that differ for a reason."""
+    fields = {("", name): value for name, value in message.items() if name not in ("headers", "properties")}
+    for place in ("headers", "properties"):
+        fields |= {(place, name): value for name, value in message[place].items()}
+    return {name: value for name, value in fields.items() if name not in DIFFERENT}

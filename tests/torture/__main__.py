@@ -1,0 +1,73 @@
+"""`python -m tests.torture --seconds 60 --seed N`: exits with 1 and names the guarantee if one was broken."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.torture.checker import Verdict, check
+from tests.torture.run import Plan, Run, torture
+
+
+def main() -> int:
+    """Parse the command line, torture, check, and show what came out."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="how long to publish and to kill (default: 60)")
+    parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
+    parser.add_argument("--per-second", type=float, default=40, help="events, all publishers together (default: 40)")
+    parser.add_argument("--kill-every", type=float, default=2, help="mean seconds between two kills (default: 2)")
+    parser.add_argument("--rest-seconds", type=float, default=90, help="how long the end may take (default: 90)")
+    parser.add_argument("--calm", action="store_true", help="kill nothing, fail nothing: then nothing may come twice")
+    parser.add_argument("--logs", type=Path, help="keep logs and the record in this directory")
+    parser.add_argument("--verbose", action="store_true", help="say what is killed, and when")
+    asked = parser.parse_args()
+    plan = Plan(
+        seconds=asked.seconds,
+        seed=asked.seed,
+        per_second=asked.per_second,
+        kill_every_seconds=asked.kill_every,
+        calm=asked.calm,
+        rest_seconds=asked.rest_seconds,
+    )
+    console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with everything stopped
+    with tempfile.TemporaryDirectory(prefix="bridge-torture-", ignore_cleanup_errors=True) as temporary:
+        directory = asked.logs or Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with torture(plan, directory, console.log if asked.verbose else lambda _: None) as stage:
+                run = stage.run()
+        except KeyboardInterrupt:
+            console.print("interrupted: everything is stopped, nothing was checked")
+            return 130
+    verdict = check(run.evidence)
+    show(console, plan, run, verdict)
+    return 1 if verdict.violations else 0
+
+
+def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
+    """Print what happened, and what of it must not."""
+    kills = ", ".join(f"{number} {victim}" for victim, number in sorted(run.kills.items())) or "none"
+    table = Table(title=f"torture, seed {plan.seed}: {plan.seconds:g} s, {plan.publishers} publishers")
+    table.add_column("")
+    for client in verdict.figures:
+        table.add_column(client, justify="right")
+    for name in next(iter(verdict.figures.values())):
+        table.add_row(name, *(str(figures[name]) for figures in verdict.figures.values()))
+    console.print(table)
+    console.print(f"kill -9: {sum(run.kills.values())} ({kills}); forged callbacks: {run.forged}; ", end="")
+    console.print(f"transactions rolled back: {run.rolled_back}; at rest after {run.rest_seconds:.1f} s")
+    for guarantee, what in verdict.violations:
+        console.print(f"[bold red]VIOLATION[/] {guarantee}: {what}", highlight=False)
+    if not verdict.violations:
+        console.print("[bold green]every guarantee held[/]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
