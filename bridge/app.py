@@ -159,34 +159,38 @@ class Bridge:
 
     def settle(self, callbacks: Iterable[tuple[str, Sequence[Any]]]) -> Settled:
         """Settle what callbacks report: pairs of task name and arguments; see `bridge.settle`."""
-        reported = (self.outcome(task, args) for task, args in callbacks)
-        return settle(self.store, [outcome for outcome in reported if outcome is not None])
+        return settle(self.store, [outcome for task, args in callbacks for outcome in self.outcomes(task, args)])
 
-    def outcome(self, task: str, args: Sequence[Any]) -> Outcome | None:
-        """What a callback reports; None, and a warning, if it is none of ours.
+    def outcomes(self, task: str, args: Sequence[Any]) -> list[Outcome]:
+        """What a callback reports; nothing, and a warning, if it is none of ours.
 
         Args:
             task: `bridge.commit` or `bridge.fail`.
-            args: Client, offset, epoch, attempt and signature.
+            args: Client, offset (of a batch: offsets), epoch, attempt and signature.
         """
-        outcome = self.signed_outcome(args)
-        if outcome is None or task != FAIL:
-            return outcome
-        return replace(outcome, failure=self._failure(outcome))
+        outcomes = self.signed_outcomes(args)
+        if not outcomes or task != FAIL:
+            return outcomes
+        failure = self._failure(outcomes[0])
+        return [replace(outcome, failure=failure) for outcome in outcomes]
 
-    def signed_outcome(self, args: Sequence[Any], failure: Failure | None = None) -> Outcome | None:
-        """The outcome of an attempt whose signature is genuine; None, and a warning, of any other."""
+    def signed_outcomes(self, args: Sequence[Any], failure: Failure | None = None) -> list[Outcome]:
+        """The outcomes of an attempt whose signature is genuine; nothing, and a warning, for any other."""
         try:
             client, offset, epoch, attempt, signature = args
-            attempted = (str(client), int(offset), int(epoch), int(attempt))
+            offsets = tuple(int(one) for one in offset) if isinstance(offset, list) else (int(offset),)
+            client, epoch, attempt = str(client), int(epoch), int(attempt)
         except (TypeError, ValueError, OverflowError):
             logger.warning("a callback with malformed arguments is ignored: %.200r", args)
-            return None
-        if not genuine(signature, self.secret, attempted):
-            logger.warning("a callback with a wrong signature is ignored: client %.100r, event %s", client, offset)
-            return None
-        client, offset, epoch, attempt = attempted
-        return Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, failure=failure)
+            return []
+        if not offsets or not genuine(signature, self.secret, (client, ",".join(map(str, offsets)), epoch, attempt)):
+            logger.warning("a callback with a wrong signature is ignored: client %.100r, event %.100r", client, offset)
+            return []
+        batch = offsets if len(offsets) > 1 else ()
+        return [
+            Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, failure=failure, batch=batch)
+            for offset in offsets
+        ]
 
     def _failure(self, outcome: Outcome) -> Failure:
         """Why a task failed, where this app's result backend is the fleet's and knows it."""

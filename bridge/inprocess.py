@@ -13,6 +13,7 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
@@ -25,7 +26,7 @@ from bridge.model import Failure, Outcome
 logger = logging.getLogger("bridge.inprocess")
 
 FLUSH_SECONDS = 0.03  # with the time that settling takes, an outcome is in Postgres within 50 ms
-HEADERS = ("bridge_client", "bridge_offset", "bridge_epoch", "bridge_attempt", "bridge_signature")
+HEADERS = ("bridge_client", "bridge_offset", "bridge_offsets", "bridge_epoch", "bridge_attempt", "bridge_signature")
 
 
 class Reporter:
@@ -45,10 +46,10 @@ class Reporter:
         self._ending = threading.Event()
         threading.Thread(target=self._run, name="bridge-reporter", daemon=True).start()
 
-    def report(self, outcome: Outcome) -> None:
-        """Remember an outcome; it is settled soon."""
+    def report(self, outcomes: Sequence[Outcome]) -> None:
+        """Remember outcomes; they are settled soon."""
         with self._lock:
-            self._pending.append(outcome)
+            self._pending += outcomes
         self._wanted.set()
 
     def flush(self) -> None:
@@ -99,15 +100,15 @@ def _report(app: Celery, request: Any, failure: Failure | None) -> None:
     """Report the end of a task that came from the bridge without callbacks; of any other task, nothing."""
     if getattr(request, "bridge_signature", None) is None or request.callbacks:
         return
-    client, offset, epoch, attempt, signature = (getattr(request, name, None) for name in HEADERS)
+    client, offset, offsets, epoch, attempt, signature = (getattr(request, name, None) for name in HEADERS)
     bridge = bridge_of(app)
-    outcome = bridge.signed_outcome((client, offset, epoch, attempt, signature), failure)
-    if outcome is None:
+    outcomes = bridge.signed_outcomes((client, offsets or offset, epoch, attempt, signature), failure)
+    if not outcomes:
         return
     global _reporter  # noqa: PLW0603  # one per process: a child has none of its parent's threads
     if _reporter is None or _reporter.pid != os.getpid():
         _reporter = Reporter(bridge)
-    _reporter.report(outcome)
+    _reporter.report(outcomes)
 
 
 @task_success.connect

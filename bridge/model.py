@@ -101,6 +101,8 @@ class ClientSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
                 raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be at least {least}")
+        if self.batch > 1 and self.call == "kwargs":
+            raise InvalidClient(f"client {self.id!r}: a batch has no keyword arguments: use call event or payload")
         if not self.ack_timeout_seconds > 0:
             raise InvalidClient(
                 f"client {self.id!r}: ack_timeout_seconds is {self.ack_timeout_seconds!r}, must be above 0"
@@ -144,6 +146,7 @@ class Delivery:
 
     Attributes:
         body: The event as JSON text, in the shape that the client's `call` asks for.
+        batch: Which part of a batch that failed it belongs to: the parts go out by themselves. None for any other.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
     """
 
@@ -153,11 +156,12 @@ class Delivery:
     attempt: int
     topic: str
     body: str
+    batch: int | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
-        """The Celery task id of this attempt."""
+        """The Celery task id of this attempt; a batch has that of its first event."""
         return task_id(self.client.id, self.offset, self.epoch, self.attempt)
 
 
@@ -177,13 +181,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a callback reports of one attempt; `failure` is None for a success."""
+    """What a callback reports of one attempt.
+
+    Attributes:
+        failure: Why it failed; None for a success.
+        batch: The offsets of the batch that was reported together, itself among them; empty for a single event.
+    """
 
     client: str
     offset: int
     epoch: int
     attempt: int
     failure: Failure | None = None
+    batch: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,9 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
         full = opened.all + len(taken) >= window and not refused
         within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
-        hungry = bool(refused) or len(deliveries) >= batch or (room > 0 and not full and (upto < horizon or within == 0))
+        hungry = (
+            bool(refused) or len(deliveries) >= batch or (room > 0 and not full and (upto < horizon or within == 0))
+        )
         if deliveries or woken or full or upto > client.dispatched or within is not None:
             if within is not None and not room - len(taken):
                 within = WAITING_SECONDS

@@ -85,10 +85,14 @@ def replay(
         events, exact = operate.count_replay(
             connection, client, first=first, upto=upto, topics=topics, most=MOST_COUNTED
         )
-        id, epoch = operate.add_replay(
-            connection, client, first=first, upto=upto, topics=topics, per_second=per_second
-        )
-        details = {"from": first, "to": upto, "topics": topics and list(topics), "per_second": per_second, "events": events}
+        id, epoch = operate.add_replay(connection, client, first=first, upto=upto, topics=topics, per_second=per_second)
+        details = {
+            "from": first,
+            "to": upto,
+            "topics": topics and list(topics),
+            "per_second": per_second,
+            "events": events,
+        }
         journal.note(connection, client, "replay", by=by, details={**details, "epoch": epoch})
     return Replay(id, epoch, first, upto, events, exact)
 

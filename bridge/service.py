@@ -73,6 +73,12 @@ def remove(store: Store, client: str, *, by: str, force: bool = False) -> operat
                 "--force forgets them"
             )
         operate.remove(connection, client)
-        details = {"offset": held.offset, "epoch": held.epoch, "task": held.task, "open": held.open, "parked": held.parked}
+        details = {
+            "offset": held.offset,
+            "epoch": held.epoch,
+            "task": held.task,
+            "open": held.open,
+            "parked": held.parked,
+        }
         journal.note(connection, client, "remove", by=by, details=details)
     return held

@@ -8,7 +8,7 @@ the broker that a batch is done only after this returned, so a crash settles it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -16,7 +16,10 @@ from sqlalchemy import Connection
 from bridge.model import Failure, Outcome
 from bridge.policy import backoff
 from bridge.store import Store, outcomes
-from bridge.store.outcomes import Exhausted, Retry, RetryPolicy
+from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
+
+
+SPLITTABLE = 2  # events
 
 
 class Settled(NamedTuple):
@@ -52,11 +55,15 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
     """Retry what has attempts left and park the rest; how many of each."""
     if not failures:
         return 0, 0
-    why = {(outcome.client, outcome.offset): outcome.failure or Failure() for outcome in failures}
+    about = {(outcome.client, outcome.offset): outcome for outcome in failures}
+    found = dict.fromkeys(outcomes.failing(connection, failures))  # a hard time limit reports twice
+    alone = [delivery for delivery in found if len(about[delivery.client, delivery.offset].batch) < SPLITTABLE]
+    split = _split(connection, [delivery for delivery in found if delivery not in set(alone)], about)
     retries: list[Retry] = []
     exhausted: list[Exhausted] = []
-    for delivery in dict.fromkeys(outcomes.failing(connection, failures)):  # a hard time limit reports twice
-        policy, failure = policies[delivery.client], why[delivery.client, delivery.offset]
+    for delivery in alone:
+        policy = policies[delivery.client]
+        failure = about[delivery.client, delivery.offset].failure or Failure()
         if delivery.tries < policy.max_attempts:
             seconds = backoff(
                 delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds
@@ -67,4 +74,23 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
             exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.on_exhausted))
     if retries:
         outcomes.retry_later(connection, retries)
-    return len(retries), outcomes.give_up(connection, exhausted)
+    return split + len(retries), outcomes.give_up(connection, exhausted)
+
+
+def _split(connection: Connection, deliveries: Sequence[Failing], about: Mapping[tuple[str, int], Outcome]) -> int:
+    """Let each half of a batch that failed go out by itself, at once, until the poison is alone; how many events that is.
+
+    It does not count as an attempt: nobody knows yet whose failure it was.
+    """
+    groups: dict[tuple[str, tuple[int, ...]], list[Failing]] = {}
+    for delivery in deliveries:
+        groups.setdefault((delivery.client, about[delivery.client, delivery.offset].batch), []).append(delivery)
+    parts: list[Part] = []
+    for group in groups.values():
+        group.sort(key=lambda delivery: delivery.offset)
+        middle = (len(group) + 1) // 2
+        for half in (group[:middle], group[middle:]):
+            parts += [Part(delivery.client, delivery.offset, half[0].offset) for delivery in half]
+    if parts:
+        outcomes.split(connection, parts)
+    return len(parts)

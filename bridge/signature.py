@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-Attempt = tuple[str, int, int, int]  # client, offset, epoch, attempt
+Attempt = tuple[str, int | str, int, int]  # client, offset or offsets with commas, epoch, attempt
 
 
 def sign(secret: str, attempt: Attempt) -> str:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bridge.model import Delivery
 
 # What a message is rendered with. A marker that stands for a number is cut out together with its quotes.
-_NUMBERS = {"offset": "@@bridge-offset@@", "attempt": "@@bridge-attempt@@", "epoch": "@@bridge-epoch@@"}
+_NUMBERS = {
+    "offset": "@@bridge-offset@@",
+    "offsets": "@@bridge-offsets@@",
+    "attempt": "@@bridge-attempt@@",
+    "epoch": "@@bridge-epoch@@",
+}
 _TEXTS = {
     "task_id": "@@bridge-task-id@@",
     "topic": "@@bridge-topic@@",
-    "shown_offset": "@@bridge-shown-offset@@",
+    "shown": "@@bridge-shown@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
     "traceparent": "@@bridge-traceparent@@",
@@ -56,30 +61,39 @@ class Stencil:
         self._envelope = _form(text if isinstance(text, str) else text.decode())
         self._body = _form(b64decode(message["body"]).decode())
 
-    def cut(self, delivery: Delivery, *, signature: str, tag: str) -> str:
-        """The message of this delivery, as the transport would store it.
+    def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> str:
+        """The message of these deliveries, as the transport would store it.
 
         Args:
-            delivery: The event and where it goes; its body is spliced in as it is.
+            parcel: The events and where they go; their bodies are spliced in as they are.
+            batched: Whether the task takes a list, even of one.
             signature: Signs its callbacks.
             tag: The message's delivery tag, unique in the broker.
         """
-        offset = str(delivery.offset)
+        head = parcel[0]
+        offset = str(head.offset)
         values = {
             "offset": offset,
-            "shown_offset": offset,
-            "attempt": str(delivery.attempt),
-            "epoch": str(delivery.epoch),
-            "task_id": delivery.task_id,
-            "topic": _in_json(delivery.topic),
+            "offsets": f"[{', '.join([str(delivery.offset) for delivery in parcel])}]" if batched else offset,
+            "shown": shown(parcel),
+            "attempt": str(head.attempt),
+            "epoch": str(head.epoch),
+            "task_id": head.task_id,
+            "topic": _in_json(head.topic),
             "signature": signature,
             "tag": tag,
-            "event": delivery.body,
+            "event": f"[{', '.join([delivery.body for delivery in parcel])}]" if batched else head.body,
         }
-        for name, value in delivery.trace.items():
+        for name, value in head.trace.items():
             values[name] = _in_json(value)
         values["body"] = b64encode(self._body.filled(values).encode()).decode("ascii")
         return self._envelope.filled(values)
+
+
+def shown(parcel: Sequence[Delivery]) -> str:
+    """The offsets of a message in one word, for Flower and logs."""
+    first = parcel[0].offset
+    return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
 
 
 @lru_cache(maxsize=4096)

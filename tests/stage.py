@@ -34,7 +34,7 @@ class Stage:
     def bridge(self, name: str = "bridge", *, wait: bool = True, concurrency: int = 2, **env: str) -> Worker:
         """Start `celery -A bridge worker -B -Q bridge`, configured by the environment alone."""
         env = {"BRIDGE_DATABASE_URL": self.database, **env}
-        return self._start("bridge", name, ["bridge"], concurrency, ["-B"], env, wait=wait)
+        return self._start("bridge", name, ["bridge"], concurrency=concurrency, args=["-B"], env=env, wait=wait)
 
     def fleet(
         self,
@@ -46,17 +46,26 @@ class Stage:
         env: Mapping[str, str] | None = None,
     ) -> Worker:
         """Start a worker of the plain fleet, by default with the Celery of these tests."""
-        place = fleets.DIRECTORY
-        return self._start("plain", name, [queue], concurrency, [], env or {}, wait=True, directory=place, python=python)
+        return self._start(
+            "plain", name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
+        )
 
     def reference(self) -> Worker:
         """Start the reference deployment as its reader would, in the root of the repository."""
         env = {"BRIDGE_DATABASE_URL": self.database, "BRIDGE_LINGER_SECONDS": "1"}
-        return self._start("", "reference", ["bridge", "celery"], 2, ["-B"], env, wait=True, directory=REPOSITORY)
+        return self._start(
+            "", "reference", ["bridge", "celery"], concurrency=2, args=["-B"], env=env, directory=REPOSITORY
+        )
 
     def client(self, id: str, **columns: Any) -> None:
         """Register a client by plain SQL; it reads topics that begin with its id, and retries at once."""
-        row = {"id": id, "task": "plain.handle", "queue": "fleet", "topics": [f"{id}.#"], "backoff_seconds": 0.02} | columns
+        row = {
+            "id": id,
+            "task": "plain.handle",
+            "queue": "fleet",
+            "topics": [f"{id}.#"],
+            "backoff_seconds": 0.02,
+        } | columns
         statement = sql.SQL("INSERT INTO fq.clients ({}) VALUES ({})").format(
             sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
         )
@@ -97,7 +106,8 @@ class Stage:
 
     def taken(self) -> list[str]:
         """The lists of what collectors have taken and not settled."""
-        return [key.decode() for key in self.redis.keys("bridge.taken.*")]  # type: ignore[union-attr]
+        found: Any = self.redis.keys("bridge.taken.*")
+        return [key.decode() for key in found]
 
     def close(self) -> None:
         """End all workers; nothing here is worth the wait for a warm shutdown, which is a test of its own."""
@@ -111,11 +121,11 @@ class Stage:
         app: str,
         name: str,
         queues: list[str],
-        concurrency: int,
-        args: Sequence[str],
-        env: Mapping[str, str],
         *,
-        wait: bool,
+        concurrency: int,
+        args: Sequence[str] = (),
+        env: Mapping[str, str],
+        wait: bool = True,
         directory: Path | None = None,
         python: str | Path = sys.executable,
     ) -> Worker:

@@ -60,12 +60,22 @@ def _build(home: Path, requirements: tuple[str, ...]) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix="draft-", dir=home.parent))
     python = draft / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"]
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries",
+        "1",
+    ]
     try:
         for command in (
-            [sys.executable, "-m", "venv", draft],
+            [sys.executable, "-m", "venv", str(draft)],
             [*pip, *requirements],
-            [python, "-c", "import celery.bin.celery, redis"],
+            [str(python), "-c", "import celery.bin.celery, redis"],
         ):
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS, cwd=home.parent)
         draft.rename(home)
@@ -169,7 +179,7 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
         sender = Sender(app, queue="bridge", secret="secret", connect_timeout_seconds=5)
         world.one_pass("c", send=sender.send)
         sender.close()
-        [ours] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]  # type: ignore[union-attr]
+        [ours] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]
         broker.delete("fleet")
         [event], kwargs, embedded = json.loads(base64.b64decode(ours["body"]))
         attempt = [*embedded["callbacks"][0]["args"]]
@@ -182,7 +192,7 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
             link_error=callback("bridge.fail", "bridge", attempt),
             headers={"bridge_client": "c", "bridge_offset": offset, "bridge_attempt": 1},
         )
-        [celerys] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]  # type: ignore[union-attr]
+        [celerys] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]
     assert event["key"] == key and event["offset"] == offset and kwargs == {}
     assert attempt[:4] == ["c", offset, 1, 1]
     assert sorted(event) == ["attempt", "client", "created_at", "headers", "key", "offset", "payload", "topic"]

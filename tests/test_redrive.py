@@ -1,4 +1,4 @@
-"""Parked events: redrive hands them over again in their key's turn, discard gives them up; and who may be removed (G3-G7)."""
+"""Parked events: redrive hands them over in their key's turn, discard gives them up, and who may be removed (G3-G7)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.world import World, offsets
 
 def replay(world: World, start: str, end: str, *, client: str = "c", **options: Any) -> Replay:
     """A replay that is as fast as it can be unless told otherwise."""
-    given = {"per_second": 1e6, "by": "me@here"} | options
+    given: dict[str, Any] = {"per_second": 1e6, "by": "me@here"} | options
     return replay_in(world.store, client, start=Position.parse(start), end=Position.parse(end), **given)
 
 
@@ -246,7 +246,9 @@ def test_strict_clients_get_replays_one_at_a_time_after_what_is_new(world: World
         world.succeed(delivery)
 
 
-def test_a_long_range_with_rare_topics_is_looked_through_in_slices(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_range_with_rare_topics_is_looked_through_in_slices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bridge.pump.LONGEST_REPLAY_LOOK", 7)
     world.client(topics=("rare",))
     world.publish(*[None] * 20)

@@ -6,7 +6,7 @@ A thin face: every command reads its options, calls a function that can be calle
 import click
 
 from bridge import __version__
-from bridge.command import demo, migrate, publish, register, state, status, tail
+from bridge.command import demo, explain, journal, migrate, parked, publish, register, replay, seek, state, status, tail
 from bridge.command.group import BridgeGroup
 
 __all__ = ["bridge"]
@@ -22,6 +22,7 @@ def bridge() -> None:
 
 
 bridge.add_section("Set up", migrate.migrate, register.register, register.clients)
-bridge.add_section("Watch", status.status, tail.tail)
-bridge.add_section("Act", publish.publish, state.pause, state.resume)
+bridge.add_section("Watch", status.status, explain.explain, tail.tail, parked.parked, journal.journal)
+bridge.add_section("Act", publish.publish, state.pause, state.resume, state.remove)
+bridge.add_section("Act", seek.seek, replay.replay, parked.redrive, parked.discard)
 bridge.add_section("Try", demo.demo)

@@ -1,4 +1,4 @@
-"""Options and arguments that are more than text: positions in the log, topic patterns, JSON."""
+"""Options and arguments that are more than text: topic patterns, JSON."""
 
 from __future__ import annotations
 
@@ -8,47 +8,24 @@ from typing import Any
 import click
 
 from bridge.errors import InvalidEvent, UsageError
-from bridge.model import TOPIC_PATTERN, Position
+from bridge.model import TOPIC_PATTERN
 
 
-class PositionType(click.ParamType[Position]):
-    """A place in the log."""
+def topics(text: str) -> tuple[str, ...]:
+    """The topic patterns between commas.
 
-    name = "position"
+    Raises:
+        UsageError: no topic could match one of them.
+    """
+    patterns = tuple(pattern.strip() for pattern in text.split(","))
+    for pattern in patterns:
+        if not TOPIC_PATTERN.fullmatch(pattern):
+            raise UsageError(
+                f"topic pattern {pattern!r} is malformed: dotted words, '*' for exactly one word, "
+                "'#' for any number of words, as in order.* or order.#"
+            )
+    return patterns
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Position:
-        """Read `beginning`, `now`, an offset, or a timestamp."""
-        if isinstance(value, Position):
-            return value
-        try:
-            return Position.parse(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-class TopicsType(click.ParamType[tuple[str, ...]]):
-    """Topic patterns between commas."""
-
-    name = "topics"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Split, and refuse what no topic could match."""
-        if isinstance(value, tuple):
-            return value
-        patterns = tuple(pattern.strip() for pattern in value.split(","))
-        for pattern in patterns:
-            if not TOPIC_PATTERN.fullmatch(pattern):
-                self.fail(
-                    f"topic pattern {pattern!r} is malformed: dotted words, '*' for exactly one word, "
-                    "'#' for any number of words, as in order.* or order.#",
-                    param,
-                    ctx,
-                )
-        return patterns
-
-
-POSITION = PositionType()
-TOPICS = TopicsType()
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

@@ -9,7 +9,8 @@ from celery import Celery
 
 from bridge.command.group import exit_code, say_error, say_warning
 from bridge.command.output import console, print_json
-from bridge.command.parameters import POSITION, TOPICS, as_json
+from bridge.command.parameters import as_json
+from bridge.command.parameters import topics as patterns
 from bridge.command.reach import bridge_here, import_tasks, name_of, ready_store
 from bridge.command.showing import clients_view, registered_line
 from bridge.declared import registrations
@@ -22,7 +23,7 @@ from bridge.store import clients as stored
 @click.argument("client", required=False)
 @click.option("--task", metavar="NAME", help="Name of the Celery task that gets its events; needed for a new client.")
 @click.option("--queue", metavar="Q", help="Queue of the workers that run the task.  [celery]")
-@click.option("--topics", type=TOPICS, metavar="P,P", help="Topic patterns, as in order.*,invoice.#  [#]")
+@click.option("--topics", type=patterns, metavar="P,P", help="Topic patterns, as in order.*,invoice.#  [#]")
 @click.option(
     "--ordering",
     type=click.Choice(CHOICES["ordering"]),
@@ -63,7 +64,7 @@ from bridge.store import clients as stored
 )
 @click.option(
     "--start",
-    type=POSITION,
+    type=Position.parse,
     metavar="POSITION",
     help="Where a new client begins: `beginning`, `now`, a timestamp, or the offset after which it begins.  [beginning]",
 )

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from bridge.command.output import print_json
-from bridge.command.parameters import POSITION, TOPICS, as_json
+from bridge.command.parameters import as_json
+from bridge.command.parameters import topics as patterns
 from bridge.command.reach import ready_store
 from bridge.command.showing import event_line
 from bridge.model import Position
@@ -27,11 +28,11 @@ POLL_SECONDS = 0.2
 
 
 @click.command()
-@click.option("--topics", type=TOPICS, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#")
+@click.option("--topics", type=patterns, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#")
 @click.option(
     "--from",
     "start",
-    type=POSITION,
+    type=Position.parse,
     metavar="POSITION",
     help="Begin at an offset, a timestamp, `beginning`, or `now`.  [default: the last events]",
 )

@@ -17,9 +17,8 @@ from kombu.utils.json import dumps
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.routing import task_for
-from bridge.sender.message import NO_KEYWORDS, publish
-from bridge.signature import sign
+from bridge.routing import pack
+from bridge.sender.message import NO_KEYWORDS, publish, signed
 from bridge.stencil import MARKERS, Stencil
 
 
@@ -55,22 +54,24 @@ class FastPath:
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Push these deliveries in order; returns those that no message can be made of."""
-        batch, refused = uuid.uuid4().hex, []
+        refused = []
+        if client.call == "kwargs":
+            refused = [Undeliverable(d.offset, NO_KEYWORDS) for d in deliveries if not d.body.startswith("{")]
+            deliveries = [delivery for delivery in deliveries if delivery.body.startswith("{")]
+        tag, batched = uuid.uuid4().hex, client.batch > 1
         messages: dict[str, list[str]] = {}
-        for nth, delivery in enumerate(deliveries):
-            if client.call == "kwargs" and not delivery.body.startswith("{"):
-                refused.append(Undeliverable(delivery.offset, NO_KEYWORDS))
-                continue
-            key, stencil = self._stencil(client, task_for(client, delivery.topic), tuple(delivery.trace))
-            signature = sign(self._secret, (client.id, delivery.offset, delivery.epoch, delivery.attempt))
-            messages.setdefault(key, []).append(stencil.cut(delivery, signature=signature, tag=f"{batch}.{nth}"))
+        for nth, (task, parcel) in enumerate(pack(client, deliveries)):
+            key, stencil = self._stencil(client, task, tuple(parcel[0].trace))
+            text = stencil.cut(parcel, batched=batched, signature=signed(self._secret, parcel), tag=f"{tag}.{nth}")
+            messages.setdefault(key, []).append(text)
         for key, texts in messages.items():
             self._redis.lpush(key, *texts)
         return refused
 
     def _stencil(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[str, Stencil]:
         """The Redis key that messages go to, and what they are cut from."""
-        made_for = (client.id, client.queue, client.call, client.commit, task, trace)
+        batched = client.batch > 1
+        made_for = (client.id, client.queue, client.call, client.commit, batched, task, trace)
         if made_for not in self._stencils:
             self._stencils[made_for] = self._render(client, task, trace)
         return self._stencils[made_for]
@@ -89,14 +90,14 @@ class FastPath:
                 task_id=MARKERS["task_id"],
                 args=[] if client.call == "kwargs" else [MARKERS["event"]],
                 kwargs={MARKERS["event"]: None} if client.call == "kwargs" else {},
-                shown=f"<{MARKERS['topic']} #{MARKERS['shown_offset']}>",
+                shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
                 headers={
                     "bridge_client": client.id,
                     "bridge_offset": MARKERS["offset"],
                     "bridge_attempt": MARKERS["attempt"],
                     **{name: MARKERS[name] for name in trace},
                 },
-                signed=(client.id, *(MARKERS[name] for name in ("offset", "epoch", "attempt", "signature"))),
+                reported=(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
                 queue=self._queue,
             )
         finally:

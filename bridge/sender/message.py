@@ -11,6 +11,7 @@ from kombu import Producer
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
+from bridge.signature import sign
 
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
@@ -44,8 +45,8 @@ def callback(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
     }
 
 
-def content(client: Client, delivery: Delivery) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and keyword arguments of the task.
+def content(client: Client, delivery: Delivery) -> Any:
+    """What the task is called with: the event, its payload, or a mapping of keyword arguments.
 
     Raises:
         Undeliverable: the payload can't be what the client's `call` asks for.
@@ -54,11 +55,16 @@ def content(client: Client, delivery: Delivery) -> tuple[list[Any], dict[str, An
         value = json.loads(delivery.body)
     except RecursionError:
         raise Undeliverable(delivery.offset, "the payload is nested too deeply for Python's JSON") from None
-    if client.call != "kwargs":
-        return [value], {}
-    if not isinstance(value, dict):
+    if client.call == "kwargs" and not isinstance(value, dict):
         raise Undeliverable(delivery.offset, NO_KEYWORDS)
-    return [], value
+    return value
+
+
+def signed(secret: str, parcel: Sequence[Delivery]) -> str:
+    """The signature of a message's callbacks."""
+    head = parcel[0]
+    offsets = head.offset if len(parcel) == 1 else ",".join([str(delivery.offset) for delivery in parcel])
+    return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
 
 
 NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
@@ -75,25 +81,27 @@ def publish(
     kwargs: Any,
     shown: str,
     headers: dict[str, object],
-    signed: Sequence[object],
+    reported: Sequence[object],
     queue: str,
 ) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `shown` is the event in one word, for Flower and logs; `signed` are client, offset, epoch, attempt and signature, the
-    arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit there are no callbacks; the
+    `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch: offsets), epoch, attempt
+    and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit there are no callbacks; the
     worker finds the same in the headers.
     """
     amqp, by_callback = app.amqp, client.commit == "callback"
     if not by_callback:
-        headers = {**headers, "bridge_epoch": signed[2], "bridge_signature": signed[4]}
+        headers = {**headers, "bridge_epoch": reported[2], "bridge_signature": reported[4]}
+        if client.batch > 1:
+            headers["bridge_offsets"] = reported[1]
     message = amqp.as_task_v2(
         task_id,
         task,
         args,
         kwargs,
-        callbacks=[callback(COMMIT, queue, signed)] if by_callback else None,
-        errbacks=[callback(FAIL, queue, signed)] if by_callback else None,
+        callbacks=[callback(COMMIT, queue, reported)] if by_callback else None,
+        errbacks=[callback(FAIL, queue, reported)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
         ignore_result=None,  # anything else would override the fleet's own setting
         argsrepr="()" if client.call == "kwargs" else f"({shown},)",

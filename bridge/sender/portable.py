@@ -10,40 +10,49 @@ from kombu import Producer
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.routing import task_for
-from bridge.sender.message import content, publish
-from bridge.signature import sign
+from bridge.routing import pack
+from bridge.sender.message import content, publish, signed
+from bridge.stencil import shown
 
 
 def send(
     app: Celery, producer: Producer, client: Client, deliveries: Sequence[Delivery], *, secret: str, queue: str
 ) -> list[Undeliverable]:
     """Publish these deliveries in order; returns those that no message can be made of."""
-    messages, refused = [], []
+    contents, refused = {}, []
     for delivery in deliveries:
         try:
-            messages.append((delivery, *content(client, delivery)))
+            contents[delivery.offset] = content(client, delivery)
         except Undeliverable as error:
             refused.append(error)
-    with _batched(producer, len(messages)):
-        for delivery, args, kwargs in messages:
-            attempt = (client.id, delivery.offset, delivery.epoch, delivery.attempt)
+    parcels = list(pack(client, [delivery for delivery in deliveries if delivery.offset in contents]))
+    with _batched(producer, len(parcels)):
+        for task, parcel in parcels:
+            head = parcel[0]
+            offsets = [delivery.offset for delivery in parcel]
+            value = contents[head.offset] if client.batch == 1 else [contents[offset] for offset in offsets]
             publish(
                 app,
                 producer,
                 client,
-                task=task_for(client, delivery.topic),
-                task_id=delivery.task_id,
-                args=args,
-                kwargs=kwargs,
-                shown=f"<{delivery.topic} #{delivery.offset}>",
+                task=task,
+                task_id=head.task_id,
+                args=[] if client.call == "kwargs" else [value],
+                kwargs=value if client.call == "kwargs" else {},
+                shown=f"<{head.topic} #{shown(parcel)}>",
                 headers={
                     "bridge_client": client.id,
-                    "bridge_offset": delivery.offset,
-                    "bridge_attempt": delivery.attempt,
-                    **delivery.trace,
+                    "bridge_offset": head.offset,
+                    "bridge_attempt": head.attempt,
+                    **head.trace,
                 },
-                signed=(*attempt, sign(secret, attempt)),
+                reported=(
+                    client.id,
+                    head.offset if client.batch == 1 else offsets,
+                    head.epoch,
+                    head.attempt,
+                    signed(secret, parcel),
+                ),
                 queue=queue,
             )
     return refused

@@ -1,12 +1,13 @@
 -- Hand over again what is due: retries, and deliveries whose lease ran out. Each is a new attempt. A delivery whose
--- handler is inside `bridge.transaction` is locked by it, which keeps its lease alive; of one key only the oldest goes.
+-- handler is inside `bridge.transaction` is locked by it, which keeps its lease alive; of one key only the oldest goes. What
+-- was never answered goes out by itself from now on, in case it took the rest of its batch down.
 --
 -- Binds      client  text
 --            room    bigint, most deliveries to take
 --            ordered boolean, whether events of one key wait for each other
 --            call    text, event | payload | kwargs
 --            lease   double precision, seconds until an answer is due
--- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each, in order
+-- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
 -- Relies on  lock_client and park_unanswered having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
@@ -18,13 +19,13 @@ WITH due AS (
        FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE fq.deliveries d
-       SET attempt = d.attempt + 1, state = 'sent', sent_at = now(), due_at = now() + make_interval(secs => :lease)
+       SET attempt = d.attempt + 1, batch = CASE WHEN d.state = 'sent' THEN d."offset" ELSE d.batch END, state = 'sent', sent_at = now(), due_at = now() + make_interval(secs => :lease)
       FROM due
      WHERE d.client_id = :client AND d."offset" = due."offset"
-    RETURNING d."offset", d.attempt, d.epoch
+    RETURNING d."offset", d.attempt, d.epoch, d.batch
 )
 SELECT e."offset", t.attempt, t.epoch, e.topic,
        fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, t.attempt, :call) AS body,
-       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate
+       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate, t.batch
   FROM taken t JOIN fq.events e ON e."offset" = t."offset"
  ORDER BY e."offset"

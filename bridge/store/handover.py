@@ -135,6 +135,7 @@ def _deliveries(client: Client, rows: Sequence[Row[Any]]) -> list[Delivery]:
             attempt=row.attempt,
             topic=row.topic,
             body=row.body,
+            batch=getattr(row, "batch", None),
             trace={name: value for name in ("traceparent", "tracestate") if (value := getattr(row, name))},
         )
         for row in rows

@@ -56,9 +56,9 @@ def publish(
     """
     event = _encoded(NewEvent(topic, payload, key, headers), where="")
     return int(
-        run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[
+        run(connection_or_session, "publish", dict(zip(("topic", "key", "payload", "headers"), event, strict=True)))[0][
             0
-        ][0]
+        ]
     )
 
 

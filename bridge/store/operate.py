@@ -100,7 +100,13 @@ def add_replay(
     connection: Connection, client: str, *, first: int, upto: int, topics: Sequence[str] | None, per_second: float
 ) -> tuple[int, int]:
     """Let old events go out again; the replay's id and epoch."""
-    binds = {"client": client, "first": first, "upto": upto, "topics": topics and list(topics), "per_second": per_second}
+    binds = {
+        "client": client,
+        "first": first,
+        "upto": upto,
+        "topics": topics and list(topics),
+        "per_second": per_second,
+    }
     id, epoch = connection.execute(statement("add_replay"), binds).one()
     return id, epoch
 

@@ -39,6 +39,14 @@ class Retry(NamedTuple):
     fresh: bool = False
 
 
+class Part(NamedTuple):
+    """A delivery of a batch that failed, and the part that it goes out with next: the part's first offset."""
+
+    client: str
+    offset: int
+    batch: int
+
+
 class Exhausted(NamedTuple):
     """A delivery without attempts left."""
 
@@ -90,6 +98,16 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
         **_failures([r.failure for r in retries]),
     }
     connection.execute(statement("retry_later"), binds)
+
+
+def split(connection: Connection, parts: Sequence[Part]) -> None:
+    """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted from there on."""
+    binds = {
+        "clients": [part.client for part in parts],
+        "offsets": [part.offset for part in parts],
+        "batches": [part.batch for part in parts],
+    }
+    connection.execute(statement("split"), binds)
 
 
 def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:

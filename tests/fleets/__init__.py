@@ -15,7 +15,7 @@ GO_ON = "go-on"
 def handled(redis_url: str, task: str = "", **payload: Any) -> list[dict[str, Any]]:
     """What tasks noted when they began, oldest first; of one task, or with these fields in the payload, if so asked."""
     with Redis.from_url(redis_url) as client:
-        notes = [json.loads(note) for note in client.lrange("handled", 0, -1)]  # type: ignore[union-attr]
+        notes = [json.loads(note) for note in client.lrange("handled", 0, -1)]
     return [note for note in notes if note["task"].endswith(task) and payload.items() <= _payload(note).items()]
 
 

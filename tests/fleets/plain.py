@@ -34,7 +34,9 @@ def note(task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         "id": task.request.id,
         "args": args,
         "kwargs": kwargs,
-        "headers": {name: getattr(task.request, name, None) for name in ("bridge_client", "bridge_offset", "traceparent")},
+        "headers": {
+            name: getattr(task.request, name, None) for name in ("bridge_client", "bridge_offset", "traceparent")
+        },
         "callbacks": task.request.callbacks,
         "errbacks": task.request.errbacks,
         "bridge installed": importlib.util.find_spec("bridge") is not None,

@@ -1,0 +1,90 @@
+"""What a benchmark found: figures, each with rows of ours against what it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a row should reach; of the ratio, or of our own value.
+
+    Attributes:
+        least: Not less than this.
+        most: Not more than this.
+        of: `ratio` or `ours`.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    of: str = "ratio"
+
+    def text(self, unit: str) -> str:
+        """As it is printed, such as `≥ 40x` or `≤ 15 ms`."""
+        sign, bound = ("≥", self.least) if self.least is not None else ("≤", self.most)
+        return f"{sign} {bound:,g}x" if self.of == "ratio" else f"{sign} {bound:,g} {unit}"
+
+    def is_met(self, value: float | None) -> bool | None:
+        """Whether a value reaches it; None if there is no value."""
+        if value is None:
+            return None
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: What was measured.
+        ours: Our figure.
+        unit: Of both figures.
+        other: The figure it is compared with.
+        beside: What that is.
+        ratio: Ours to the other: the median of the rounds' ratios, which need not be the ratio of the medians.
+        targets: What it should reach; none if it only informs.
+    """
+
+    name: str
+    ours: float
+    unit: str
+    other: float | None = None
+    beside: str = ""
+    ratio: float | None = None
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def met(self) -> bool | None:
+        """Whether all targets are reached; None if there are none."""
+        verdicts = [target.is_met(self.ratio if target.of == "ratio" else self.ours) for target in self.targets]
+        return all(verdict is not False for verdict in verdicts) if any(v is not None for v in verdicts) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields, and the verdict."""
+        return {**asdict(self), "met": self.met}
+
+
+@dataclass(slots=True, kw_only=True)
+class Figure:
+    """What one benchmark found.
+
+    Attributes:
+        name: Of the benchmark.
+        rows: Its lines.
+        setup: Sizes and settings that it ran with.
+        raw: Every single measurement, by what was measured.
+        notes: What was skipped and why, and what a reader must know.
+        seconds: How long it took.
+    """
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    setup: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {**asdict(self), "rows": [row.as_json() for row in self.rows]}

@@ -1,0 +1,88 @@
+"""`bridge replay`: hand old events to one client again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bridge.command.output import print_json
+from bridge.command.parameters import as_json
+from bridge.command.parameters import topics as patterns
+from bridge.command.reach import ready_store, whoami
+from bridge.model import Position
+from bridge.replay import replay as start_replay
+from bridge.replay import stop_replays
+
+
+@click.command()
+@click.argument("client")
+@click.option(
+    "--from",
+    "start",
+    type=Position.parse,
+    metavar="POSITION",
+    help="The first event: `beginning`, an offset, or a timestamp.",
+)
+@click.option(
+    "--to",
+    "end",
+    type=Position.parse,
+    default="end",
+    metavar="POSITION",
+    help="The last event: `end`, an offset, or the timestamp before which it was created.  [end]",
+)
+@click.option("--topics", type=patterns, metavar="P,P", help="Only these topics, as in order.*,invoice.#")
+@click.option(
+    "--per-second",
+    type=float,
+    default=100,
+    metavar="N",
+    show_default=True,
+    help="Most events to hand over in a second.",
+)
+@click.option("--stop", is_flag=True, help="Stop the client's replays instead.")
+@as_json
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    /,
+    *,
+    client: str,
+    start: Position | None,
+    end: Position,
+    topics: Sequence[str] | None,
+    per_second: float,
+    stop: bool,
+    as_json: bool,
+) -> None:
+    """Hand old events to CLIENT again, and to nobody else; its cursor stays.
+
+    Each key goes in order, beside what is new. What the client has not finished yet is not replayed, and neither are parked
+    events: `bridge redrive` is for those.
+    """
+    if stop == (start is not None):
+        raise click.UsageError("say where it begins with --from POSITION, or --stop")
+    if stop:
+        stopped = stop_replays(ready_store(ctx), client, by=whoami())
+        if as_json:
+            print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
+        for it in () if as_json else stopped:
+            click.echo(
+                f"a replay to client {client} is stopped at {it.next} of {it.upto}: {it.sent} events have gone out"
+            )
+        if not stopped and not as_json:
+            click.echo(f"no replay to client {client} was under way")
+        return
+    assert start is not None
+    done = start_replay(
+        ready_store(ctx), client, start=start, end=end, topics=topics, per_second=per_second, by=whoami()
+    )
+    if as_json:
+        print_json({"client": client, **done._asdict()})
+    else:
+        least = "" if done.exact else "at least "
+        click.echo(
+            f"{least}{done.events} events from {done.first} to {done.upto} go to client {client} again, "
+            f"at most {per_second:g} a second: `bridge explain {client}` says how far it is"
+        )

@@ -1,0 +1,12 @@
+-- Let the parts of a batch that failed go out by themselves, at once; it is not known yet whose failure it was, so it does
+-- not count as an attempt.
+--
+-- Binds      clients  text[]
+--            offsets  bigint[]
+--            batches  bigint[], the first offset of the part that each belongs to
+-- Returns    nothing
+-- Relies on  failing having named them in this transaction
+UPDATE fq.deliveries d
+   SET state = 'retrying', due_at = now(), batch = p.batch, earlier_attempts = d.attempt
+  FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:batches AS bigint[])) AS p (client_id, "offset", batch)
+ WHERE d.client_id = p.client_id AND d."offset" = p."offset"
