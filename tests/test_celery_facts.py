@@ -6,8 +6,8 @@ queue. docs/canvas.md says the same in prose.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,18 +25,21 @@ from tests.workers import Worker, start_worker
 from tests.world import World
 
 
+ids = (f"client-{number}" for number in itertools.count(1))  # a revoked task id stays revoked as long as the worker
+
+
 class Fleet:
     """A worker with `fleets/workflows.py`, and the callbacks that it sends."""
 
     def __init__(self, url: str, worker: Worker) -> None:
-        self.url, self.worker = url, worker
+        self.url, self.worker, self.client = url, worker, ""
         self.redis = Redis.from_url(url)
         self.app = Celery("bridge", broker=url, set_as_current=False)
         self.sender = Sender(self.app, queue="bridge", secret="secret", connect_timeout_seconds=5)
 
     def hand_over(self, world: World) -> None:
         """Run one pass that sends for real."""
-        world.one_pass(send=self.sender.send)
+        world.one_pass(self.client, send=self.sender.send)
 
     def callbacks(self) -> list[tuple[str, int, int]]:
         """Task, offset and attempt of each callback that waits for the bridge, oldest first."""
@@ -56,21 +59,22 @@ class Fleet:
     def settled(self, world: World, number: int) -> Settled:
         """Wait for so many callbacks, see that no more come, and settle them in one batch."""
         wait_until(lambda: len(self.callbacks()) >= number, what=f"{number} callbacks")
-        world.client("canary", task="workflows.handle", queue="workflows", topics=("canary",), start="now")
+        canary = f"{self.client}-canary"
+        world.client(canary, task="workflows.handle", queue="workflows", topics=("canary",), start="now")
         world.publish(None, topic="canary")
-        world.one_pass("canary", send=self.sender.send)
+        world.one_pass(canary, send=self.sender.send)
         wait_until(lambda: "canary" in self.steps() and self.canaries() == 1, what="the canary's callback")
         outcomes = []
         for task, offset, attempt in self.callbacks()[: number + 1]:
             failure = Failure() if task == FAIL else None
-            outcomes.append(Outcome(client="c", offset=offset, epoch=1, attempt=attempt, failure=failure))
+            outcomes.append(Outcome(client=self.client, offset=offset, epoch=1, attempt=attempt, failure=failure))
         assert len(self.callbacks()) == number + 1, self.callbacks()
         return settle(world.store, outcomes[:number])
 
     def canaries(self) -> int:
         """Callbacks of clients that are not the test's."""
         found: Any = self.redis.lrange("bridge", 0, -1)
-        return sum(callback.args[0] == "canary" for message in found if (callback := decode(message)))
+        return sum(callback.args[0] == f"{self.client}-canary" for message in found if (callback := decode(message)))
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +107,13 @@ def _fleet(_redis_server: Callable[[], str], tmp_path_factory: pytest.TempPathFa
 def fleet(request: pytest.FixtureRequest, _fleet: Fleet) -> Fleet:
     """A fleet that all tests share; nothing of an earlier test is on its lists."""
     request.node.stash[WORKERS] = [_fleet.worker]
-    _fleet.redis.delete("bridge", "steps", *_fleet.redis.keys("gate*"))  # type: ignore[misc]
+    _fleet.redis.delete("bridge", "steps", *_fleet.redis.keys("gate*"))
+    _fleet.client = next(ids)
     return _fleet
 
 
-def client(world: World, task: str, **settings: Any) -> None:
-    world.client(task=f"workflows.{task}", queue="workflows", topics=("order.#",), **settings)
+def client(world: World, fleet: Fleet, task: str, **settings: Any) -> None:
+    world.client(fleet.client, task=f"workflows.{task}", queue="workflows", topics=("order.#",), **settings)
 
 
 def publish(world: World, *, poison: bool = False) -> int:
@@ -123,18 +128,18 @@ def publish(world: World, *, poison: bool = False) -> int:
 
 @pytest.mark.parametrize("task", ["retry", "autoretry"])
 def test_celery_s_own_retries_are_one_attempt_and_end_in_one_commit(world: World, fleet: Fleet, task: str) -> None:
-    client(world, task)
+    client(world, fleet, task)
     offset = publish(world)
     fleet.hand_over(world)
     assert fleet.settled(world, 1) == Settled(succeeded=1)
     assert [step for step in fleet.steps() if step != "canary"] == [f"try {n} of attempt 1" for n in range(3)]
     assert fleet.callbacks()[0] == (COMMIT, offset, 1)
-    assert world.cursor() == offset
+    assert world.cursor(fleet.client) == offset
 
 
 @pytest.mark.parametrize("task", ["retry", "autoretry"])
 def test_g7_celery_s_retries_that_are_used_up_are_one_failure(world: World, fleet: Fleet, task: str) -> None:
-    client(world, task, max_attempts=2)
+    client(world, fleet, task, max_attempts=2)
     offset = publish(world, poison=True)
     fleet.hand_over(world)
     assert fleet.settled(world, 1) == Settled(retried=1)
@@ -146,7 +151,7 @@ def test_g7_celery_s_retries_that_are_used_up_are_one_failure(world: World, flee
 
 
 def test_g6_a_hard_time_limit_reports_twice_and_counts_once(world: World, fleet: Fleet) -> None:
-    client(world, "too_long", max_attempts=2)
+    client(world, fleet, "too_long", max_attempts=2)
     offset = publish(world)
     fleet.hand_over(world)
     assert fleet.settled(world, 2) == Settled(retried=1, ignored=1)
@@ -155,7 +160,7 @@ def test_g6_a_hard_time_limit_reports_twice_and_counts_once(world: World, fleet:
 
 
 def test_g1_an_event_whose_task_is_ignored_comes_back_after_the_lease(world: World, fleet: Fleet) -> None:
-    client(world, "ignore")
+    client(world, fleet, "ignore")
     offset = publish(world)
     fleet.hand_over(world)
     wait_until(lambda: fleet.steps() == ["ignored"], what="the task has been ignored")
@@ -170,13 +175,14 @@ def test_g1_an_event_whose_task_is_ignored_comes_back_after_the_lease(world: Wor
 def test_g1_an_event_whose_task_is_revoked_comes_back_after_the_lease_under_another_id(
     world: World, fleet: Fleet
 ) -> None:
-    client(world, "handle")
+    client(world, fleet, "handle")
     offset = publish(world)
     with Celery("operator", broker=fleet.url, backend=fleet.url, set_as_current=False) as operator:
-        operator.control.revoke(f"c:{offset}", reply=True, timeout=5)
+        operator.control.revoke(f"{fleet.client}:{offset}", reply=True, timeout=5)
     fleet.hand_over(world)
     wait_until(
-        lambda: f"Discarding revoked task: workflows.handle[c:{offset}]" in fleet.worker.log, what="it is discarded"
+        lambda: f"Discarding revoked task: workflows.handle[{fleet.client}:{offset}]" in fleet.worker.log,
+        what="it is discarded",
     )
     assert fleet.settled(world, 0) == Settled()
     world.make_due()
@@ -200,7 +206,7 @@ def test_g1_an_event_whose_task_is_revoked_comes_back_after_the_lease_under_anot
 def test_a_task_that_becomes_a_workflow_commits_once_when_all_of_it_is_done(
     world: World, fleet: Fleet, task: str, gate: str, all_steps: list[str]
 ) -> None:
-    client(world, task)
+    client(world, fleet, task)
     offset = publish(world)
     fleet.hand_over(world)
     wait_until(lambda: {"first", gate} <= set(fleet.steps()), what="all but the last step is done")
@@ -215,10 +221,10 @@ def test_a_task_that_becomes_a_workflow_commits_once_when_all_of_it_is_done(
 def test_g7_a_step_of_a_workflow_that_fails_is_one_failure_of_the_attempt(
     world: World, fleet: Fleet, task: str
 ) -> None:
-    client(world, task)
+    client(world, fleet, task)
     offset = publish(world, poison=True)
     fleet.hand_over(world)
-    wait_until(lambda: fleet.callbacks(), what="a failure")
+    wait_until(fleet.callbacks, what="a failure")
     settled = fleet.settled(world, len(fleet.callbacks()))
     assert (settled.succeeded, settled.retried) == (0, 1)
     assert {callback for callback in fleet.callbacks()[:-1]} == {(FAIL, offset, 1)}
@@ -226,12 +232,12 @@ def test_g7_a_step_of_a_workflow_that_fails_is_one_failure_of_the_attempt(
 
 
 def test_a_task_that_only_starts_others_is_done_when_it_returns(world: World, fleet: Fleet) -> None:
-    client(world, "spawn")
+    client(world, fleet, "spawn")
     offset = publish(world)
     fleet.hand_over(world)
     wait_until(lambda: "gate of the spawned" in fleet.steps(), what="the subtask runs")
     assert fleet.settled(world, 1) == Settled(succeeded=1)
-    assert world.cursor() >= offset
+    assert world.cursor(fleet.client) >= offset
     fleet.let_go("gate of the spawned")
     wait_until(lambda: "spawned second" in fleet.steps(), what="the other subtasks are done")
     assert len(fleet.callbacks()) == 2, "the commit and the canary: subtasks carry no callbacks"

@@ -27,6 +27,12 @@ BY = "me@here"
 
 
 @pytest.fixture(autouse=True)
+def _only_the_test_configures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
 def pumped(world: World) -> None:
     """A pump lingers, as far as its lease says."""
     pulse.take_lease(world.store, holder="pump", seconds=600)
@@ -80,13 +86,13 @@ def test_who_is_not_there_is_not_explained(world: World) -> None:
 
 
 def test_deliveries_that_are_open_are_named_by_the_oldest(world: World) -> None:
-    world.client(ack_timeout_seconds=7000)
+    world.client(ack_timeout_seconds=9000)
     world.publish(None, None)
     world.hand_over()
     [cause] = causes(world)
     assert cause.kind == "open"
     assert "2 of 1000 deliveries are open; the oldest is event 1, attempt 1, task c:1, handed over" in cause.text
-    assert cause.text.endswith("its lease has 1.9 h left")
+    assert cause.text.endswith("its lease has 2.5 h left")
 
 
 def test_an_open_writer_holds_the_horizon_and_is_named(world: World, connect: Connect, database: str) -> None:
@@ -141,12 +147,12 @@ def test_a_transaction_that_wrote_no_events_is_not_blamed(world: World, connect:
 
 
 def test_a_full_window_is_named_with_its_oldest_delivery(world: World) -> None:
-    world.client(window=2, ack_timeout_seconds=7000)
+    world.client(window=2, ack_timeout_seconds=9000)
     world.publish(None, None, None)
     world.hand_over()
     cause = the("window-full", found := causes(world))
     assert "2 of 2 deliveries are open; the oldest is event 1, attempt 1, task c:1," in cause.text
-    assert "its lease has 1.9 h left" in cause.text
+    assert "its lease has 2.5 h left" in cause.text
     assert cause.data["oldest"]["task_id"] == "c:1"
     assert the("unread", found).data["unread"] == 1
     world.make_due()
@@ -307,6 +313,7 @@ def test_a_plain_sql_reader_is_one(world: World) -> None:
 def test_what_waits_for_the_next_pass_is_said(world: World) -> None:
     world.client(topics=("rare",))
     world.publish(None, None)
+    pulse.advance_horizon(world.store)
     [cause] = causes(world)
     assert cause.text == "nothing is open, and the next pass looks at events 0 to 2"
     world.publish(None, topic="rare")

@@ -86,9 +86,9 @@ def publish(
 ) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch: offsets), epoch, attempt
-    and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit there are no callbacks; the
-    worker finds the same in the headers.
+    `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch: offsets), epoch,
+    attempt and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit
+    there are no callbacks; the worker finds the same in the headers.
     """
     amqp, by_callback = app.amqp, client.commit == "callback"
     if not by_callback:

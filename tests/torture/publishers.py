@@ -11,8 +11,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 PUT = "INSERT INTO fq.events (topic, key, payload) VALUES (%s, %s, %s)"
-TOPICS = ["order.created", "order.created", "order.paid", "line.started", "other.thing"]
-KEYS = [None, None, None, *(f"key {number}" for number in range(12))]
+TOPICS = ["order.created"] * 6 + ["order.paid"] * 3 + ["line.started", "other.thing"]
+KEYS = [None, None, None, *(f"key {number}" for number in range(8))]
 ROLLED_BACK = 0.2
 SAVEPOINT = 0.2
 HELD_OPEN = 0.05

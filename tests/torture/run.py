@@ -197,7 +197,7 @@ class Torture:
         migrate(store.engine)
         calmly = {"ack_timeout_seconds": 600.0 if self.plan.calm else LEASE_SECONDS}
         for id, given in CLIENTS.items():
-            common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 0.1, "backoff_max_seconds": 1.0}
+            common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 0.4, "backoff_max_seconds": 1.0}
             register(store, Registration(id=id, given={**common, **calmly, **given}))
         store.close()
 

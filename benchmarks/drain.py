@@ -1,0 +1,90 @@
+"""The two ends of a client in processes of their own: a pump, and an ideal fleet that finishes whatever arrives.
+
+`python -m benchmarks.drain pump UNTIL` hands over until every client's log is read up to UNTIL; `python -m benchmarks.drain
+sink` takes messages off the fleet's queue in bulk and settles them as its workers would with commit = in-process, without
+the cost of a Celery worker. Both begin when Redis says so, stop when it says so, and leave what they measured there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from redis import Redis
+from sqlalchemy import text
+
+from benchmarks.fleet import QUEUE
+from bridge.app import Bridge
+from bridge.inprocess import HEADERS
+
+READY, GO, STOP, RESULTS = "bench:ready", "bench:go", "bench:stop", "bench:results"
+TAKE = 2000
+
+
+def peak_kib() -> int:
+    """Most memory that this program has held; not `ru_maxrss`, which counts what the parent held when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def pump(bridge: Bridge, redis: Redis, until: int) -> int:
+    """Hand over until nothing is left below `until`; how many messages."""
+    sent = 0
+    caught_up = text('SELECT coalesce(min(dispatched), 0) >= :until FROM fq.clients WHERE task IS NOT NULL')
+    while not redis.exists(STOP):
+        tick = bridge.tick()
+        sent += tick.sent
+        with bridge.store.reading() as connection:
+            if connection.execute(caught_up, {"until": until}).scalar_one():
+                break
+        if not tick.sent:
+            time.sleep(0.001)
+    return sent
+
+
+def sink(bridge: Bridge, redis: Redis, until: int) -> int:
+    """Settle whatever arrives as a success; how many."""
+    settled = 0
+    while not redis.exists(STOP):
+        messages: Any = redis.rpop(QUEUE, TAKE)
+        if not messages:
+            time.sleep(0.002)
+            continue
+        headers = [json.loads(message)["headers"] for message in messages]
+        outcomes = [bridge.signed_outcome([header[name] for name in HEADERS]) for header in headers]
+        settled += bridge.settle_outcomes([outcome for outcome in outcomes if outcome]).succeeded
+    return settled
+
+
+PARTS: dict[str, Callable[[Bridge, Redis, int], int]] = {"pump": pump, "sink": sink}
+
+
+def main(part: str, until: int) -> None:
+    """Play one part."""
+    redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
+    bridge = Bridge(Celery("drain", broker=os.environ["CELERY_BROKER_URL"]))
+    bridge.prepare()
+    bridge.secret  # noqa: B018 - asked for once, before the clock runs
+    redis.rpush(READY, part)
+    while not redis.exists(GO):
+        time.sleep(0.005)
+    began, cpu = time.perf_counter(), time.process_time()
+    done = PARTS[part](bridge, redis, until)
+    measured = {
+        "part": part,
+        "events": done,
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_kib": peak_kib(),
+    }
+    redis.rpush(RESULTS, json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -1,0 +1,93 @@
+"""What the log is filled with: orders of some 200 bytes, one topic in 100,000 of them rare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.fleet import HOT
+from benchmarks.world import World
+from bridge import NewEvent
+
+TOPIC = "order.created"
+RARE = "rare.event"
+ONE_IN = 100_000
+SLICE = 500_000
+
+FILL = b"""
+INSERT INTO fq.events (topic, key, payload)
+SELECT CASE WHEN n %% %(one_in)s = 0 THEN %(rare)s ELSE %(topic)s END, 'order-' || n,
+       jsonb_build_object('order_id', n, 'email', 'customer-' || n || '@example.org', 'amount', n %% 1000,
+                          'currency', 'EUR', 'note', repeat('x', 80))
+  FROM generate_series(%(first)s, %(last)s) n
+"""
+READ = b"""SELECT "offset", topic, key, payload, headers, created_at::text FROM fq.events
+            WHERE "offset" > %s ORDER BY "offset" LIMIT %s"""
+
+
+def fill(world: World, rows: int) -> None:
+    """Append events, each with a key of its own, and let the planner know of them."""
+    for first in range(1, rows + 1, SLICE):
+        binds = {
+            "one_in": ONE_IN,
+            "rare": RARE,
+            "topic": TOPIC,
+            "first": first,
+            "last": min(rows, first + SLICE - 1),
+        }
+        world.eyes.execute(FILL, binds)
+    world.eyes.execute("VACUUM ANALYZE fq.events")
+    world.eyes.execute("CHECKPOINT")
+
+
+def fill_hot(world: World, rows: int, *, seconds: float) -> int:
+    """Append pairs of events: one of the hot key, which takes `seconds`, and one of another key; the last offset."""
+    statement = b"""
+        INSERT INTO fq.events (topic, key, payload)
+        SELECT %(topic)s, CASE kind WHEN 0 THEN %(hot)s ELSE 'order-' || n END, jsonb_build_object('seconds', %(seconds)s::float)
+          FROM generate_series(1, %(rows)s) n, generate_series(0, 1) kind ORDER BY n, kind"""
+    world.eyes.execute(statement, {"topic": TOPIC, "hot": HOT, "seconds": seconds, "rows": rows})
+    world.eyes.execute("ANALYZE fq.events")
+    return world.last()
+
+
+def read(world: World, *, after: int, rows: int, batch: int) -> Iterator[list[dict[str, Any]]]:
+    """Events as dicts, in batches, as a hand-written publisher would read them."""
+    columns = ("offset", "topic", "key", "payload", "headers", "created_at")
+    while rows > 0:
+        found = world.eyes.execute(READ, (after, min(batch, rows))).fetchall()
+        if not found:
+            return
+        yield [dict(zip(columns, row, strict=True)) for row in found]
+        after, rows = found[-1][0], rows - len(found)
+
+
+def event(number: int) -> NewEvent:
+    """An event to publish, of the size that the log's have."""
+    payload = {
+        "order_id": number,
+        "email": f"customer-{number}@example.org",
+        "amount": number % 1000,
+        "currency": "EUR",
+        "note": "x" * 80,
+    }
+    return NewEvent(TOPIC, payload, f"order-{number}")
+
+
+def as_argument(number: int) -> dict[str, Any]:
+    """The same event as a task's argument."""
+    event_ = event(number)
+    return {
+        "offset": number,
+        "topic": event_.topic,
+        "key": event_.key,
+        "payload": event_.payload,
+        "headers": {},
+        "created_at": "2026-01-01T00:00:00.000000+00:00",
+    }
+
+
+def as_json(number: int) -> str:
+    """The same event's payload as text."""
+    return json.dumps(event(number).payload)
