@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test bench check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,11 @@ demo: $(STAMP) ## Run the whole loop on real data (ARGS="--events 2000" for less
 
 test: $(STAMP) ## Run the tests (ARGS="-k horizon" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick --json FILE --plots docs/benchmarks")
+	@$(BIN)/python -c 'import matplotlib, pgqueuer, procrastinate' 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(STAMP) ## Lint, check format, types and import layers
 	$(BIN)/ruff check .
@@ -31,7 +36,7 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 
 clean: ## Remove .venv, caches and build results
 	rm -rf $(VENV) .venv.lock build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find bridge tasks tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find bridge benchmarks tasks tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The lock makes a second `make` wait for the first one's install; the test after it makes it see that all is done.
 $(STAMP): pyproject.toml

@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from benchmarks.fleet import QUEUE
 from bridge.app import Bridge
-from bridge.inprocess import HEADERS
+from bridge.model import Outcome
 
 READY, GO, STOP, RESULTS = "bench:ready", "bench:go", "bench:stop", "bench:results"
 TAKE = 2000
@@ -36,7 +36,7 @@ def peak_kib() -> int:
 def pump(bridge: Bridge, redis: Redis, until: int) -> int:
     """Hand over until nothing is left below `until`; how many messages."""
     sent = 0
-    caught_up = text('SELECT coalesce(min(dispatched), 0) >= :until FROM fq.clients WHERE task IS NOT NULL')
+    caught_up = text("SELECT coalesce(min(dispatched), 0) >= :until FROM fq.clients WHERE task IS NOT NULL")
     while not redis.exists(STOP):
         tick = bridge.tick()
         sent += tick.sent
@@ -48,6 +48,15 @@ def pump(bridge: Bridge, redis: Redis, until: int) -> int:
     return sent
 
 
+def _success(headers: dict[str, Any]) -> Outcome:
+    return Outcome(
+        client=headers["bridge_client"],
+        offset=headers["bridge_offset"],
+        epoch=headers["bridge_epoch"],
+        attempt=headers["bridge_attempt"],
+    )
+
+
 def sink(bridge: Bridge, redis: Redis, until: int) -> int:
     """Settle whatever arrives as a success; how many."""
     settled = 0
@@ -56,9 +65,8 @@ def sink(bridge: Bridge, redis: Redis, until: int) -> int:
         if not messages:
             time.sleep(0.002)
             continue
-        headers = [json.loads(message)["headers"] for message in messages]
-        outcomes = [bridge.signed_outcome([header[name] for name in HEADERS]) for header in headers]
-        settled += bridge.settle_outcomes([outcome for outcome in outcomes if outcome]).succeeded
+        outcomes = [_success(json.loads(message)["headers"]) for message in messages]
+        settled += bridge.settle_outcomes(outcomes).succeeded
     return settled
 
 

@@ -24,25 +24,25 @@ app.conf.update(
 redis = Redis.from_url(broker_url)
 
 
-@app.task(name="fleet.noop")
+@app.task(name="fleet.noop", shared=False)
 def noop(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
 
 
-@app.task(name="fleet.note")
+@app.task(name="fleet.note", shared=False)
 def note(event: dict[str, Any]) -> None:
     """Note when this began."""
     began = time.time()
     redis.rpush("bench:notes", json.dumps([event["offset"], began]))
 
 
-@app.task(name="fleet.shape")
+@app.task(name="fleet.shape", shared=False)
 def shape(events: Any) -> None:
     """Note whether a list or a single event came."""
     redis.set("bench:shape", type(events).__name__)
 
 
-@app.task(name="fleet.keyed")
+@app.task(name="fleet.keyed", shared=False)
 def keyed(event: dict[str, Any]) -> None:
     """Take a while for the hot key, and note when; count all others."""
     if event["key"] != HOT:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
+
 from benchmarks.fleet import HOT
-from benchmarks.world import World
 from bridge import NewEvent
 
 TOPIC = "order.created"
@@ -20,13 +21,13 @@ INSERT INTO fq.events (topic, key, payload)
 SELECT CASE WHEN n %% %(one_in)s = 0 THEN %(rare)s ELSE %(topic)s END, 'order-' || n,
        jsonb_build_object('order_id', n, 'email', 'customer-' || n || '@example.org', 'amount', n %% 1000,
                           'currency', 'EUR', 'note', repeat('x', 80))
-  FROM generate_series(%(first)s, %(last)s) n
+  FROM generate_series(%(first)s::bigint, %(last)s::bigint) n
 """
 READ = b"""SELECT "offset", topic, key, payload, headers, created_at::text FROM fq.events
             WHERE "offset" > %s ORDER BY "offset" LIMIT %s"""
 
 
-def fill(world: World, rows: int) -> None:
+def fill(eyes: psycopg.Connection[Any], rows: int) -> None:
     """Append events, each with a key of its own, and let the planner know of them."""
     for first in range(1, rows + 1, SLICE):
         binds = {
@@ -36,27 +37,28 @@ def fill(world: World, rows: int) -> None:
             "first": first,
             "last": min(rows, first + SLICE - 1),
         }
-        world.eyes.execute(FILL, binds)
-    world.eyes.execute("VACUUM ANALYZE fq.events")
-    world.eyes.execute("CHECKPOINT")
+        eyes.execute(FILL, binds)
+    eyes.execute("VACUUM ANALYZE fq.events")
+    eyes.execute("CHECKPOINT")
 
 
-def fill_hot(world: World, rows: int, *, seconds: float) -> int:
-    """Append pairs of events: one of the hot key, which takes `seconds`, and one of another key; the last offset."""
+def fill_hot(eyes: psycopg.Connection[Any], rows: int, *, hot: bool, seconds: float = 0) -> None:
+    """Append events of as many keys, each, if there is a hot key, behind one of that key, which takes `seconds`."""
     statement = b"""
         INSERT INTO fq.events (topic, key, payload)
-        SELECT %(topic)s, CASE kind WHEN 0 THEN %(hot)s ELSE 'order-' || n END, jsonb_build_object('seconds', %(seconds)s::float)
-          FROM generate_series(1, %(rows)s) n, generate_series(0, 1) kind ORDER BY n, kind"""
-    world.eyes.execute(statement, {"topic": TOPIC, "hot": HOT, "seconds": seconds, "rows": rows})
-    world.eyes.execute("ANALYZE fq.events")
-    return world.last()
+        SELECT %(topic)s, CASE kind WHEN 0 THEN %(hot)s ELSE 'order-' || n END,
+               jsonb_build_object('seconds', %(seconds)s::float)
+          FROM generate_series(1, %(rows)s::int) n, generate_series(%(first)s::int, 1) kind ORDER BY n, kind"""
+    binds = {"topic": TOPIC, "hot": HOT, "seconds": seconds, "rows": rows, "first": 0 if hot else 1}
+    eyes.execute(statement, binds)
+    eyes.execute("ANALYZE fq.events")
 
 
-def read(world: World, *, after: int, rows: int, batch: int) -> Iterator[list[dict[str, Any]]]:
+def read(eyes: psycopg.Connection[Any], *, after: int, rows: int, batch: int) -> Iterator[list[dict[str, Any]]]:
     """Events as dicts, in batches, as a hand-written publisher would read them."""
     columns = ("offset", "topic", "key", "payload", "headers", "created_at")
     while rows > 0:
-        found = world.eyes.execute(READ, (after, min(batch, rows))).fetchall()
+        found = eyes.execute(READ, (after, min(batch, rows))).fetchall()
         if not found:
             return
         yield [dict(zip(columns, row, strict=True)) for row in found]

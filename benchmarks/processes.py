@@ -60,10 +60,10 @@ class Processes:
         command = ["celery", "-A", app, "worker", "-Q", queue, "-n", f"{name}@%h", "-c", str(concurrency), *WORKER]
         return self.python(*command, *args, name=name, **environment)
 
-    def bridge(self, *, concurrency: int = 2, **environment: str) -> Running:
+    def bridge(self, **environment: str) -> Running:
         """Start a complete bridge: a worker with beat in it."""
         schedule = str(self._logs / f"beat-{time.monotonic_ns()}")
-        return self.celery("bridge", "-B", "-s", schedule, queue="bridge", concurrency=concurrency, **environment)
+        return self.celery("bridge", "-B", "-s", schedule, queue="bridge", concurrency=2, **environment)
 
     def python(self, *args: str, name: str = "", **environment: str) -> Running:
         """Start `python -m ARGS`."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from statistics import median
+from typing import Any, Self
+
+from benchmarks.measure import ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,28 @@ class Row:
     beside: str = ""
     ratio: float | None = None
     targets: tuple[Target, ...] = ()
+
+    @classmethod
+    def of_rates(
+        cls,
+        name: str,
+        ours: Sequence[float],
+        other: Sequence[float],
+        beside: str,
+        *,
+        unit: str = "/s",
+        targets: tuple[Target, ...] = (),
+    ) -> Self:
+        """A row of two contenders that took turns: medians, and the median of the ratios of the rounds."""
+        return cls(
+            name=name,
+            ours=median(ours),
+            unit=unit,
+            other=median(other),
+            beside=beside,
+            ratio=ratio(ours, other),
+            targets=targets,
+        )
 
     @property
     def met(self) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from psycopg import sql
 from redis import Redis
 
 from benchmarks.fleet import QUEUE
+from benchmarks.log import fill
 from benchmarks.processes import Processes
 from bridge import embedded
 from bridge.app import Bridge
@@ -25,6 +26,10 @@ from bridge.store.migrate import migrate
 
 POSTGRES = {"max_connections": "300", "shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 TASK = "fleet.noop"
+
+
+def noop(*args: Any, **kwargs: Any) -> None:
+    """Do nothing."""
 
 
 class World:
@@ -45,9 +50,10 @@ class World:
         self._names = (f"c{number}" for number in itertools.count(1))
 
     def app(self, **settings: Any) -> Celery:
-        """A Celery app on this broker."""
+        """A Celery app on this broker, which knows the no-op task."""
         app = Celery("benchmark", broker=self.redis_url, set_as_current=False)
         app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, **settings)
+        app.task(noop, name=TASK, shared=False)
         return app
 
     def bridge(self, **settings: Any) -> Bridge:
@@ -88,7 +94,9 @@ class World:
 
     def processes(self) -> Processes:
         """Processes that reach this database and this broker."""
-        return Processes(self.directory, {"BRIDGE_DATABASE_URL": self.database_url, "CELERY_BROKER_URL": self.redis_url})
+        return Processes(
+            self.directory, {"BRIDGE_DATABASE_URL": self.database_url, "CELERY_BROKER_URL": self.redis_url}
+        )
 
     def close(self) -> None:
         """Close all connections."""
@@ -114,7 +122,7 @@ class Servers:
     def __init__(self, postgres_url: str, redis_url: str, directory: Path) -> None:
         self.postgres_url, self.redis_url, self.directory = postgres_url, redis_url, directory
         self._number = itertools.count(1)
-        self._logs: dict[tuple[int, int], str] = {}
+        self._logs: dict[int, str] = {}
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -127,14 +135,14 @@ class Servers:
             self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     @contextmanager
-    def world_with_log(self, rows: int, fill: Callable[[World], None]) -> Iterator[World]:
-        """A world with a log that others have used or will use: filled by the first who asks, clients are one's own."""
-        if (key := (rows, hash(fill))) not in self._logs:
+    def world_with_log(self, rows: int) -> Iterator[World]:
+        """A world with a log of so many events, filled by the first figure that asks; the clients are one's own."""
+        if rows not in self._logs:
             name = self._create()
             with self._enter(name) as world:
-                fill(world)
-            self._logs[key] = name
-        with self._enter(self._logs[key]) as world:
+                fill(world.eyes, rows)
+            self._logs[rows] = name
+        with self._enter(self._logs[rows]) as world:
             try:
                 yield world
             finally:
@@ -147,6 +155,12 @@ class Servers:
         with psycopg.connect(self.postgres_url) as connection:
             query = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name"
             return dict(connection.execute(query, (names,)).fetchall())
+
+    def version(self) -> str:
+        """Postgres' own."""
+        with psycopg.connect(self.postgres_url) as connection:
+            row = connection.execute("SELECT current_setting('server_version')").fetchone()
+        return str(row[0]) if row else ""
 
     def _create(self) -> str:
         name = f"benchmark_{next(self._number)}"

@@ -19,9 +19,9 @@ OnExhausted = Literal["park", "hold-key", "halt"]
 Commit = Literal["callback", "in-process"]
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-WORD = r"[^.*#\s]+"
-TOPIC = re.compile(rf"{WORD}(\.{WORD})*")
-TOPIC_PATTERN = re.compile(rf"(\*|#|{WORD})(\.(\*|#|{WORD}))*")
+WORD = r"[^.*#\s\x00\ud800-\udfff]+"
+TOPIC = re.compile(rf"{WORD}(\.{WORD})*", re.ASCII)
+TOPIC_PATTERN = re.compile(rf"(\*|#|{WORD})(\.(\*|#|{WORD}))*", re.ASCII)
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "ordering": ("key", "none", "strict"),
     "call": ("event", "payload", "kwargs"),
@@ -98,9 +98,10 @@ class ClientSettings:
                     f"client {self.id!r}: {name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}"
                 )
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-                raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be at least {least}")
+            value, whole = getattr(self, name), name in WHOLE
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value <= MOST:
+                kind = "a whole number" if whole else "a number"
+                raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be {kind} from {least} to {MOST}")
         if self.batch > 1 and self.call == "kwargs":
             raise InvalidClient(f"client {self.id!r}: a batch has no keyword arguments: use call event or payload")
         if not self.ack_timeout_seconds > 0:
@@ -118,6 +119,8 @@ LEAST: Mapping[str, int] = {
     "batch": 1,
     "batch_wait_ms": 0,
 }
+WHOLE = frozenset({"window", "max_attempts", "batch", "batch_wait_ms"})
+MOST = 2_000_000_000
 SETTING_NAMES = tuple(f.name for f in fields(ClientSettings) if f.name != "id")
 
 

@@ -1,4 +1,4 @@
-"""In and out of service: pause, drain, resume and remove a client. What is in flight still commits, but not after `remove`."""
+"""In and out of service: pause, drain, resume and remove a client. What is in flight still commits, except when removed."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from bridge.policy import backoff
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
 
-
 SPLITTABLE = 2  # events
 
 

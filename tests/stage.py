@@ -104,10 +104,10 @@ class Stage:
         """Wait until these clients have nothing left to do."""
         wait_until(lambda: self.is_done(*clients), timeout=DONE_SECONDS, what=f"{clients} are done with the log")
 
-    def taken(self) -> list[str]:
-        """The lists of what collectors have taken and not settled."""
+    def taken(self, task: str = "") -> list[str]:
+        """The lists of what collectors have taken and not settled; with messages of this task, if so asked."""
         found: Any = self.redis.keys("bridge.taken.*")
-        return [key.decode() for key in found]
+        return [own.decode() for own in found if task in str(self.redis.lrange(own, 0, -1))]
 
     def close(self) -> None:
         """End all workers; nothing here is worth the wait for a warm shutdown, which is a test of its own."""

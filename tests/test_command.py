@@ -555,7 +555,7 @@ BAD = [
     (["register", "--window", "3"], 2, "name the CLIENT"),
     (["register", "c"], 2, "say which task it calls (--task NAME)"),
     (["register", "a b", "--task", "t"], 2, "client id 'a b' is not usable"),
-    (["register", "c", "--task", "t", "--window", "0"], 2, "window is 0, must be at least 1"),
+    (["register", "c", "--task", "t", "--window", "0"], 2, "window is 0, must be a whole number from 1"),
     (["register", "c", "--task", "t", "--window", "many"], 2, "'many' is not a valid integer"),
     (["register", "c", "--task", "t", "--max-attempts", "0"], 2, "max_attempts is 0"),
     (["register", "c", "--task", "t", "--backoff", "-1"], 2, "backoff_seconds is -1.0"),

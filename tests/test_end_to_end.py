@@ -308,9 +308,11 @@ def test_what_a_killed_collector_had_taken_is_settled_by_another(stage: Stage) -
         wait_until(lambda: stage.ask("SELECT succeeded = 20 FROM fq.clients"), what="all others are done")
         holder.execute("SELECT FROM fq.clients WHERE id = 'orphans' FOR UPDATE")
         let_go_on(stage.redis_url, held)
-        own = wait_until(stage.taken, what="the collector has taken the outcome, and can't settle it")
+        own = wait_until(
+            lambda: stage.taken("bridge.commit"), what="the collector has taken the outcome, and can't settle it"
+        )
         killed.kill()
-    assert stage.taken() == own
+    assert stage.taken("bridge.commit") == own
     assert stage.redis.zscore("bridge.collectors", own[0]) is not None, "its death will be seen"
     assert stage.ask('SELECT array_agg("offset") FROM fq.deliveries') == [held]
     stage.redis.zadd("bridge.collectors", {own[0]: 0})  # as if it had been dead for long

@@ -29,12 +29,15 @@ from hypothesis.stateful import (
 )
 
 from bridge.errors import BrokerUnavailable, Undeliverable
-from bridge.model import Client, Delivery, Failure
+from bridge.model import Client, Delivery, Failure, Position
+from bridge.redrive import discard, redrive
+from bridge.seek import seek
 from bridge.settle import settle
 from bridge.store import pulse
 from bridge.store.clients import set_state
+from bridge.store.parked import Selection
 from tests.conftest import Connect
-from tests.world import World, outcome
+from tests.world import World, offsets, outcome
 
 EXAMPLES = int(os.environ.get("BRIDGE_TEST_STATEFUL", "0"))
 MATCHING = "order.created"
@@ -65,7 +68,7 @@ class Promises(RuleBasedStateMachine):
     def __init__(self, world: World, connect: Connect) -> None:
         super().__init__()
         self.world, self._connect = world, connect
-        self.client, self.start, self.epoch = "", -1, 1
+        self.client, self.first, self.start, self.epoch = "", -1, -1, 1
         self.given: dict[str, Any] = {}
         self.writers: list[psycopg.Connection[Any]] = []
         self.sent: list[Delivery] = []  # all that the broker may have got, also what no pass remembered
@@ -73,6 +76,8 @@ class Promises(RuleBasedStateMachine):
         self.failed: set[tuple[int, int, int]] = set()
         self.succeeded: set[tuple[int, int]] = set()  # epoch and offset of what was ever reported as a success
         self.done: set[int] = set()  # offsets of this epoch that are finished for good
+        self.aside: set[int] = set()  # offsets of this epoch that were ever parked
+        self.holding: set[int] = set()  # those of them whose keys wait for them
         self.disordered: set[int] = set()  # offsets of this epoch that went out while no order per key was asked for
         self.clock = self.opened = 0
 
@@ -83,7 +88,7 @@ class Promises(RuleBasedStateMachine):
         """A client that begins behind all examples before it."""
         self.client, self.given = next(ids), given
         self.world.client(self.client, start="now", topics=("order.#",), **given)
-        self.start = self.world.cursor(self.client)
+        self.first = self.start = self.world.cursor(self.client)
 
     @rule(batch=events)
     def publish(self, batch: list[tuple[str, str | None]]) -> None:
@@ -178,6 +183,8 @@ class Promises(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(sorted(choices)).flatmap(lambda name: st.tuples(st.just(name), choices[name])))
     def change_settings(self, change: tuple[str, Any]) -> None:
+        if change[0] == "ordering" and change[1] != self.given["ordering"] and self._count("lanes"):
+            return  # see test_g6_a_key_that_waits_goes_out_once_when_order_is_no_longer_asked_for
         self.given |= dict([change])
         self.world.client(self.client, **dict([change]))
 
@@ -185,10 +192,21 @@ class Promises(RuleBasedStateMachine):
     def seek(self, back: int) -> None:
         """To somewhere around the cursor, or to what was handed over last."""
         horizon = pulse.advance_horizon(self.world.store)
-        self.start = max(-1, min(horizon, self.world.cursor(self.client) - back))
-        seek(self.world, self.client, to=self.start)
+        self.start = max(self.first, min(horizon, self.world.cursor(self.client) - back))
+        seek(self.world.store, self.client, to=Position(offset=self.start), by="test")
         self.epoch = self.world.row(self.client)["epoch"]
-        self.done, self.disordered = set(), set()
+        self.done, self.aside, self.holding, self.disordered = set(), set(), set(), set()
+
+    @rule(offsets=st.lists(st.integers(0, 40), max_size=2))
+    def redrive(self, offsets: list[int]) -> None:
+        """Some of the parked events, or all of them."""
+        redrive(self.world.store, self.client, self._choose(offsets), by="test")
+
+    @rule(offsets=st.lists(st.integers(0, 40), max_size=2))
+    def discard(self, offsets: list[int]) -> None:
+        """Some of the parked events, or all of them."""
+        self._parked()
+        self.holding -= set(discard(self.world.store, self.client, self._choose(offsets), by="test"))
 
     # What was promised ----------------------------------------------------------------------------------------------
 
@@ -263,10 +281,7 @@ class Promises(RuleBasedStateMachine):
             elif self._count("deliveries"):  # retries that wait
                 self.time_passes()
             elif held := self._held():
-                self._report(
-                    [(message, True) for message in self.sent if message.epoch == self.epoch and message.offset in held]
-                )
-                assert self._held() < held, "a late success takes an event back that was set aside"
+                redrive(self.world.store, self.client, Selection(offsets=tuple(held)), by="test")
             else:
                 break
         else:
@@ -288,7 +303,7 @@ class Promises(RuleBasedStateMachine):
             assert attempt not in self.remembered, f"{attempt} was handed over twice"
             assert message.offset not in self.done, f"{attempt} was handed over although it is done"
             before = (message.epoch, message.offset, message.attempt - 1)
-            assert message.attempt == 1 or before in self.failed or self.remembered[before] < self.clock, (
+            assert message.attempt == 1 or before in self.failed or self.remembered.get(before, -1) < self.clock, (
                 f"{attempt} was handed over while the attempt before was out"
             )
         for message in messages:
@@ -297,17 +312,18 @@ class Promises(RuleBasedStateMachine):
 
     def _check_order(self, messages: list[Delivery]) -> None:
         """G4: an event goes out when all that come before it are done, as far as its client asks for order."""
-        ordering, parked = self.given["ordering"], self._parked()
+        ordering, finished = self.given["ordering"], self._finished()
         if ordering == "none":
             self.disordered |= {message.offset for message in messages}
             return
-        if ordering == "strict":  # parked events are done, whoever holds their key
-            parked = dict.fromkeys(parked, False)
-        finished = self.done | {offset for offset, held in parked.items() if not held}
+        if ordering == "key":  # under `strict` a parked event is done, whatever its key
+            finished -= self.holding - self.done
         keys = self._matching(upto=max((message.offset for message in messages), default=-1))
         if self.disordered - finished:
             return
         for message in messages:
+            if message.offset in self.aside or message.offset not in keys:  # redriven, out of turn by its nature
+                continue
             before = {
                 offset
                 for offset, key in keys.items()
@@ -337,7 +353,7 @@ class Promises(RuleBasedStateMachine):
 
     def _unanswered(self) -> list[Delivery]:
         """Messages of this epoch that a pass remembers, and of which nobody heard."""
-        waiting, finished = self.remembered.keys() - self.failed, self._finished()
+        waiting, finished = self.remembered.keys() - self.failed, self.done | self._parked().keys()
         return [
             message
             for message in self.sent
@@ -347,12 +363,21 @@ class Promises(RuleBasedStateMachine):
         ]
 
     def _finished(self) -> set[int]:
-        return self.done | set(self._parked())
+        """What needs no further attempt; also what succeeded in an attempt that no pass remembers."""
+        self._parked()
+        return self.done | self.aside | {offset for epoch, offset in self.succeeded if epoch == self.epoch}
 
     def _parked(self) -> dict[int, bool]:
         """Offsets that are set aside, and whether their key is held."""
         rows = self.world.eyes.execute('SELECT "offset", held FROM fq.parked WHERE client_id = %s', [self.client])
-        return dict(rows.fetchall())
+        parked = dict(rows.fetchall())
+        self.aside |= parked.keys()
+        self.holding = {offset for offset in self.holding | parked.keys() if parked.get(offset, offset in self.holding)}
+        return parked
+
+    def _choose(self, offsets: list[int]) -> Selection:
+        parked = sorted(self._parked())
+        return Selection(offsets=tuple(parked[nth % len(parked)] for nth in offsets) if parked else (0,))
 
     def _held(self) -> set[int]:
         return {offset for offset, held in self._parked().items() if held}
@@ -380,26 +405,26 @@ class Promises(RuleBasedStateMachine):
             connection.execute(PUT, event)
 
 
-def seek(world: World, client: str, *, to: int) -> None:
-    """Move a client's cursor, and forget what is in flight."""
-    with world.eyes.transaction():
-        world.eyes.execute("SELECT FROM fq.clients WHERE id = %s FOR UPDATE", [client])
-        for table in ("deliveries", "lanes", "parked"):
-            world.eyes.execute(f"DELETE FROM fq.{table} WHERE client_id = %s".encode(), [client])
-        world.eyes.execute(
-            """UPDATE fq.clients SET "offset" = %(to)s, dispatched = %(to)s, epoch = last_epoch + 1,
-                      last_epoch = last_epoch + 1,
-                      wake_at = 'epoch', "full" = false
-                WHERE id = %(client)s""",
-            {"to": to, "client": client},
-        )
+@pytest.mark.xfail(strict=True, reason="a lane has no end: it covers what was handed over beside it meanwhile")
+def test_g6_a_key_that_waits_goes_out_once_when_order_is_no_longer_asked_for(world: World) -> None:
+    world.client()
+    world.publish("a", "a")
+    [first] = world.hand_over()
+    world.client(ordering="none")
+    world.publish("a")
+    sent = world.hand_over()
+    world.succeed(first, *sent)
+    while new := world.hand_over():
+        sent += new
+        world.succeed(*new)
+    assert sorted(offsets(sent)) == [2, 3]
 
 
 def test_g1_to_g6_hold_in_any_interleaving(world: World, connect: Connect) -> None:
     run_state_machine_as_test(
         lambda: Promises(world, connect),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=EXAMPLES or 60,
+            max_examples=EXAMPLES or 30,
             stateful_step_count=50,
             derandomize=not EXAMPLES,
             database=None,

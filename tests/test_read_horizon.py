@@ -75,7 +75,6 @@ def test_g2_get_sees_all_that_is_final_although_it_began_before(log: Log) -> Non
     assert events_read_while_a_writer_commits(log, lambda: reader.execute(query.encode()).fetchall()) == [(1,)]
 
 
-@pytest.mark.xfail(strict=True, reason="tail.sql asks for the horizon within the statement whose snapshot is older")
 def test_g2_tail_shows_no_event_whose_predecessor_it_did_not_see(log: Log) -> None:
     store = Store(log.url)
     seen = events_read_while_a_writer_commits(log, lambda: tail(store, after=-1, topics=["#"], most=10))

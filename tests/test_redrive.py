@@ -149,6 +149,16 @@ def test_a_redriven_event_that_waits_may_still_succeed_late(world: World) -> Non
     assert world.hand_over() == []
 
 
+def test_what_is_redriven_to_a_client_that_takes_batches_goes_out_by_itself(world: World) -> None:
+    from bridge.routing import pack
+
+    park(world, None, None, batch=10)
+    redriven(world)
+    world.publish(None, None)
+    out = world.hand_over()
+    assert sorted(offsets(message) for _, message in pack(out[0].client, out)) == [[1], [2], [3, 4]]
+
+
 def test_redriving_twice_hands_over_once(world: World) -> None:
     park(world, None)
     assert redriven(world) == [1]

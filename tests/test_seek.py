@@ -13,8 +13,10 @@ from bridge.redrive import redrive
 from bridge.replay import replay
 from bridge.seek import Sought
 from bridge.seek import seek as seek_in
+from bridge.service import pause, resume
 from bridge.settle import Settled
 from bridge.store.parked import Selection
+from bridge.store.pulse import wakeful
 from tests.world import World, offsets
 
 NOTHING = Settled(ignored=1)
@@ -191,16 +193,22 @@ def test_a_seek_ends_replays(world: World) -> None:
     assert (new.offset, new.epoch) == (3, 3), "no epoch is used twice"
 
 
-def test_a_full_or_paused_client_is_moved_too_and_stays_paused(world: World) -> None:
-    from bridge.service import pause, resume
-
+def test_a_client_whose_window_was_full_is_looked_at_again(world: World) -> None:
     world.client(window=1)
     world.publish(None, None)
     world.hand_over()
-    assert world.row()["full"]
+    assert world.row()["full"] and wakeful(world.store, horizon=2) == []
+    seek(world, "1")
+    assert (world.row()["full"], wakeful(world.store, horizon=2)) == (False, ["c"])
+    assert offsets(world.hand_over()) == [2]
+
+
+def test_a_paused_client_is_moved_and_stays_paused(world: World) -> None:
+    world.client()
+    world.publish(None, None)
     pause(world.store, "c", reason="", by="me@here")
     seek(world, "1")
-    assert (world.row()["full"], world.row()["state"]) == (False, "paused")
+    assert world.row()["state"] == "paused"
     assert world.one_pass() is None
     resume(world.store, "c", by="me@here")
     assert offsets(world.hand_over()) == [2]

@@ -137,14 +137,12 @@ def test_topic_patterns_are_those_of_amqp(log: psycopg.Connection[Any], pattern:
     assert said == (match,)
 
 
-@pytest.mark.xfail(strict=True, reason="model.WORD accepts NUL and refuses Unicode's spaces, Postgres does neither")
 @thorough
 @given(texts=st.lists(MESS | TOPICS, min_size=20, max_size=60))
 def test_python_and_postgres_accept_the_same_topics(log: psycopg.Connection[Any], texts: list[str]) -> None:
     assert differing(log, "topic", check_of(log, "events_topic"), TOPIC, texts) == []
 
 
-@pytest.mark.xfail(strict=True, reason="model.WORD accepts NUL and refuses Unicode's spaces, Postgres does neither")
 @thorough
 @given(texts=st.lists(MESS | PATTERNS, min_size=20, max_size=60))
 def test_python_and_postgres_accept_the_same_topic_patterns(log: psycopg.Connection[Any], texts: list[str]) -> None:

@@ -28,9 +28,7 @@ POLL_SECONDS = 0.2
 
 
 @click.command()
-@click.option(
-    "--topics", type=patterns, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#"
-)
+@click.option("--topics", type=patterns, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#")
 @click.option(
     "--from",
     "start",

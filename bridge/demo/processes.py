@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -42,12 +42,12 @@ class Workers:
         self._logs = logs
         self._running: list[Running] = []
 
-    def start(self, name: str, arguments: Sequence[str], *, directory: Path, environment: Mapping[str, str]) -> None:
+    def start(self, name: str, arguments: str, *, directory: Path, environment: Mapping[str, str]) -> None:
         """Start `celery ARGUMENTS`; does not wait for it.
 
         Args:
             name: What to call it when it is in trouble.
-            arguments: For `celery`.
+            arguments: For `celery`, without spaces in any of them.
             directory: Where it runs.
             environment: All that configures it: none of our own settings for Celery or the bridge reach it.
         """
@@ -59,7 +59,7 @@ class Workers:
         log = self._logs / f"{name.replace(' ', '-')}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", *arguments],
+                [sys.executable, "-m", "celery", *arguments.split()],
                 cwd=directory,
                 env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
                 stdin=subprocess.DEVNULL,

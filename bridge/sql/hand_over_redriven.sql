@@ -1,5 +1,6 @@
 -- Hand over parked events that somebody wants to try again, oldest first, one of a key at a time. Attempts go on counting
--- where they ended, in the newest generation that had the event, so no task id is ever used twice.
+-- where they ended, in the newest generation that had the event, so no task id is ever used twice. In a batch each goes by
+-- itself, because it failed before.
 --
 -- Binds      client   text
 --            room     bigint, most events to hand over
@@ -7,7 +8,7 @@
 --            epoch    integer, the client's
 --            call     text, event | payload | kwargs
 --            lease    double precision, seconds until an answer is due
--- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each, in order
+-- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
 -- Relies on  lock_client having run in this transaction
 WITH free AS MATERIALIZED (
     SELECT p."offset" FROM fq.parked p
@@ -21,15 +22,15 @@ WITH free AS MATERIALIZED (
     DELETE FROM fq.parked p USING free f WHERE p.client_id = :client AND p."offset" = f."offset"
     RETURNING p.*
 ), taken AS (
-    INSERT INTO fq.deliveries (client_id, "offset", epoch, key, attempt, earlier_attempts, due_at, first_at, error_type,
+    INSERT INTO fq.deliveries (client_id, "offset", epoch, key, batch, attempt, earlier_attempts, due_at, first_at, error_type,
                                error, traceback)
-    SELECT g.client_id, g."offset", greatest(g.epoch, :epoch), g.key, g.attempt + 1, g.attempt,
+    SELECT g.client_id, g."offset", greatest(g.epoch, :epoch), g.key, g."offset", g.attempt + 1, g.attempt,
            now() + make_interval(secs => :lease), g.first_at, g.error_type, g.error, g.traceback
       FROM gone g
     RETURNING "offset", attempt, epoch
 )
 SELECT e."offset", t.attempt, t.epoch, e.topic,
        fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, t.attempt, :call) AS body,
-       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate
+       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate, t."offset" AS batch
   FROM taken t JOIN fq.events e ON e."offset" = t."offset"
  ORDER BY e."offset"

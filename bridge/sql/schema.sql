@@ -56,7 +56,7 @@ $$;
 
 CREATE FUNCTION fq.topics_valid(patterns text[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT cardinality(patterns) > 0 AND array_position(patterns, NULL) IS NULL
-       AND bool_and(pattern ~ '^(\*|#|[^.*#[:space:]]+)(\.(\*|#|[^.*#[:space:]]+))*$')
+       AND bool_and(pattern COLLATE "C" ~ '^(\*|#|[^.*#[:space:]]+)(\.(\*|#|[^.*#[:space:]]+))*$')
       FROM unnest(patterns) AS pattern
 $$;
 
@@ -229,6 +229,13 @@ BEGIN
         NEW.last_epoch := NEW.epoch;
         RETURN NEW;
     END IF;
+    IF (OLD.task IS NULL) <> (NEW.task IS NULL) THEN  -- handed to the bridge, or taken back: what is in flight is void
+        NEW.last_epoch := greatest(OLD.epoch, OLD.last_epoch) + 1;
+        NEW.epoch := NEW.last_epoch;
+        DELETE FROM fq.deliveries WHERE client_id = OLD.id;
+        DELETE FROM fq.lanes WHERE client_id = OLD.id;
+        DELETE FROM fq.replays WHERE client_id = OLD.id;
+    END IF;
     IF OLD.task IS NULL OR NEW.task IS NULL THEN
         NEW.dispatched := NEW."offset";
     ELSIF NEW.epoch = OLD.epoch AND (NEW."offset" < OLD."offset" OR NEW.dispatched < OLD.dispatched
@@ -244,7 +251,7 @@ CREATE TRIGGER clients_guard BEFORE INSERT OR UPDATE OF "offset", dispatched, ep
 
 CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, OLD.last_epoch)
+    INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, greatest(OLD.epoch, OLD.last_epoch))
         ON CONFLICT (client_id) DO UPDATE SET epoch = EXCLUDED.epoch;
     DELETE FROM fq.deliveries WHERE client_id = OLD.id;
     DELETE FROM fq.lanes WHERE client_id = OLD.id;

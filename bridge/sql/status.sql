@@ -11,7 +11,7 @@ SELECT c.id AS client, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END A
        lag.events AS lag_events, CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble
   FROM fq.clients c
- CROSS JOIN fq.horizon h
+ CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
                        FROM fq.deliveries WHERE client_id = c.id) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked FROM fq.parked WHERE client_id = c.id) p

@@ -87,21 +87,31 @@ def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[
     """Final events after an offset whose topics match, at most `most`, as mappings."""
     with store.reading() as connection:
         pattern = connection.execute(statement("topics_filter"), {"topics": list(topics)}).scalar_one()
-        binds = {"after": after, "topics": pattern, "most": most}
+        horizon = connection.execute(statement("read_horizon"), {"wait_ms": 0}).scalar_one()
+        binds = {"after": after, "horizon": horizon, "topics": pattern, "most": most}
         return [dict(row) for row in connection.execute(statement("tail"), binds).mappings()]
 
 
 def _encoded(event: NewEvent, *, where: str) -> tuple[str, str | None, str, str]:
-    if not isinstance(event.topic, str) or not TOPIC.fullmatch(event.topic):
+    if not isinstance(event.topic, str) or not TOPIC.fullmatch(event.topic) or not _storable(event.topic):
         raise InvalidEvent(
             f"{where}topic {event.topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'"
         )
-    if event.key is not None and (not isinstance(event.key, str) or "\0" in event.key):
-        raise InvalidEvent(f"{where}key {event.key!r} must be text without NUL characters, or None")
+    if event.key is not None and not (isinstance(event.key, str) and _storable(event.key)):
+        raise InvalidEvent(f"{where}key {event.key!r} must be text without NUL or half characters, or None")
     if event.headers is not None and not isinstance(event.headers, Mapping):
         raise InvalidEvent(f"{where}headers must be a mapping, not {type(event.headers).__name__}")
     payload = _json(event.payload, f"{where}payload")
     return event.topic, event.key, payload, _json(dict(event.headers or {}), f"{where}headers")
+
+
+def _storable(text: str) -> bool:
+    """Whether Postgres can hold this text: no NUL, no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _json(value: Any, what: str) -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
 from bridge.sql import statement
+from bridge.store.connect import translated
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `celery -A proj bridge migrate` (or `python -m bridge migrate`)"
@@ -31,8 +30,11 @@ def migrate(engine: Engine) -> list[str]:
         SchemaForeign: `fq` is somebody else's, or the server is too old; nothing changed.
         SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
     """
-    with engine.begin() as connection:
+    from alembic import command  # a tenth of a second that only migrating and checking should cost
+
+    with translated(), engine.begin() as connection:
         _refuse_old_server(connection)
+        _refuse_unusable(connection)
         connection.execute(statement("lock_migrations"))
         before = _revision(connection)
         _refuse_foreign(connection, before)
@@ -52,8 +54,9 @@ def check(engine: Engine) -> None:
     Raises:
         SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
     """
-    with engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         _refuse_old_server(connection)
+        _refuse_unusable(connection)
         revision = _revision(connection)
         if revision is None:
             _refuse_foreign(connection, revision)
@@ -74,6 +77,15 @@ def _refuse_old_server(connection: Connection) -> None:
     version = connection.execute(statement("server_version")).scalar_one()
     if version < OLDEST_SERVER:
         raise SchemaForeign(f"the server is PostgreSQL {version // 10000}: the bridge needs 14 or newer")
+
+
+def _refuse_unusable(connection: Connection) -> None:
+    found = connection.execute(statement("schema_owner")).one_or_none()
+    if found is not None and not found.may_use:
+        raise SchemaForeign(
+            f"schema fq is owned by {found.owner}, and this role may not use it: "
+            f"GRANT USAGE, CREATE ON SCHEMA fq TO {found.me}, or connect as {found.owner}"
+        )
 
 
 def _refuse_foreign(connection: Connection, revision: str | None) -> None:
@@ -100,7 +112,9 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _config() -> Config:
+def _config() -> Any:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -110,4 +124,6 @@ def _config() -> Config:
 @cache
 def _revisions() -> list[str]:
     """Every revision that this code knows, oldest first."""
+    from alembic.script import ScriptDirectory
+
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]

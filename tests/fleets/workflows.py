@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from celery import Celery, Task, chain, chord, group
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 from kombu import Queue
 from redis import Redis
 
@@ -73,6 +73,11 @@ def ignore(event: dict[str, Any]) -> None:
     step("ignored")
     if event["attempt"] == 1:
         raise Ignore
+
+
+@app.task(acks_late=True)
+def reject(event: dict[str, Any]) -> None:
+    raise Reject("told to", requeue=False)
 
 
 @app.task(bind=True)

@@ -81,7 +81,7 @@ def trouble(choose: random.Random) -> dict[str, Any]:
     if kind < 0.05:
         return {"slow": round(choose.uniform(0.05, 0.5), 2)}
     if kind < 0.053:
-        return {"slow": 4.5}  # longer than the lease: its success comes late
+        return {"slow": 5.5}  # longer than the lease: its success comes late
     if kind < 0.12:
         return {"fails": choose.randint(1, 2)}
     if kind < 0.13:

@@ -27,14 +27,15 @@ from tests.torture.publishers import Publishers
 from tests.torture.sampler import Sampler
 
 FLEET = Path(__file__).parent / "fleet"
-LEASE_SECONDS = 4.0
+LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
+VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
 CLIENTS: dict[str, dict[str, Any]] = {
-    "orders": {"topics": ("order.#",), "window": 40, "max_attempts": 60},
-    "everything": {"topics": ("#",), "window": 30, "ordering": "none", "max_attempts": 60},
+    "orders": {"topics": ("order.#",), "window": 20, "max_attempts": 60},
+    "everything": {"topics": ("#",), "window": 15, "ordering": "none", "max_attempts": 60},
     "line": {"topics": ("line.#",), "ordering": "strict", "max_attempts": 60},
-    "poison": {"topics": ("order.paid.#",), "window": 15, "max_attempts": 4},
+    "poison": {"topics": ("order.paid.#",), "window": 8, "max_attempts": 4},
 }
 
 
@@ -59,10 +60,10 @@ class Plan:
     seconds: float
     seed: int
     publishers: int = 16
-    per_second: float = 40
+    per_second: float = 30
     kill_every_seconds: float = 2.0
     calm: bool = False
-    rest_seconds: float = 90
+    rest_seconds: float = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class Torture:
         self.broker = stack.enter_context(embedded.redis(directory))
         self.kills: Counter[str] = Counter()
         self.forged = 0
+        self._victims: list[str] = []
         self._register()
         common = {"CELERY_BROKER_URL": self.broker, "BRIDGE_DATABASE_URL": self.database, "BRIDGE_BATCH": "20"}
         fleet = {"CELERY_BROKER_URL": self.broker, "TORTURE_RECORD": str(self.record)}
@@ -160,7 +162,9 @@ class Torture:
             time.sleep(min(FORGE_EVERY_SECONDS, max(0.0, until - now)))
 
     def _kill(self) -> None:
-        victim = self.choose.choice(["pump", "pump", "bridge", "fleet", "handler", "beat", "embedded beat"])
+        if not self._victims:  # every kind has its turn, also in a short run
+            self._victims = self.choose.sample(VICTIMS, len(VICTIMS))
+        victim = self._victims.pop()
         if victim == "bridge":
             self.choose.choice(self.bridges).restart()
         elif victim == "fleet":
@@ -197,7 +201,7 @@ class Torture:
         migrate(store.engine)
         calmly = {"ack_timeout_seconds": 600.0 if self.plan.calm else LEASE_SECONDS}
         for id, given in CLIENTS.items():
-            common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 0.4, "backoff_max_seconds": 1.0}
+            common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 1.0, "backoff_max_seconds": 2.0}
             register(store, Registration(id=id, given={**common, **calmly, **given}))
         store.close()
 

@@ -1,0 +1,139 @@
+"""`python -m benchmarks [NAMES…] [--json FILE] [--quick] [--plots DIR]`: run figures, print them, keep them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from benchmarks.figures import FIGURES
+from benchmarks.machine import machine, versions
+from benchmarks.processes import OTHERS_SETTINGS
+from benchmarks.report import show
+from benchmarks.result import Figure
+from benchmarks.sizes import BY_NAME, Sizes
+from benchmarks.world import Servers, servers
+from bridge import BridgeError
+
+STOPPED = 130
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, metavar="[NAMES]...")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write everything to FILE.")
+@click.option("--quick", is_flag=True, help="Smaller sizes: to try, not to publish.")
+@click.option("--size", type=click.Choice(sorted(BY_NAME)), help="Which sizes; full unless --quick is given.")
+@click.option(
+    "--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw into a directory, as SVG and PNG."
+)
+@click.option("--replot", type=click.Path(exists=True, path_type=Path), help="Draw (and show) an earlier run's JSON.")
+def main(  # noqa: PLR0917 - click gives them by name
+    names: tuple[str, ...],
+    json_path: Path | None,
+    quick: bool,
+    size: str | None,
+    plots: Path | None,
+    replot: Path | None,
+) -> None:
+    """Measure the bridge beside what it is compared with. NAMES are figures; all of them unless some are named."""
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise click.UsageError(f"there is no figure {unknown[0]!r}: there are {', '.join(FIGURES)}")
+    if replot:
+        report = json.loads(replot.read_text())
+        show(Console(), report)
+        _plot(report, plots)
+        return
+    for name in [name for name in os.environ if name.startswith(OTHERS_SETTINGS)]:
+        del os.environ[name]  # they would override what a figure sets, in this process and in its workers
+    size = size or ("quick" if quick else "full")
+    try:
+        with _stopped_by_signals():
+            report = run(Console(stderr=True), names or tuple(FIGURES), BY_NAME[size], size=size, json_path=json_path)
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing is left running", err=True)
+        sys.exit(STOPPED)
+    show(Console(), report)
+    _plot(report, plots)
+    sys.exit(1 if report["failed"] else 0)
+
+
+def run(
+    console: Console, names: tuple[str, ...], sizes: Sizes, *, size: str, json_path: Path | None = None
+) -> dict[str, Any]:
+    """Run figures on servers of their own; what was found, ready for JSON.
+
+    A figure that fails does not take the others with it. What there is by then is written after every figure.
+    """
+    report: dict[str, Any] = {"size": size, "started_at": datetime.now(UTC).isoformat(), "machine": machine()}
+    report |= {"figures": [], "failed": {}}
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="bridge-benchmarks-", ignore_cleanup_errors=True) as place:
+        directory = Path(place)
+        with servers(directory) as started:
+            report["postgres_settings"] = started.settings()
+            report["versions"] = versions(postgres=started.version(), redis_url=started.redis_url)
+            for name in names:
+                console.print(f"{name} …", style="dim")
+                _run_one(started, name, sizes, report)
+                report["seconds"] = round(time.perf_counter() - began, 1)
+                if json_path is not None:
+                    json_path.parent.mkdir(parents=True, exist_ok=True)
+                    json_path.write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _run_one(started: Servers, name: str, sizes: Sizes, report: dict[str, Any]) -> None:
+    began = time.perf_counter()
+    try:
+        figure: Figure = FIGURES[name](started, sizes)
+    except Exception as error:  # whatever it was: the other figures are worth having
+        report["failed"][name] = "".join(traceback.format_exception(error))
+        return
+    figure.seconds = round(time.perf_counter() - began, 1)
+    report["figures"].append(figure.as_json())
+
+
+def _plot(report: dict[str, Any], directory: Path | None) -> None:
+    if directory is None:
+        return
+    try:
+        from benchmarks.plots import plot
+    except ImportError as error:
+        raise click.ClickException(f"can't draw: {error} (pip install 'celery-event-bridge[bench]')") from error
+    for path in plot(report, directory):
+        click.echo(f"drawn: {path}", err=True)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind as Ctrl-C does, so that all that was started is stopped."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m benchmarks")
+    except BridgeError as error:
+        raise SystemExit(f"the benchmarks can't run: {error}") from error

@@ -1,0 +1,54 @@
+"""Callbacks as a fleet's workers would have published them: one that Celery made, with the arguments exchanged."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from celery import signature
+
+from benchmarks.fleet import QUEUE
+from benchmarks.world import World
+from bridge.app import Bridge
+from bridge.sender import COMMIT, callback
+
+SLICE = 1000
+
+
+def hand_over(world: World, bridge: Bridge, client: str, upto: int) -> None:
+    """Let the bridge hand over a client's events, and lose the messages: only the deliveries are wanted."""
+    while world.ask("SELECT dispatched < %s FROM fq.clients WHERE id = %s", upto, client):
+        bridge.tick()
+        world.redis.delete(QUEUE)
+
+
+def deliveries(world: World, bridge: Bridge, client: str) -> list[tuple[object, ...]]:
+    """The arguments of the callbacks of all that a client has open."""
+    from bridge.signature import sign
+
+    query = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries WHERE client_id = %s ORDER BY "offset"'
+    rows = world.eyes.execute(query, (client,)).fetchall()
+    return [(*row, sign(bridge.secret, row)) for row in rows]
+
+
+def prefill(world: World, bridge: Bridge, client: str) -> int:
+    """Put a success of everything that a client has open onto the bridge's queue; how many."""
+    queue = bridge.settings.queue
+    reported = deliveries(world, bridge, client)
+    signature(callback(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
+    found: Any = world.redis.rpop(queue)
+    message = json.loads(found)
+    body = json.loads(base64.b64decode(message["body"]))
+    for first in range(0, len(reported), SLICE):
+        made = [_with(message, [list(args), *body[1:]], args) for args in reported[first : first + SLICE]]
+        world.redis.lpush(queue, *made)
+    return len(reported)
+
+
+def _with(message: dict[str, Any], body: list[Any], args: tuple[object, ...]) -> str:
+    id = f"commit-{args[0]}-{args[1]}"
+    headers = {**message["headers"], "id": id, "root_id": id}
+    properties = {**message["properties"], "correlation_id": id, "delivery_tag": id}
+    text = base64.b64encode(json.dumps(body).encode()).decode()
+    return json.dumps({**message, "body": text, "headers": headers, "properties": properties})

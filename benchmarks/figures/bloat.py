@@ -1,0 +1,126 @@
+"""Bloat: what becomes of the tables, and of the cost of a pass, over many deliveries and under an old snapshot."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+from benchmarks.draining import drain
+from benchmarks.measure import Stalled
+from benchmarks.result import Figure, Row
+from benchmarks.sizes import Sizes
+from benchmarks.world import Servers, World
+
+WINDOW, BATCH = 5_000, 1_000
+SHARES = {"before": 0.3, "during": 0.6}  # of all deliveries, until the snapshot is taken and until it is let go
+SAMPLE_SECONDS = 0.5
+LONGEST_SECONDS = 1800
+SIZES = b"""
+SELECT c.dispatched, pg_total_relation_size('fq.deliveries'), pg_total_relation_size('fq.clients'),
+       (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'fq.deliveries'::regclass),
+       (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'fq.clients'::regclass)
+  FROM fq.clients c WHERE c.id = %s
+"""
+
+
+class Watch:
+    """Samples sizes and progress, and holds a snapshot open from one share of the deliveries to another.
+
+    Args:
+        world: Where it happens.
+        client: Its cursor is the progress.
+        first: Offset where the client began.
+        events: How many it gets.
+        snapshot_seconds: Longest that the snapshot is held.
+    """
+
+    def __init__(self, world: World, client: str, *, first: int, events: int, snapshot_seconds: float) -> None:
+        self.samples: list[dict[str, Any]] = []
+        self._world, self._client, self._first, self._events = world, client, first, events
+        self._snapshot_seconds = snapshot_seconds
+        self._reader: psycopg.Connection[Any] | None = None
+        self._held_since = self._sampled = 0.0
+        self._phase = "before"
+
+    def look(self) -> None:
+        """Take a sample if it is time, and move on to the next phase."""
+        now = time.perf_counter()
+        if now - self._sampled < SAMPLE_SECONDS:
+            return
+        self._sampled = now
+        row = self._world.eyes.execute(SIZES, (self._client,)).fetchone()
+        assert row is not None
+        names = ("deliveries_bytes", "clients_bytes", "deliveries_dead", "clients_dead")
+        done = row[0] - self._first
+        self.samples.append(
+            {"seconds": now, "phase": self._phase, "events": done, **dict(zip(names, row[1:], strict=True))}
+        )
+        share = done / self._events
+        if self._phase == "before" and share >= SHARES["before"]:
+            self._reader = psycopg.connect(self._world.database_url)
+            self._reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._reader.execute("SELECT count(*) FROM fq.clients")
+            self._phase, self._held_since = "during", now
+        elif self._phase == "during" and (share >= SHARES["during"] or now - self._held_since > self._snapshot_seconds):
+            self.let_go()
+            self._phase = "after"
+
+    def let_go(self) -> None:
+        """End the old snapshot."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def rate(self, phase: str) -> float:
+        """Events a second in a phase; 0 if it was too short to tell."""
+        own = [sample for sample in self.samples if sample["phase"] == phase]
+        if len(own) < 2:
+            return 0.0
+        return float((own[-1]["events"] - own[0]["events"]) / (own[-1]["seconds"] - own[0]["seconds"]))
+
+    def most(self, phase: str, what: str) -> int:
+        """The highest value of a phase."""
+        return max((sample[what] for sample in self.samples if sample["phase"] == phase), default=0)
+
+
+def measure(servers: Servers, sizes: Sizes) -> Figure:
+    """Drain one client with an ideal fleet, and hold an old snapshot open for a part of it."""
+    figure = Figure(name="bloat", setup={"deliveries": sizes.deliveries, "window": WINDOW, "batch": BATCH})
+    with servers.world_with_log(max(sizes.log, sizes.deliveries)) as world:
+        first = world.last() - sizes.deliveries
+        client = world.client(start=first, commit="in-process", window=WINDOW)
+        watch = Watch(world, client, first=first, events=sizes.deliveries, snapshot_seconds=sizes.snapshot_seconds)
+        try:
+            with suppress(Stalled):
+                figure.raw["pumps"] = drain(
+                    world, until=world.last(), batch=BATCH, meanwhile=watch.look, seconds=LONGEST_SECONDS
+                )
+        finally:
+            watch.let_go()
+        world.forget(client)
+    figure.raw["samples"] = watch.samples
+    before = watch.rate("before")
+    for phase in ("during", "after"):
+        if before and (found := watch.rate(phase)):
+            figure.rows.append(
+                Row(
+                    name=f"cost of a pass {phase} an old snapshot",
+                    ours=1e6 / found,
+                    unit="µs",
+                    other=1e6 / before,
+                    beside="before it",
+                    ratio=before / found,
+                )
+            )
+        else:
+            figure.notes.append(f"too few deliveries to tell the cost {phase} the snapshot: use a bigger size")
+    for phase in dict.fromkeys(sample["phase"] for sample in watch.samples):
+        mib = watch.most(phase, "deliveries_bytes") / 2**20
+        figure.rows.append(Row(name=f"largest size of fq.deliveries {phase} the snapshot", ours=mib, unit="MiB"))
+    if "pumps" not in figure.raw:
+        done = watch.samples[-1]["events"] if watch.samples else 0
+        figure.notes.append(f"ended after {LONGEST_SECONDS} s with {done:,} deliveries")
+    return figure

@@ -1,0 +1,121 @@
+"""End to end: a no-op handler in one prefork worker with two processes, from the table to the committed cursor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks.log import as_argument
+from benchmarks.measure import interleaved, wait_until
+from benchmarks.peers import pgqueuer, procrastinate
+from benchmarks.peers.poller import fill, relay
+from benchmarks.result import Figure, Row, Target
+from benchmarks.running import PREFETCH, WARM, fleet, publish, start_bridge, wait_until_empty, warm
+from benchmarks.sizes import Sizes
+from benchmarks.world import TASK, Servers, World
+
+DELAY = ".delay() and a worker, publisher included"
+BATCH = 100
+TARGETS = {"in-process commit": 1.5, "commit by link": 1.0, f"in-process commit, batch = {BATCH}": 20}
+PEERS = (procrastinate, pgqueuer)
+
+
+def measure(servers: Servers, sizes: Sizes) -> Figure:
+    """Let everyone have the same events handled, each with the machine to itself."""
+    figure = Figure(name="end-to-end")
+    with servers.world() as world:
+        contenders: dict[str, Callable[[], float]] = {
+            "in-process commit": partial(_bridge, world, figure, sizes.tasks, commit="in-process"),
+            "commit by link": partial(_bridge, world, figure, sizes.tasks, commit="callback"),
+            DELAY: partial(_delay, world, sizes.tasks),
+            "hand-written poller": partial(_poller, world, sizes.tasks),
+        }
+        if _gets_lists(world):
+            name = f"in-process commit, batch = {BATCH}"
+            contenders[name] = partial(_bridge, world, figure, sizes.batched, commit="in-process", batch=BATCH)
+        else:
+            figure.notes.append(f"batch = {BATCH} is skipped: the handler still gets single events")
+        for peer in PEERS:
+            if reason := peer.missing():
+                figure.notes.append(f"{peer.NAME} is skipped: {reason}")
+            else:
+                contenders[peer.NAME] = partial(peer.end_to_end, world, sizes.tasks)
+        found = interleaved(contenders, rounds=min(3, sizes.rounds))
+    figure.raw["events_per_second"] = found
+    figure.setup = {
+        "events": sizes.tasks,
+        "events_in_batches": sizes.batched,
+        "prefetch_multiplier": PREFETCH,
+        "processes": 2,
+        "window": 1000,
+        "ordering": "key, a key per event",
+    }
+    base = found.pop(DELAY)
+    for name, rates in found.items():
+        targets = (Target(least=TARGETS[name]),) if name in TARGETS else ()
+        figure.rows.append(Row.of_rates(f"end to end, {name}", rates, base, DELAY, targets=targets))
+    return figure
+
+
+def _bridge(world: World, figure: Figure, events: int, *, commit: str, batch: int = 1, window: int = 1000) -> float:
+    """From the moment when a client with a full table before it goes active, until its cursor is at the end."""
+    world.redis.flushall()
+    app = "benchmarks.installed" if commit == "in-process" else "benchmarks.fleet"
+    with fleet(world, app=app) as processes:
+        start_bridge(world, processes)
+        client = world.client(start=world.last(), commit=commit, batch=batch, window=max(window, 20 * batch))
+        warm(world, client)
+        world.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
+        publishing = time.perf_counter()
+        publish(world, events)
+        figure.raw.setdefault("publishing_seconds", []).append(time.perf_counter() - publishing)
+        upto = world.last()
+        began = time.perf_counter()
+        world.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", (client,))
+        ended = wait_until(lambda: world.is_done(client, upto), what="the cursor is at the end", poll_seconds=0.02)
+        processes.check()
+    world.forget(client)
+    return events / (ended - began)
+
+
+def _delay(world: World, tasks: int) -> float:
+    """From the first `.delay()` until the worker has nothing left."""
+    world.redis.flushall()
+    task = world.app().tasks[TASK]
+    arguments = [as_argument(number) for number in range(tasks)]
+    with fleet(world):
+        for argument in arguments[:WARM]:
+            task.delay(argument)
+        wait_until_empty(world)
+        began = time.perf_counter()
+        for argument in arguments:
+            task.delay(argument)
+        return tasks / (wait_until_empty(world) - began)
+
+
+def _poller(world: World, tasks: int) -> float:
+    """From a full outbox until the worker has nothing left."""
+    world.redis.flushall()
+    app = world.app()
+    fill(world, tasks)
+    with fleet(world):
+        for number in range(WARM):
+            app.tasks[TASK].delay(as_argument(number))
+        wait_until_empty(world)
+        began = time.perf_counter()
+        while relay(world.eyes, app):
+            pass
+        return tasks / (wait_until_empty(world) - began)
+
+
+def _gets_lists(world: World) -> bool:
+    """Whether a client with `batch` set is called with lists."""
+    world.redis.flushall()
+    with fleet(world) as processes:
+        start_bridge(world, processes)
+        client = world.client(start=world.last(), batch=BATCH, task="fleet.shape")
+        warm(world, client)
+    found = world.redis.get("bench:shape")
+    world.forget(client)
+    return found == b"list"

@@ -1,0 +1,89 @@
+"""Publishing: `bridge.publish` in the caller's own transaction, against `.delay()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import psycopg
+
+from benchmarks.fleet import QUEUE
+from benchmarks.log import as_argument, event
+from benchmarks.measure import interleaved, rate
+from benchmarks.peers import pgqueuer, procrastinate
+from benchmarks.result import Figure, Row, Target
+from benchmarks.running import publish
+from benchmarks.sizes import Sizes
+from benchmarks.world import TASK, Servers, World
+from bridge import publish as publish_one
+
+DELAY = ".delay() per event"
+MANY = 1000
+PEERS = (procrastinate, pgqueuer)
+TARGETS = {
+    "bridge.publish, a transaction per event": 3,
+    "bridge.publish, one transaction": 3,
+    f"publish_many, {MANY} a transaction": 50,
+}
+
+
+def measure(servers: Servers, sizes: Sizes) -> Figure:
+    """Publish the same events by every way there is; nobody consumes them."""
+    figure = Figure(name="publishing")
+    with servers.world() as world, psycopg.connect(world.database_url) as connection:
+        each, one, many = TARGETS
+        contenders: dict[str, Callable[[], float]] = {
+            each: lambda: _each(world, sizes.slow),
+            one: lambda: _one(connection, sizes.slow),
+            many: lambda: rate(sizes.pump, lambda: publish(world, sizes.pump, batch=MANY)),
+            DELAY: lambda: _delay(world, sizes.slow),
+        }
+        for peer in PEERS:
+            if reason := peer.missing():
+                figure.notes.append(f"{peer.NAME} is skipped: {reason}")
+                continue
+            contenders[f"{peer.NAME}, one by one"] = partial(peer.publish, world, sizes.slow)
+            contenders[f"{peer.NAME}, {MANY} a batch"] = partial(peer.publish, world, sizes.pump, batch=True)
+        interleaved(contenders, rounds=1)  # to warm up
+        found = interleaved(contenders, rounds=sizes.rounds)
+    figure.raw["events_per_second"] = found
+    figure.setup = {"events_one_by_one": sizes.slow, "events_in_batches": sizes.pump, "connection": "psycopg"}
+    base = found.pop(DELAY)
+    for name, rates in found.items():
+        targets = (Target(least=TARGETS[name]),) if name in TARGETS else ()
+        figure.rows.append(Row.of_rates(name, rates, base, DELAY, targets=targets))
+    figure.notes.append("Postgres runs without fsync: on a disk that syncs, a transaction per event costs a sync each")
+    return figure
+
+
+def _each(world: World, events: int) -> float:
+    def work() -> None:
+        for number in range(events):
+            topic, payload, key, _ = event(number)
+            publish_one(world.eyes, topic, payload, key=key)
+
+    return rate(events, work)
+
+
+def _one(connection: psycopg.Connection[object], events: int) -> float:
+    def work() -> None:
+        for number in range(events):
+            topic, payload, key, _ = event(number)
+            publish_one(connection, topic, payload, key=key)
+        connection.commit()
+
+    return rate(events, work)
+
+
+def _delay(world: World, events: int) -> float:
+    task = world.app().tasks[TASK]
+    arguments = [as_argument(number) for number in range(events)]
+    task.delay(arguments[0])
+
+    def work() -> None:
+        for argument in arguments:
+            task.delay(argument)
+
+    found = rate(events, work)
+    world.redis.delete(QUEUE)
+    return found

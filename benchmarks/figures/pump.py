@@ -1,0 +1,86 @@
+"""The pump: events from Postgres to Redis with their deliveries recorded, against a loop of `apply_async`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from celery import Celery
+
+from benchmarks import log
+from benchmarks.fleet import QUEUE
+from benchmarks.measure import interleaved, rate
+from benchmarks.peers.poller import poll
+from benchmarks.result import Figure, Row, Target
+from benchmarks.sizes import Sizes
+from benchmarks.world import TASK, Servers, World
+from bridge.app import Bridge
+
+WINDOW, BATCH = 20_000, 5_000
+LOOP = "apply_async(link=…, link_error=…) loop over the same rows"
+
+
+def measure(servers: Servers, sizes: Sizes) -> Figure:
+    """Hand over the same rows by every way there is."""
+    with servers.world_with_log(max(sizes.pump, 10_000)) as world:
+        stencil = world.bridge(bridge_batch=BATCH)
+        portable = world.bridge(bridge_batch=BATCH, bridge_stencil=False)
+        defaults = world.bridge()
+        portable_events = max(1, sizes.pump // 4)
+        app = world.app()
+        contenders: dict[str, Callable[[], float]] = {
+            "stencil": lambda: _pump(world, stencil, sizes.pump, ordering="none"),
+            "stencil, ordered by key": lambda: _pump(world, stencil, sizes.pump, ordering="key"),
+            "stencil, default window and batch": lambda: _pump(world, defaults, 1000, window=1000),
+            "portable": lambda: _pump(world, portable, portable_events, ordering="none"),
+            LOOP: lambda: _loop(world, app, sizes.slow),
+            "hand-written poller, .delay()": lambda: poll(world, app, sizes.slow),
+        }
+        interleaved(contenders, rounds=1)  # to warm up
+        found = interleaved(contenders, rounds=sizes.rounds)
+    figure = Figure(name="pump", raw={"events_per_second": found})
+    figure.setup = {"window": WINDOW, "batch": BATCH, "events": sizes.pump, "events_one_by_one": sizes.slow}
+    least = {"stencil": 40, "stencil, ordered by key": 40, "portable": 12}
+    base = found.pop(LOOP)
+    for name, rates in found.items():
+        targets = (Target(least=least[name]),) if name in least else ()
+        figure.rows.append(
+            Row.of_rates(f"pump, {name}" if "poller" not in name else name, rates, base, LOOP, targets=targets)
+        )
+    figure.notes.append(
+        f"window {WINDOW:,} and batch {BATCH:,} but where the defaults (1,000 and 500) are named; nobody consumes the "
+        "messages; the loop records nothing"
+    )
+    return figure
+
+
+def _pump(world: World, bridge: Bridge, events: int, *, window: int = WINDOW, ordering: str = "key") -> float:
+    """Events a second, window by window; between two windows the deliveries are forgotten off the clock."""
+    began_at, seconds = 0, 0.0
+    while began_at < events:
+        upto = min(events, began_at + window)
+        client = world.client(start=began_at, window=upto - began_at, ordering=ordering)
+        seconds += (upto - began_at) / rate(upto - began_at, bridge.tick)
+        sent = world.redis.llen(QUEUE)
+        assert sent == upto - began_at, f"{sent} messages of {upto - began_at}"
+        world.forget(client)
+        began_at = upto
+    return events / seconds
+
+
+def _loop(world: World, app: Celery, events: int) -> float:
+    """What one writes without the bridge: read rows, and let Celery publish each with both callbacks."""
+    task = app.tasks[TASK]
+
+    def work() -> None:
+        for batch in log.read(world.eyes, after=0, rows=events, batch=BATCH):
+            for event in batch:
+                args = ("client", event["offset"], 1, 1, "signature" * 4)
+                task.apply_async(
+                    args=[event],
+                    link=app.signature("bridge.commit", args=args, immutable=True, queue="bridge"),
+                    link_error=app.signature("bridge.fail", args=args, immutable=True, queue="bridge"),
+                )
+
+    found = rate(events, work)
+    world.redis.delete(QUEUE)
+    return found

@@ -1,0 +1,1 @@
+"""What one would use instead: a hand-written poller, and task queues that live in Postgres."""

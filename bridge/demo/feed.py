@@ -1,0 +1,96 @@
+"""Publish the flights while the workers run, and wait until every client is done with all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import accumulate
+from typing import Any
+
+from bridge.demo.clients import CLIENTS
+from bridge.demo.flights import Flight
+from bridge.demo.processes import Workers
+from bridge.demo.progress import Progress, Standing
+from bridge.demo.stopping import Stopping
+from bridge.errors import BridgeError
+from bridge.store import Store
+from bridge.store.clients import status
+from bridge.store.log import publish_many
+
+BATCH = 500  # events of one transaction
+BATCH_SECONDS = 0.2  # a month in some ten seconds, so that publishing and consuming can be seen side by side
+LOOK_SECONDS = 0.4
+LOOK_SHARE = 20  # `status` counts every event that lags: look so rarely that this costs a twentieth of a core at most
+STALLED_SECONDS = 60
+PAUSE_SECONDS = 0.02
+NEW_YORK = timedelta(hours=-5)
+
+
+def feed(store: Store, workers: Workers, flights: Sequence[Flight], progress: Progress, stopping: Stopping) -> None:
+    """Publish the flights in order, a batch at a time, and return when every cursor is at the last one.
+
+    Raises:
+        KeyboardInterrupt: we were told to stop.
+        BridgeError: a worker has died, or nothing moves any more; the message ends with the logs.
+        StoreUnavailable: Postgres has died.
+    """
+    wanted = {client.id: list(accumulate(map(client.wants, flights), initial=0)) for client in CLIENTS}
+    publish_at = look_at = moved_at = time.monotonic()
+    sent, last, done = 0, -1, 0
+    while True:
+        stopping.check()
+        if sent < len(flights) and time.monotonic() >= publish_at:
+            publish_at = time.monotonic() + BATCH_SECONDS
+            last = _publish(store, flights[sent : sent + BATCH])
+            sent = min(sent + BATCH, len(flights))
+        if time.monotonic() >= look_at:
+            workers.check()
+            looked_at = time.monotonic()
+            rows = {row["client"]: row for row in status(store)}
+            look_at = looked_at + max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - looked_at))
+            finished = sent == len(flights) and all(row["offset"] >= last for row in rows.values())
+            progress.show(_standings(rows, wanted, sent), note=_note(flights, sent), last=finished)
+            if finished:
+                return
+            before, done = done, sum(row["succeeded"] for row in rows.values())
+            if done > before:
+                moved_at = looked_at
+            elif looked_at > moved_at + STALLED_SECONDS:
+                raise BridgeError(_stalled(rows, last) + workers.tails())
+        time.sleep(PAUSE_SECONDS)
+
+
+def _publish(store: Store, batch: Sequence[Flight]) -> int:
+    """Append flights to the log, in one transaction of ours; the offset of the last one."""
+    with store.transaction() as connection:
+        return publish_many(connection, [flight.event for flight in batch])[-1]
+
+
+def _standings(rows: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Sequence[int]], sent: int) -> list[Standing]:
+    """Where the clients are, if `wanted[client][n]` is how many of the first `n` events are for a client."""
+    return [
+        Standing(
+            client=client,
+            total=count[-1],
+            published=count[sent],
+            dispatched=rows[client]["delivered"],
+            done=rows[client]["succeeded"],
+        )
+        for client, count in wanted.items()
+    ]
+
+
+def _note(flights: Sequence[Flight], sent: int) -> str:
+    if sent == len(flights):
+        return "all flights are published"
+    return f"publishing: {flights[sent - 1].time + NEW_YORK:%-d January %H:%M}"
+
+
+def _stalled(rows: Mapping[str, Mapping[str, Any]], last: int) -> str:
+    behind = "; ".join(
+        f"{id} stands at {row['offset']}" + (f" ({row['trouble']})" if row["trouble"] else "")
+        for id, row in rows.items()
+        if row["offset"] < last
+    )
+    return f"nothing was done for {STALLED_SECONDS} seconds: the last event is {last}, {behind}"
