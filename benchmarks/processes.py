@@ -82,7 +82,7 @@ class Processes:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us: we stop them in order
-                preexec_fn=_die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call, takes no lock
+                preexec_fn=_die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
             )
         running = Running(name, process, log)
         self._running.append(running)

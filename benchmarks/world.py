@@ -77,7 +77,7 @@ class World:
 
     def ask(self, query: str, *values: Any) -> Any:
         """The first column of the first row."""
-        row = self.eyes.execute(query.encode(), values).fetchone()
+        row = self.eyes.execute(query.encode(), values or None).fetchone()
         return row[0] if row else None
 
     def last(self) -> int:

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -54,31 +53,41 @@ class Bridge:
         self.settings = Settings.read(app.conf, os.environ)
         self._resting: dict[str, float] = {}
         self._prepared = False
+        self._store: Store | None = None
+        self._secret = ""
+        self._sender: Sender | None = None
 
-    @cached_property
+    # Plain properties: functools.cached_property holds a lock in Python 3.11, which a pool child may inherit locked.
+    @property
     def store(self) -> Store:
         """The event log; connects when it is first used."""
-        return Store(
-            self.settings.need_database_url(),
-            connect_timeout_seconds=self.settings.connect_timeout_seconds,
-            statement_timeout_seconds=self.settings.statement_timeout_seconds,
-        )
+        if self._store is None:
+            self._store = Store(
+                self.settings.need_database_url(),
+                connect_timeout_seconds=self.settings.connect_timeout_seconds,
+                statement_timeout_seconds=self.settings.statement_timeout_seconds,
+            )
+        return self._store
 
-    @cached_property
+    @property
     def secret(self) -> str:
         """The key that signs callbacks: the setting, else the one that the database keeps."""
-        return self.settings.secret or pulse.secret(self.store)
+        if not self._secret:
+            self._secret = self.settings.secret or pulse.secret(self.store)
+        return self._secret
 
-    @cached_property
+    @property
     def sender(self) -> Sender:
         """The broker's only writer; connects when it is first used."""
-        return Sender(
-            self.app,
-            queue=self.settings.queue,
-            secret=self.secret,
-            connect_timeout_seconds=self.settings.connect_timeout_seconds,
-            fast=self.settings.stencil,
-        )
+        if self._sender is None:
+            self._sender = Sender(
+                self.app,
+                queue=self.settings.queue,
+                secret=self.secret,
+                connect_timeout_seconds=self.settings.connect_timeout_seconds,
+                fast=self.settings.stencil,
+            )
+        return self._sender
 
     def prepare(self) -> None:
         """Check the schema, and register the clients that this process declares; once.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from bridge.errors import BrokerUnavailable
+
+logger = logging.getLogger("bridge.collector")
 
 DEAD_AFTER_SECONDS = 30
 
@@ -74,6 +77,7 @@ class RedisCallbacks:
         prefix = channel.global_keyprefix or ""
         self._queues = [prefix + channel._q_for_pri(queue, step) for step in channel.priority_steps]
         self._others = prefix + others
+        self._unreadable = f"{prefix}{queue}.unreadable"
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._alive = f"{prefix}{queue}.collectors"
         self._redis = redis.Redis(connection_pool=channel.pool)
@@ -104,10 +108,20 @@ class RedisCallbacks:
             self._redis.delete(self._own)
 
     def pass_on(self, messages: Sequence[bytes]) -> None:
-        """Hand messages that are no callbacks to the worker's ordinary consumer."""
-        if messages:
-            with _translated():
-                self._redis.lpush(self._others, *messages)
+        """Hand messages that are no callbacks to the worker's ordinary consumer, which garbage would stop for good.
+
+        What is no message at all is kept on a list of its own for somebody to look at.
+        """
+        readable = [message for message in messages if _is_message(message)]
+        garbage = [message for message in messages if not _is_message(message)]
+        with _translated():
+            if readable:
+                self._redis.lpush(self._others, *readable)
+            if garbage:
+                logger.warning(
+                    "%d messages on the queue can't be read, they are kept on %s", len(garbage), self._unreadable
+                )
+                self._redis.lpush(self._unreadable, *garbage)
 
     def adopt(self) -> int:
         """Put back what dead collectors had taken; how many were dead."""
@@ -117,9 +131,10 @@ class RedisCallbacks:
     def close(self) -> None:
         """Put back what is not settled, and disconnect."""
         try:
-            while self._redis.rpoplpush(self._own, self._queues[0]):
-                pass
-            self._redis.zrem(self._alive, self._own)
+            with _translated():
+                while self._redis.rpoplpush(self._own, self._queues[0]):
+                    pass
+                self._redis.zrem(self._alive, self._own)
         finally:
             self._connection.release()
 
@@ -134,6 +149,17 @@ def decode(message: bytes) -> Callback | None:
         return Callback(envelope["headers"]["task"], body[0])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
+
+
+def _is_message(message: bytes) -> bool:
+    """Whether this is an envelope that kombu can open."""
+    try:
+        envelope = json.loads(message)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("properties"), dict):
+        return False
+    return "body" in envelope and {"delivery_tag", "delivery_info"} <= envelope["properties"].keys()
 
 
 @contextmanager

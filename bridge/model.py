@@ -99,7 +99,11 @@ class ClientSettings:
                 )
         for name, least in LEAST.items():
             value, whole = getattr(self, name), name in WHOLE
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value <= MOST:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int if whole else int | float)
+                or not least <= value <= MOST
+            ):
                 kind = "a whole number" if whole else "a number"
                 raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be {kind} from {least} to {MOST}")
         if self.batch > 1 and self.call == "kwargs":

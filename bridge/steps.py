@@ -28,6 +28,7 @@ MOST = 2000  # callbacks in one transaction
 IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is quick
 GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
 ADOPT_EVERY_SECONDS = 10.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 
 
 class Collector(bootsteps.StartStopStep):
@@ -73,18 +74,19 @@ class Collector(bootsteps.StartStopStep):
 
     def _run(self, bridge: Bridge, queue: str, others: str) -> None:
         """Collect until stopped, whatever breaks meanwhile; after an error, a little later."""
-        delay = 0.1
+        delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 collect(bridge, queue=queue, others=others, stopping=self._stopping)
             except BridgeError as error:
                 logger.warning("outcomes wait: %s", error)
             except Exception:
                 logger.exception("outcomes wait: an unexpected error, trying again")
-            else:
-                delay = 0.1
+            if time.monotonic() - began > 2 * LONGEST_DELAY_SECONDS:  # it worked for a while
+                delay = FIRST_DELAY_SECONDS
             self._stopping.wait(delay)
-            delay = min(delay * 2, 5.0)
+            delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
 
 def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Event) -> None:

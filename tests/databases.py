@@ -56,9 +56,7 @@ class Databases:
             # A template must not be in use while it is cloned, and a pool may have kept a connection.
             self._execute("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", name)
             with psycopg.connect(self.admin_url, autocommit=True) as admin:
-                admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-                )
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         return self._template
 
     def close(self) -> None:
@@ -73,9 +71,7 @@ class Databases:
 
     def _drop(self, name: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            prepared = admin.execute(
-                "SELECT gid FROM pg_prepared_xacts WHERE database = %s", [name]
-            ).fetchall()
+            prepared = admin.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s", [name]).fetchall()
         if prepared:  # FORCE ends sessions but not these, and they can only be ended from inside
             with psycopg.connect(self.url(name), autocommit=True) as inside:
                 for (gid,) in prepared:

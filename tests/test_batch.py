@@ -122,7 +122,7 @@ def test_both_paths_send_the_same_batch_and_its_callback_settles_it(world: World
             assert sender.send(deliveries[0].client, deliveries) == []
             sender.close()
             sent.append([flat(json.loads(m)) for m in reversed(redis.lrange("celery", 0, -1))])  # type: ignore[arg-type]
-            shown = json.loads(redis.lindex("celery", -1))["headers"]["argsrepr"]  # type: ignore[arg-type]
+            shown = json.loads(redis.lindex("celery", -1))["headers"]["argsrepr"]
             assert shown == "(<order.created #1..3 (3 events)>,)"
             redis.delete("celery")
         assert sent[0] == sent[1]

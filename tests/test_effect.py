@@ -66,9 +66,11 @@ def test_a_redelivered_event_that_is_done_is_refused_before_the_body_runs(
 ) -> None:
     with bridge.transaction(event(handled), connect()) as connection:
         connection.execute("INSERT INTO effects VALUES (1)")
-    with pytest.raises(bridge.AlreadyDone, match="event 1 is already done for client 'c'") as refused:
-        with bridge.transaction(event(handled), connect()):
-            pytest.fail("the body ran")
+    with (
+        pytest.raises(bridge.AlreadyDone, match="event 1 is already done for client 'c'") as refused,
+        bridge.transaction(event(handled), connect()),
+    ):
+        pytest.fail("the body ran")
     assert isinstance(refused.value, Ignore), "Celery ignores the task that lets it through"
     world.succeed(handled)
     with pytest.raises(bridge.AlreadyDone), bridge.transaction(event(handled), connect()):
@@ -141,10 +143,14 @@ def test_what_is_no_event_s_dict_is_a_clear_error(event: Any) -> None:
 
 
 def test_a_session_inside_a_transaction_is_a_clear_error(world: World, handled: Delivery, database: str) -> None:
-    with Session(world.store.engine) as session, session.begin(), pytest.raises(bridge.UsageError, match="inside"):
-        with bridge.transaction(event(handled), session):
-            pass
-    with psycopg.connect(database) as connection, pytest.raises(bridge.UsageError, match="inside"):
+    with (
+        Session(world.store.engine) as session,
+        session.begin(),
+        pytest.raises(bridge.UsageError, match="inside"),
+        bridge.transaction(event(handled), session),
+    ):
+        pass
+    with psycopg.connect(database) as connection:
         connection.execute("SELECT 1")
-        with bridge.transaction(event(handled), connection):
+        with pytest.raises(bridge.UsageError, match="inside"), bridge.transaction(event(handled), connection):
             pass

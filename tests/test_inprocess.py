@@ -40,7 +40,7 @@ def fleet(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_outcomes_reach_postgres_without_callbacks(
-    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker, pool: str
+    database: str, connect: Connect, fleet: Path, worker: StartWorker, pool: str
 ) -> None:
     store = Store(database)
     settings = {"task": "fleet.handle", "commit": "in-process", "max_attempts": 2, "backoff_seconds": 0}

@@ -201,7 +201,7 @@ def test_g3_nobody_moves_a_driven_cursor_by_hand(world: World, hand: str) -> Non
     world.publish(None, None)
     world.hand_over()
     with pytest.raises(psycopg.DatabaseError) as refused:
-        world.eyes.execute(hand)  # type: ignore[arg-type]
+        world.eyes.execute(hand)
     assert refused.value.sqlstate == "FQ002"
     assert "bridge seek c" in (refused.value.diag.message_hint or "")
     assert world.cursor() == 0

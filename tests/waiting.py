@@ -9,9 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(
-    condition: Callable[[], T], *, timeout: float = 30.0, what: str = "", poll_seconds: float = 0.02
-) -> T:
+def wait_until(condition: Callable[[], T], *, timeout: float = 30.0, what: str = "", poll_seconds: float = 0.02) -> T:
     """Call `condition` until it returns something true, and return that.
 
     Args:

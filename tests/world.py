@@ -69,7 +69,7 @@ class World:
 
     def rows(self, table: str, columns: str = '"offset"') -> list[Any]:
         """Columns of a table in the order of offsets; bare values for a single column."""
-        found = self.eyes.execute(f'SELECT {columns} FROM fq.{table} ORDER BY "offset"').fetchall()  # type: ignore[arg-type]
+        found = self.eyes.execute(f'SELECT {columns} FROM fq.{table} ORDER BY "offset"').fetchall()
         return [row[0] if len(row) == 1 else row for row in found]
 
     def make_due(self) -> None:

@@ -42,7 +42,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
             else:
                 contenders[peer.NAME] = partial(peer.end_to_end, world, sizes.tasks)
         found = interleaved(contenders, rounds=min(3, sizes.rounds))
-    figure.raw["events_per_second"] = found
+    figure.raw["events_per_second"] = dict(found)
     figure.setup = {
         "events": sizes.tasks,
         "events_in_batches": sizes.batched,

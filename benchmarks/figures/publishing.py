@@ -46,7 +46,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
             contenders[f"{peer.NAME}, {MANY} a batch"] = partial(peer.publish, world, sizes.pump, batch=True)
         interleaved(contenders, rounds=1)  # to warm up
         found = interleaved(contenders, rounds=sizes.rounds)
-    figure.raw["events_per_second"] = found
+    figure.raw["events_per_second"] = dict(found)
     figure.setup = {"events_one_by_one": sizes.slow, "events_in_batches": sizes.pump, "connection": "psycopg"}
     base = found.pop(DELAY)
     for name, rates in found.items():

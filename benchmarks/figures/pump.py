@@ -37,7 +37,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         }
         interleaved(contenders, rounds=1)  # to warm up
         found = interleaved(contenders, rounds=sizes.rounds)
-    figure = Figure(name="pump", raw={"events_per_second": found})
+    figure = Figure(name="pump", raw={"events_per_second": dict(found)})
     figure.setup = {"window": WINDOW, "batch": BATCH, "events": sizes.pump, "events_one_by_one": sizes.slow}
     least = {"stencil": 40, "stencil, ordered by key": 40, "portable": 12}
     base = found.pop(LOOP)

@@ -60,9 +60,7 @@ def postgres(
         parent = directory if user is None else _directory_open_to_all()
         name = stack.enter_context(
             # A backend may write its last file while we clean up: that is no reason to fail.
-            tempfile.TemporaryDirectory(
-                prefix=f"bridge-postgres-{version}-", dir=parent, ignore_cleanup_errors=True
-            )
+            tempfile.TemporaryDirectory(prefix=f"bridge-postgres-{version}-", dir=parent, ignore_cleanup_errors=True)
         )
         home = Path(name)
         if user is not None:
@@ -97,9 +95,7 @@ def postgres_versions() -> dict[int, Path]:
     versions = {}
     for place in places:
         if (place / "initdb").exists() and (place / "postgres").exists():
-            told = subprocess.run(
-                [place / "postgres", "--version"], capture_output=True, text=True, check=False
-            ).stdout
+            told = subprocess.run([place / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
             if found := re.search(r"\d+", told):
                 versions[int(found[0])] = place
     return dict(sorted(versions.items()))
@@ -129,9 +125,7 @@ def _directory_open_to_all() -> Path:
     for place in (Path(tempfile.gettempdir()).resolve(), Path("/tmp"), Path("/var/tmp")):
         if place.is_dir() and all(step.stat().st_mode & stat.S_IXOTH for step in (place, *place.parents)):
             return place
-    raise BridgeError(
-        "no temporary directory is open to the user who runs Postgres: set TMPDIR to one that is"
-    )
+    raise BridgeError("no temporary directory is open to the user who runs Postgres: set TMPDIR to one that is")
 
 
 def _runnable_by(user: pwd.struct_passwd | None, binaries: Path, home: Path) -> Path:
