@@ -43,6 +43,35 @@ class Pass(NamedTuple):
     hungry: bool
 
 
+class Chosen(NamedTuple):
+    """What a pass takes.
+
+    Attributes:
+        again: Deliveries that go out once more.
+        fresh: Deliveries that go out for the first time, or that somebody asked for.
+        upto: How far the log was looked through.
+        opened: Deliveries that were open before.
+        window: Most that may be open.
+        room: What this pass had room for, beside `again`.
+        within: Seconds until a replay or a redrive must be looked at; None if there is none.
+        more: Whether there may be more of it at once, given room.
+    """
+
+    again: list[Delivery]
+    fresh: list[Delivery]
+    upto: int
+    opened: int
+    window: int
+    room: int
+    within: float | None
+    more: bool
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """All that goes out, in the order in which it is sent."""
+        return [*self.again, *self.fresh]
+
+
 def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: Send) -> Pass | None:
     """Run one pass for one client.
 
@@ -63,42 +92,54 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         locked = handover.lock_client(connection, client_id)
         if locked is None:
             return None
-        client, woken = locked.client, locked.woken
-        if woken:
-            _finish_done(connection, client)
-            if _give_up_unanswered(connection, client):
+        if locked.woken:
+            _finish_done(connection, locked.client)
+            if _give_up_unanswered(connection, locked.client):
                 return Pass(0, 0, hungry=False)
-        opened = handover.count_open(connection, client)
-        window = 1 if client.ordering == "strict" else client.window
-        again = handover.hand_over_again(connection, client, room=batch) if woken else []
-        room = max(0, min(window - opened.all, batch - len(again)))
-        if client.state == "draining":  # what is open may still be retried, nothing else goes out
-            room = 0
-        redriven = _take_redriven(connection, locked, room=room)
-        left = room - len(redriven.deliveries)
-        successors = handover.hand_over_lanes(connection, client, room=left) if woken and left else []
-        left -= len(successors)
-        # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
-        replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))
-        new, upto = _take_new(connection, client, horizon=horizon, room=left - len(replayed.deliveries))
-        left -= len(replayed.deliveries) + len(new)
-        rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
-        taken = [*redriven.deliveries, *successors, *replayed.deliveries, *new, *rest.deliveries]
-        deliveries = [*again, *taken]
-        refused = send(client, deliveries) if deliveries else []
-        _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
-        full = opened.all + len(taken) >= window and not refused
-        within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
-        hungry = (
-            bool(refused) or len(deliveries) >= batch or (room > 0 and not full and (upto < horizon or within == 0))
-        )
-        if deliveries or woken or full or upto > client.dispatched or within is not None:
-            if within is not None and not room - len(taken):
-                within = WAITING_SECONDS
-            handover.finish_pass(connection, client, delivered=len(taken), hungry=hungry, full=full, within=within)
-        if client.state == "draining" and not opened.all:
-            handover.end_drain(connection, client)
-        return Pass(len(deliveries) - len(refused), upto - client.dispatched, hungry)
+        chosen = _choose(connection, locked, horizon=horizon, batch=batch)
+        refused = send(locked.client, chosen.deliveries) if chosen.deliveries else []
+        _give_up(connection, locked.client, [(error.offset, f"undeliverable: {error}") for error in refused])
+        return _finish(connection, locked, chosen, refused=len(refused), batch=batch)
+
+
+def _choose(connection: Connection, locked: Locked, *, horizon: int, batch: int) -> Chosen:
+    """What goes out: first what is due again, then what people asked for, then successors of finished keys, then the new."""
+    client = locked.client
+    opened = handover.count_open(connection, client)
+    window = 1 if client.ordering == "strict" else client.window
+    again = handover.hand_over_again(connection, client, room=batch) if locked.woken else []
+    room = max(0, min(window - opened.all, batch - len(again)))
+    if client.state == "draining":  # what is open may still be retried, nothing else goes out
+        room = 0
+    redriven = _take_redriven(connection, locked, room=room)
+    left = room - len(redriven.deliveries)
+    successors = handover.hand_over_lanes(connection, client, room=left) if locked.woken and left else []
+    left -= len(successors)
+    # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
+    replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))
+    gathering = handover.is_gathering(connection, client, horizon=horizon)
+    left_for_new = 0 if gathering else left - len(replayed.deliveries)
+    new, upto = _take_new(connection, client, horizon=horizon, room=left_for_new)
+    left -= len(replayed.deliveries) + len(new)
+    rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
+    fresh = [*redriven.deliveries, *successors, *replayed.deliveries, *new, *rest.deliveries]
+    within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
+    more = (upto < horizon and not gathering) or within == 0
+    return Chosen(again, fresh, upto, opened.all, window, room, within, more)
+
+
+def _finish(connection: Connection, locked: Locked, chosen: Chosen, *, refused: int, batch: int) -> Pass:
+    """Say when to look again, and move the cursor over what needed no delivery."""
+    client, fresh, within = locked.client, len(chosen.fresh), chosen.within
+    full = chosen.opened + fresh >= chosen.window and not refused
+    hungry = bool(refused) or len(chosen.deliveries) >= batch or (chosen.room > 0 and not full and chosen.more)
+    if chosen.deliveries or locked.woken or full or chosen.upto > client.dispatched or within is not None:
+        if within is not None and chosen.room <= fresh:
+            within = WAITING_SECONDS
+        handover.finish_pass(connection, client, delivered=fresh, hungry=hungry, full=full, within=within)
+    if client.state == "draining" and not chosen.opened:
+        handover.end_drain(connection, client)
+    return Pass(len(chosen.deliveries) - refused, chosen.upto - client.dispatched, hungry)
 
 
 def _take_redriven(connection: Connection, locked: Locked, *, room: int) -> Taken:

@@ -102,6 +102,19 @@ def test_what_was_never_answered_goes_out_alone(world: World) -> None:
     assert parcels(world.hand_over()) == [[1], [2], [3]]
 
 
+def test_a_batch_that_is_not_full_waits_for_more_but_not_for_ever(world: World) -> None:
+    world.client(batch=3, batch_wait_ms=3_600_000)
+    world.publish(None, None)
+    assert world.hand_over() == []
+    world.publish(None)
+    assert parcels(world.hand_over()) == [[1, 2, 3]]
+    world.publish(None)
+    assert world.hand_over() == []
+    world.client(batch_wait_ms=1)
+    world.eyes.execute("SELECT pg_sleep(0.01)")
+    assert parcels(world.hand_over()) == [[4]]
+
+
 def test_a_batch_has_no_keyword_arguments() -> None:
     with pytest.raises(InvalidClient, match="a batch has no keyword arguments"):
         client(batch=2, call="kwargs")

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Row
 from bridge.model import Client, Delivery
 from bridge.sql import statement
 
+MANY_BATCHES = 100  # so far behind, a batch is not waited for: looking for its events would cost more than it brings
+
 
 class Locked(NamedTuple):
     """A client that this pass has for itself.
@@ -86,6 +88,20 @@ def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> lis
         "filter": client.filter,
     }
     return _deliveries(client, connection.execute(statement("hand_over_lanes"), binds).all())
+
+
+def is_gathering(connection: Connection, client: Client, *, horizon: int) -> bool:
+    """Whether a batch that is not full may still wait for more events."""
+    if client.batch == 1 or not client.batch_wait_ms or horizon - client.dispatched >= MANY_BATCHES * client.batch:
+        return False
+    binds = {
+        "after": client.dispatched,
+        "horizon": horizon,
+        "filter": client.filter,
+        "batch": client.batch,
+        "wait_ms": client.batch_wait_ms,
+    }
+    return bool(connection.execute(statement("is_gathering"), binds).scalar_one())
 
 
 def hand_over_new(

@@ -210,8 +210,7 @@ $$;
 CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= now(), false)
-           OR c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-           OR c."offset" < c.dispatched AND fq.safe_offset(c.id, c."offset", c.dispatched) = c.dispatched AS woken
+           OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready) AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 

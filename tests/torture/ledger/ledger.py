@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from typing import Any
 
 from celery import Celery
 from sqlalchemy import text
@@ -16,7 +17,7 @@ MOVE = "UPDATE accounts SET balance = balance + :amount WHERE id = :id"
 
 
 @app.task(name="ledger.transfer")
-def transfer(event):
+def transfer(event: dict[str, Any]) -> None:
     """Move money between two accounts, and note that this was done; without a constraint that would hide a second time."""
     told = event["payload"]
     with bridge.transaction(event) as session:
