@@ -19,6 +19,14 @@ from bridge.model import CHOICES, Position, Registration
 from bridge.store import clients as stored
 
 
+def route(text: str) -> tuple[str, str]:
+    """Read `PATTERN=TASK`."""
+    pattern, equals, task = text.partition("=")
+    if not (pattern and equals and task):
+        raise click.BadParameter(f"{text!r} is not PATTERN=TASK, as in 'order.cancelled=shop.refund'")
+    return pattern, task
+
+
 @click.command(short_help="Register a client, or change its settings.")
 @click.argument("client", required=False)
 @click.option("--task", metavar="NAME", help="Name of the Celery task that gets its events; needed for a new client.")
@@ -63,6 +71,27 @@ from bridge.store import clients as stored
     help="After the last attempt: park the event, hold back its key as well, or halt the client.  [park]",
 )
 @click.option(
+    "--batch",
+    type=int,
+    metavar="N",
+    help="Call the task with a list of up to N events; a batch that fails is split until the poison is alone.  [1]",
+)
+@click.option("--batch-wait", "batch_wait_ms", type=int, metavar="MS", help="How long a batch may wait to fill.  [0]")
+@click.option(
+    "--commit",
+    type=click.Choice(CHOICES["commit"]),
+    help="Outcomes come as callbacks, or the fleet's workers report them to Postgres themselves.  [callback]",
+)
+@click.option("--serializer", metavar="NAME", help="kombu serializer of the messages.  [json]")
+@click.option(
+    "--route",
+    "routes",
+    type=route,
+    multiple=True,
+    metavar="PATTERN=TASK",
+    help="Events whose topic matches go to this task instead; the first that matches counts. May be repeated.",
+)
+@click.option(
     "--start",
     type=Position.parse,
     metavar="POSITION",
@@ -87,7 +116,7 @@ def register(
     with @bridge.client need not be given, and without CLIENT every client declared there is registered.
     """
     app = bridge_here(ctx).app
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
     if client is None and (given or start is not None):
         raise click.UsageError("name the CLIENT that these options are for")
     if client is not None:
