@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from bridge.embedded.process import _die_with_parent, tail
+from bridge.embedded.process import die_with_parent, tail
 from bridge.errors import BridgeError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -82,7 +82,7 @@ class Processes:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us: we stop them in order
-                preexec_fn=_die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
             )
         running = Running(name, process, log)
         self._running.append(running)

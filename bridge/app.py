@@ -17,6 +17,7 @@ from celery.backends.base import DisabledBackend
 from bridge.declared import registrations
 from bridge.errors import BridgeError, LogRewound, Unavailable
 from bridge.model import Failure, Outcome, task_id
+from bridge.policy import rest
 from bridge.pump import hand_over
 from bridge.sender import FAIL, Sender
 from bridge.settings import Settings
@@ -127,9 +128,10 @@ class Bridge:
             beat = pulse.pulse(self.store, holder=holder)
             if not beat.leading:
                 break
+            looked = time.monotonic()
             if beat.work:
                 total = Tick(*map(sum, zip(total, self._drain(), strict=True)))
-            time.sleep(self.settings.poll_seconds)
+            time.sleep(rest(time.monotonic() - looked, least=self.settings.poll_seconds))
         return total
 
     def _drain(self) -> Tick:

@@ -1,10 +1,11 @@
-"""What to do with a delivery that failed: when to try again, and when to give up. Pure: it decides, others act."""
+"""When to try again, and how long to rest between two looks. Pure: it decides, others act."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
+LONGEST_REST_SECONDS = 0.05
 MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow
 
 
@@ -26,3 +27,12 @@ def backoff(
         Seconds, from 0 to the bound.
     """
     return jitter(0, min(max_seconds, base_seconds * 2 ** min(tries - 1, MAX_DOUBLINGS)))
+
+
+def rest(worked_seconds: float, *, least: float) -> float:
+    """Seconds to rest after a piece of work, so that the next one is larger.
+
+    Passes and settling cost nearly the same for one event as for a hundred. Resting twice as long as the work took keeps
+    two thirds of a core free for handlers under load, and no event waits longer than 50 ms for it.
+    """
+    return max(least, min(2 * worked_seconds, LONGEST_REST_SECONDS))

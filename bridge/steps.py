@@ -20,6 +20,7 @@ from kombu import Queue
 from bridge.app import Bridge, bridge_of
 from bridge.commits import RedisCallbacks, decode
 from bridge.errors import BridgeError
+from bridge.policy import rest
 from bridge.sender import COMMIT, FAIL
 
 logger = logging.getLogger("bridge.collector")
@@ -104,11 +105,12 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
                 adopted = time.monotonic()
             messages = callbacks.wait(IDLE_SECONDS)
             messages += callbacks.take(MOST - len(messages))
+            began = time.monotonic()
             if messages:
                 _settle(bridge, callbacks, messages)
                 callbacks.done()
-            if len(messages) < MOST // 20:
-                stopping.wait(GATHER_SECONDS)
+            if len(messages) < MOST // 4:
+                stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
     finally:
         callbacks.close()
 

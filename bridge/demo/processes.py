@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from bridge.embedded.process import _die_with_parent, tail
+from bridge.embedded.process import die_with_parent, tail
 from bridge.errors import BridgeError
 
 STOP_SECONDS = 10.0
@@ -66,7 +66,7 @@ class Workers:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
             )
         self._running.append(Running(name, process, log))
 

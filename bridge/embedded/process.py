@@ -66,7 +66,7 @@ def server(
                 cwd=directory,
                 env=environment(),
                 start_new_session=True,  # or else Ctrl-C takes the server away from under us
-                preexec_fn=_die_with_parent(orphaned),  # noqa: PLW1509 - one system call, takes no lock
+                preexec_fn=die_with_parent(orphaned),  # noqa: PLW1509 - one system call, takes no lock
                 **as_user(user),
             )
         except OSError as error:
@@ -127,7 +127,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], is_ready: Callable[[int]
         time.sleep(0.02)
 
 
-def _die_with_parent(signal_number: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(signal_number: signal.Signals) -> Callable[[], None] | None:
     """Return what the child does between fork and exec; everything is looked up here, before the fork."""
     if sys.platform != "linux":
         return None
