@@ -142,10 +142,10 @@ class RedisCallbacks:
 def decode(message: bytes) -> Callback | None:
     """What a message calls; None if it is not one that this module can read."""
     try:
-        envelope = json.loads(message)
+        envelope = json.loads(message.decode())  # bytes would be searched for their encoding, twice a message
         if envelope["content-type"] != "application/json" or envelope["properties"]["body_encoding"] != "base64":
             return None
-        body = json.loads(base64.b64decode(envelope["body"]))
+        body = json.loads(base64.b64decode(envelope["body"]).decode())
         return Callback(envelope["headers"]["task"], body[0])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

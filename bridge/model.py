@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from bridge.errors import InvalidClient, UsageError
 
@@ -147,9 +147,11 @@ class Client(ClientSettings):
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An event on its way to one client: what a message is made of.
+UNTRACED: Mapping[str, str] = {}
+
+
+class Delivery(NamedTuple):
+    """An event on its way to one client: what a message is made of. A tuple, because there are many.
 
     Attributes:
         body: The event as JSON text, in the shape that the client's `call` asks for.
@@ -164,7 +166,7 @@ class Delivery:
     topic: str
     body: str
     batch: int | None = None
-    trace: Mapping[str, str] = field(default_factory=dict)
+    trace: Mapping[str, str] = UNTRACED
 
     @property
     def task_id(self) -> str:

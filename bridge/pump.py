@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery, Failure
 from bridge.store import Store, handover, outcomes
-from bridge.store.handover import Locked, Taken
+from bridge.store.handover import Locked, Opened, Taken
 from bridge.store.outcomes import Exhausted
 
 Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
@@ -92,28 +92,31 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         locked = handover.lock_client(connection, client_id)
         if locked is None:
             return None
-        if locked.woken:
+        opened = handover.count_open(connection, locked.client)
+        if locked.woken and opened.due:
             _finish_done(connection, locked.client)
             if _give_up_unanswered(connection, locked.client):
                 return Pass(0, 0, hungry=False)
-        chosen = _choose(connection, locked, horizon=horizon, batch=batch)
+            opened = handover.count_open(connection, locked.client)
+        chosen = _choose(connection, locked, opened, horizon=horizon, batch=batch)
         refused = send(locked.client, chosen.deliveries) if chosen.deliveries else []
         _give_up(connection, locked.client, [(error.offset, f"undeliverable: {error}") for error in refused])
         return _finish(connection, locked, chosen, refused=len(refused), batch=batch)
 
 
-def _choose(connection: Connection, locked: Locked, *, horizon: int, batch: int) -> Chosen:
+def _choose(connection: Connection, locked: Locked, opened: Opened, *, horizon: int, batch: int) -> Chosen:
     """What goes out: first what is due again, then what people asked for, then successors of finished keys, then the new."""
     client = locked.client
-    opened = handover.count_open(connection, client)
     window = 1 if client.ordering == "strict" else client.window
-    again = handover.hand_over_again(connection, client, room=batch) if locked.woken else []
+    again = handover.hand_over_again(connection, client, room=batch) if locked.woken and opened.due else []
     room = max(0, min(window - opened.all, batch - len(again)))
     if client.state == "draining":  # what is open may still be retried, nothing else goes out
         room = 0
     redriven = _take_redriven(connection, locked, room=room)
     left = room - len(redriven.deliveries)
-    successors = handover.hand_over_lanes(connection, client, room=left) if locked.woken and left else []
+    successors = (
+        handover.hand_over_lanes(connection, client, room=left) if (locked.ready or opened.due) and left else []
+    )
     left -= len(successors)
     # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
     replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))

@@ -12,6 +12,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from bridge.model import Delivery
@@ -38,13 +39,13 @@ MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
 
 
 class _Form(NamedTuple):
-    """A template in the `%` language, and the names that fill it, in order."""
+    """A template in the `%` language, and what picks the values that fill it, in order."""
 
     template: str
-    names: tuple[str, ...]
+    pick: Callable[[Mapping[str, str]], tuple[str, ...]]
 
     def filled(self, values: Mapping[str, str]) -> str:
-        return self.template % tuple([values[name] for name in self.names])
+        return self.template % self.pick(values)
 
 
 class Stencil:
@@ -109,4 +110,4 @@ def _form(text: str) -> _Form:
     names |= {marker: name for name, marker in {**_TEXTS, "body": _BODY}.items()}
     parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
     template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
-    return _Form(template, tuple(names[part] for part in parts if part in names))
+    return _Form(template, itemgetter(*(names[part] for part in parts if part in names)))

@@ -420,6 +420,14 @@ def test_g6_a_key_that_waits_goes_out_once_when_order_is_no_longer_asked_for(wor
     assert sorted(offsets(sent)) == [2, 3]
 
 
+def test_g4_a_new_event_of_a_key_waits_for_one_that_waits_for_its_retry(world: World) -> None:
+    world.client(backoff_seconds=1000, backoff_max_seconds=5000)
+    world.publish("a")
+    world.fail(*world.hand_over())
+    world.publish("a", "b")
+    assert offsets(world.hand_over()) == [3]
+
+
 def test_g1_to_g6_hold_in_any_interleaving(world: World, connect: Connect) -> None:
     run_state_machine_as_test(
         lambda: Promises(world, connect),  # type: ignore[arg-type]

@@ -8,7 +8,7 @@
 --            epoch       integer, the client's
 --            call        text, event | payload | kwargs
 --            lease       double precision, seconds until an answer is due
--- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each, in order
+-- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
 -- Relies on  lock_client having run in this transaction
 WITH ready AS MATERIALIZED (
     SELECT l.key, l."offset",
@@ -39,6 +39,6 @@ WITH ready AS MATERIALIZED (
 )
 SELECT e."offset", 1 AS attempt, CAST(:epoch AS integer) AS epoch, e.topic,
        fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, 1, :call) AS body,
-       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate
+       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate, NULL AS batch
   FROM taken t JOIN fq.events e ON e."offset" = t."offset"
  ORDER BY e."offset"

@@ -69,6 +69,7 @@ class Store:
                 connect_args={
                     "connect_timeout": max(2, round(self._connect_timeout_seconds)),
                     "application_name": f"celery-event-bridge {self._role}",
+                    "client_encoding": "utf8",  # of a SQL_ASCII database psycopg would give bytes
                     "prepare_threshold": None,  # a prepared statement lives in a session, and PgBouncer changes sessions
                     "keepalives_idle": 30,
                     "tcp_user_timeout": 30_000,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from bridge.model import Client, Delivery
+from bridge.model import UNTRACED, Client, Delivery
 from bridge.sql import statement
 
 MANY_BATCHES = 100  # so far behind, a batch is not waited for: looking for its events would cost more than it brings
@@ -19,21 +19,24 @@ class Locked(NamedTuple):
     Attributes:
         client: Its settings and cursors.
         woken: Whether its deliveries and lanes are to be looked at.
+        ready: Whether a finished key has a successor.
         redriving: Whether parked events of it are to go out again.
         replaying: Whether a replay is under way.
     """
 
     client: Client
     woken: bool
+    ready: bool
     redriving: bool
     replaying: bool
 
 
 class Opened(NamedTuple):
-    """How many deliveries are open; `replayed` of them come from replays."""
+    """How many deliveries are open; `replayed` of them come from replays, and of `due` the wait or the lease is over."""
 
     all: int
     replayed: int
+    due: int
 
 
 class Taken(NamedTuple):
@@ -49,10 +52,10 @@ def lock_client(connection: Connection, client: str) -> Locked | None:
     if row is None:
         return None
     values = dict(row)
-    woken, redriving, replaying = (values.pop(name) for name in ("woken", "redriving", "replaying"))
+    looked = [values.pop(name) for name in ("woken", "ready", "redriving", "replaying")]
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
-    return Locked(Client(**values), woken, redriving, replaying)
+    return Locked(Client(**values), *looked)
 
 
 def count_open(connection: Connection, client: Client) -> Opened:
@@ -142,17 +145,14 @@ def _binds(client: Client, room: int) -> dict[str, Any]:
     return {"client": client.id, "room": room, "call": client.call, "lease": client.ack_timeout_seconds}
 
 
-def _deliveries(client: Client, rows: Sequence[Row[Any]]) -> list[Delivery]:
+def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
     return [
-        Delivery(
-            client=client,
-            offset=row.offset,
-            epoch=row.epoch,
-            attempt=row.attempt,
-            topic=row.topic,
-            body=row.body,
-            batch=getattr(row, "batch", None),
-            trace={name: value for name in ("traceparent", "tracestate") if (value := getattr(row, name))},
-        )
-        for row in rows
+        Delivery(client, offset, epoch, attempt, topic, body, batch, _trace(traceparent, tracestate))
+        for offset, attempt, epoch, topic, body, traceparent, tracestate, batch in rows
     ]
+
+
+def _trace(traceparent: str | None, tracestate: str | None) -> Mapping[str, str]:
+    if not traceparent:
+        return UNTRACED
+    return {"traceparent": traceparent, "tracestate": tracestate} if tracestate else {"traceparent": traceparent}

@@ -6,6 +6,7 @@ work once, and one that dies half way leaves nothing. They only go forward.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def _revision(connection: Connection) -> str | None:
 def _config() -> Any:
     from alembic.config import Config
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell every worker's log about its plugins
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
     config.set_main_option("path_separator", "os")
