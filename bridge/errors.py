@@ -66,9 +66,7 @@ class UnknownClient(UsageError):
     """
 
     def __init__(self, client: str) -> None:
-        super().__init__(
-            f"no client {client!r} is driven by the bridge: see `bridge clients`, or `bridge register {client}`"
-        )
+        super().__init__(f"no client {client!r} is registered: see `bridge clients`, or `bridge register {client}`")
         self.client = client
 
 

@@ -98,6 +98,7 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
             if _give_up_unanswered(connection, locked.client):
                 return Pass(0, 0, hungry=False)
             opened = handover.count_open(connection, locked.client)
+            locked = locked._replace(ready=True)  # what just ended may have had successors
         chosen = _choose(connection, locked, opened, horizon=horizon, batch=batch)
         refused = send(locked.client, chosen.deliveries) if chosen.deliveries else []
         _give_up(connection, locked.client, [(error.offset, f"undeliverable: {error}") for error in refused])
@@ -114,9 +115,7 @@ def _choose(connection: Connection, locked: Locked, opened: Opened, *, horizon: 
         room = 0
     redriven = _take_redriven(connection, locked, room=room)
     left = room - len(redriven.deliveries)
-    successors = (
-        handover.hand_over_lanes(connection, client, room=left) if (locked.ready or opened.due) and left else []
-    )
+    successors = handover.hand_over_lanes(connection, client, room=left) if locked.ready and left else []
     left -= len(successors)
     # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
     replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))

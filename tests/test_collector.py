@@ -212,8 +212,10 @@ def test_a_global_key_prefix_is_respected_on_every_key(
     seem_dead(broker, prefix="shop:")
     assert heir.adopt() == 1
     assert sorted(numbers(heir.wait(10) + heir.take(10))) == [1, 2]
-    heir.pass_on([b"tick"])
-    assert broker.lrange("shop:bridge.ticks", 0, -1) == [b"tick"]
+    tick = b'{"body": "", "properties": {"delivery_tag": "1", "delivery_info": {}}}'
+    heir.pass_on([tick, b"garbage"])
+    assert broker.lrange("shop:bridge.ticks", 0, -1) == [tick]
+    assert broker.lrange("shop:bridge.unreadable", 0, -1) == [b"garbage"]
     heir.close()
     dead.close()
     assert all(key.startswith(b"shop:") for key in keys(broker))

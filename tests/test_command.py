@@ -578,7 +578,7 @@ BAD = [
     (["publish", "a", "1" * 5000], 2, "payload is not JSON that can be read"),
     (["publish", "a", "1", "--headers", "[]"], 2, "headers must be a mapping"),
     (["publish", "a", "1", "--headers", "{"], 2, "headers is not JSON"),
-    (["publish", "a", "1", "--key", "\udcff"], 2, "is not Unicode text"),
+    (["publish", "a", "1", "--key", "\udcff"], 2, "must be text without NUL or half characters"),
     (["publish", "--many", "/no/such/file"], 2, "No such file"),
     (["publish", "a", "--many", "-"], 2, "come from the file"),
     (["tail", "--topics", "*x"], 2, "topic pattern '*x' is malformed"),

@@ -218,10 +218,7 @@ def test_a_server_that_is_too_old_is_refused(
     "granted",
     [
         "USAGE",
-        pytest.param(
-            "nothing",
-            marks=pytest.mark.xfail(strict=True, reason="to_regclass is refused before the owner is looked up"),
-        ),
+        "nothing",
     ],
 )
 def test_a_schema_fq_that_this_role_may_not_fill_says_what_to_grant(

@@ -21,13 +21,14 @@ WITH slice AS MATERIALIZED (
 ), blocked AS MATERIALIZED (
     SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
      UNION
-    SELECT l.key FROM fq.lanes l WHERE l.client_id = :client AND :ordered
+    SELECT l.key FROM fq.lanes l WHERE l.client_id = :client  -- in any order: a lane covers all that follows in its key
      UNION
     SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL AND :ordered
 ), matching AS (
     SELECT s."offset", s.key,
-           :ordered AND s.key IS NOT NULL
-           AND (s.key IN (SELECT key FROM blocked) OR row_number() OVER (PARTITION BY s.key ORDER BY s."offset") > 1) AS waits
+           s.key IS NOT NULL
+           AND (s.key IN (SELECT key FROM blocked)
+                OR :ordered AND row_number() OVER (PARTITION BY s.key ORDER BY s."offset") > 1) AS waits
       FROM slice s
      WHERE '.' || s.topic ~ :filter
 ), numbered AS (

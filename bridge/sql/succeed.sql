@@ -1,5 +1,6 @@
 -- Finish the deliveries that succeeded. A success of an earlier attempt counts, one of an earlier epoch does not, one that
--- is repeated finds nothing; one that comes after the event was parked takes it back.
+-- is repeated finds nothing; one that comes after the event was parked takes it back. The earliest attempt of a batch decides:
+-- a later one may be of a pass that crashed, which nobody remembers, and must not hide it.
 --
 -- Binds      clients   text[]
 --            offsets   bigint[]
@@ -8,7 +9,7 @@
 -- Returns    client_id, finished: how many events each client finished
 -- Relies on  lock_clients having run in this transaction
 WITH fenced AS MATERIALIZED (
-    SELECT o.client_id, o."offset", o.epoch, max(o.attempt) AS attempt
+    SELECT o.client_id, o."offset", o.epoch, min(o.attempt) AS attempt
       FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
                   CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
      GROUP BY o.client_id, o."offset", o.epoch

@@ -85,7 +85,7 @@ def _refuse_unusable(connection: Connection) -> None:
     if found is not None and not found.may_use:
         raise SchemaForeign(
             f"schema fq is owned by {found.owner}, and this role may not use it: "
-            f"GRANT USAGE, CREATE ON SCHEMA fq TO {found.me}, or connect as {found.owner}"
+            f"GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}, or connect as {found.owner}"
         )
 
 
