@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from bridge.model import OnExhausted, Ordering
+
 LONGEST_REST_SECONDS = 0.05
 MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow
 
@@ -27,6 +29,17 @@ def backoff(
         Seconds, from 0 to the bound.
     """
     return jitter(0, min(max_seconds, base_seconds * 2 ** min(tries - 1, MAX_DOUBLINGS)))
+
+
+def verdict(on_exhausted: OnExhausted, ordering: Ordering) -> OnExhausted:
+    """What becomes of an event without attempts left, given how its client orders.
+
+    In strict order all events are one sequence, so holding its key means holding everything: the client halts. Without
+    order nothing waits for anything, so there is no key to hold.
+    """
+    if on_exhausted != "hold-key" or ordering == "key":
+        return on_exhausted
+    return "halt" if ordering == "strict" else "park"
 
 
 def rest(worked_seconds: float, *, least: float) -> float:

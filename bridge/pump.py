@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery, Failure
+from bridge.policy import verdict
 from bridge.store import Store, handover, outcomes
 from bridge.store.handover import Locked, Opened, Taken
 from bridge.store.outcomes import Exhausted
@@ -185,9 +186,10 @@ def _give_up_unanswered(connection: Connection, client: Client) -> bool:
     """Set aside what was handed over as often as it may be and never answered; whether that halted the client."""
     unanswered = outcomes.expired(connection, client)
     _give_up(connection, client, [(delivery.offset, NEVER_ANSWERED) for delivery in unanswered])
-    return bool(unanswered) and client.on_exhausted == "halt"
+    return bool(unanswered) and verdict(client.on_exhausted, client.ordering) == "halt"
 
 
 def _give_up(connection: Connection, client: Client, doomed: Sequence[tuple[int, str]]) -> None:
-    exhausted = [Exhausted(client.id, offset, reason, Failure(), client.on_exhausted) for offset, reason in doomed]
+    then = verdict(client.on_exhausted, client.ordering)
+    exhausted = [Exhausted(client.id, offset, reason, Failure(), then) for offset, reason in doomed]
     outcomes.give_up(connection, exhausted)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from bridge.model import Failure, Outcome
-from bridge.policy import backoff
+from bridge.policy import backoff, verdict
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
 
@@ -70,7 +70,11 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
             retries.append(Retry(delivery.client, delivery.offset, seconds, failure))
         else:
             reason = f"failed {delivery.tries} times"
-            exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.on_exhausted))
+            exhausted.append(
+                Exhausted(
+                    delivery.client, delivery.offset, reason, failure, verdict(policy.on_exhausted, policy.ordering)
+                )
+            )
     if retries:
         outcomes.retry_later(connection, retries)
     return split + len(retries), outcomes.give_up(connection, exhausted)

@@ -104,6 +104,23 @@ def test_a_full_client_is_not_looked_at_until_something_is_done(world: World) ->
     assert wakeful(world.store, horizon=2) == ["c"]
 
 
+def test_a_full_client_is_not_looked_at_for_a_successor_that_it_has_no_room_for(world: World) -> None:
+    from bridge.store.pulse import wakeful
+
+    world.client(window=3)
+    world.publish("a", "b", "b")
+    first, second = world.hand_over()
+    world.publish(None, None)
+    world.client(window=2)
+    world.succeed(second)
+    world.eyes.execute("UPDATE fq.lanes SET ready = false")  # the successor's turn comes later than the next new event
+    assert offsets(world.hand_over()) == [4]
+    world.eyes.execute("UPDATE fq.lanes SET ready = true")
+    assert wakeful(world.store, horizon=5) == []
+    world.succeed(first)
+    assert offsets(world.hand_over()) == [3]
+
+
 def test_g3_events_that_no_topic_matches_are_done_at_once(world: World) -> None:
     world.client(topics=("rare.#",))
     world.publish(*[None] * 50)

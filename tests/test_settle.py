@@ -125,6 +125,22 @@ def test_g7_hold_key_keeps_the_successors_back_and_lets_other_keys_go(world: Wor
     assert world.cursor() == 1
 
 
+def test_g7_hold_key_in_strict_order_halts_the_client_because_everything_is_one_sequence(world: World) -> None:
+    world.client(max_attempts=1, on_exhausted="hold-key", ordering="strict")
+    world.publish("a", "b")
+    world.fail(*world.hand_over())
+    assert world.row()["state"] == "halted"
+    assert world.cursor() == 0
+
+
+def test_g7_hold_key_without_order_has_no_key_to_hold(world: World) -> None:
+    world.client(max_attempts=1, on_exhausted="hold-key", ordering="none", window=1)
+    world.publish("a", "a")
+    world.fail(*world.hand_over())
+    assert offsets(world.hand_over()) == [2]
+    assert world.rows("parked", "held") == [False]
+
+
 def test_g7_halt_stops_the_client_and_skips_nothing(world: World) -> None:
     world.client(max_attempts=1, on_exhausted="halt")
     world.publish(None, None)

@@ -1,9 +1,9 @@
 -- Lock the clients whose outcomes are about to be settled, waiting for the passes that hold them.
 --
 -- Binds      clients  text[]
--- Returns    id, epoch and retry policy of each, in the order of the locks
+-- Returns    id, ordering and retry policy of each, in the order of the locks
 -- Relies on  a transaction; everybody locks in the order of ids, so that nobody waits in a circle
-SELECT id, epoch, ordering, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted
+SELECT id, ordering, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted
   FROM fq.clients
  WHERE id = ANY (:clients) AND task IS NOT NULL
  ORDER BY id

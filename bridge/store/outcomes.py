@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.model import Client, Failure, OnExhausted, Outcome
+from bridge.model import Client, Failure, OnExhausted, Ordering, Outcome
 from bridge.sql import statement
 
 
@@ -18,6 +18,7 @@ class RetryPolicy(NamedTuple):
     backoff_seconds: float
     backoff_max_seconds: float
     on_exhausted: OnExhausted
+    ordering: Ordering
 
 
 class Failing(NamedTuple):
@@ -61,7 +62,9 @@ def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, 
     """Lock these clients, waiting for passes that hold them; those that don't exist are missing."""
     rows = connection.execute(statement("lock_clients"), {"clients": sorted(clients)})
     return {
-        row.id: RetryPolicy(row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted)
+        row.id: RetryPolicy(
+            row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted, row.ordering
+        )
         for row in rows
     }
 

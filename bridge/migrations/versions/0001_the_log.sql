@@ -205,12 +205,11 @@ CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RET
 $$;
 
 -- The clients that pumps serve. `woken`: its deliveries, lanes and replays need a look, not only the log: a wait is over,
--- a key's successor may go, or all is done and the cursor does not say so yet (the last event ended in a transaction of
--- its handler's own).
+-- or a key's successor may go and there is room for it.
 CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= now(), false)
-           OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready) AS woken
+           OR c.state = 'active' AND NOT c."full" AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready) AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 
