@@ -45,7 +45,8 @@ def settle(store: Store, batch: Sequence[Outcome]) -> Settled:
         finished = outcomes.succeed(connection, [outcome for outcome in known if outcome.failure is None])
         retried, parked = _fail(connection, policies, [outcome for outcome in known if outcome.failure is not None])
         touched = Counter(finished) + Counter()
-        outcomes.move_cursors(connection, {client: touched[client] for client in policies})
+        failed = {outcome.client for outcome in known if outcome.failure is not None}
+        outcomes.move_cursors(connection, {client: touched[client] for client in policies}, failed=failed)
     succeeded = sum(finished.values())
     return Settled(succeeded, retried, parked, max(0, len(batch) - succeeded - retried - parked))
 

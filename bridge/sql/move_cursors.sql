@@ -1,11 +1,20 @@
--- Move cursors up to what is done, count what succeeded, and let the pump look at these clients again.
+-- Move cursors up to what is done, count what succeeded, and let the pump look at these clients again where it must. A
+-- window that was full has to be a tenth free before new events are handed over: a pass costs nearly the same for one event
+-- as for a hundred. Successors of finished keys do not wait for that.
 --
 -- Binds      clients    text[]
 --            succeeded  bigint[], how many events each finished by success
+--            failed     boolean[], whether there are failures among the outcomes of each
 -- Returns    nothing
 -- Relies on  the clients being locked in this transaction
 UPDATE fq.clients c
-   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), succeeded = c.succeeded + n.succeeded, wake_at = 'epoch',
-       "full" = false
-  FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[])) AS n (id, succeeded)
+   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), succeeded = c.succeeded + n.succeeded,
+       "full" = c."full" AND d.open > 0.9 * c."window",
+       wake_at = CASE WHEN n.failed OR d.retrying OR c.state = 'draining'
+                        OR EXISTS (SELECT FROM fq.replays r WHERE r.client_id = c.id)
+                        OR EXISTS (SELECT FROM fq.parked p WHERE p.client_id = c.id AND p.redrive)
+                      THEN 'epoch' ELSE c.wake_at END
+  FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[]), CAST(:failed AS boolean[])) AS n (id, succeeded, failed)
+ CROSS JOIN LATERAL (SELECT count(*) AS open, coalesce(bool_or(o.state = 'retrying'), false) AS retrying
+                       FROM fq.deliveries o WHERE o.client_id = n.id) d
  WHERE c.id = n.id

@@ -146,9 +146,13 @@ def set_state(connection: Connection, client: str, *, state: str, reason: str, b
     return connection.execute(statement("set_state"), binds).one_or_none() is not None
 
 
-def move_cursors(connection: Connection, succeeded: Mapping[str, int]) -> None:
-    """Move the cursors of these clients up to what is done, and let the pump look at them."""
-    binds = {"clients": list(succeeded), "succeeded": list(succeeded.values())}
+def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed: Collection[str] = ()) -> None:
+    """Move the cursors of these clients up to what is done, and let the pump look at them where it must."""
+    binds = {
+        "clients": list(succeeded),
+        "succeeded": list(succeeded.values()),
+        "failed": [client in failed for client in succeeded],
+    }
     connection.execute(statement("move_cursors"), binds)
 
 
