@@ -150,7 +150,7 @@ class Bridge:
                     )
                 except LogRewound:
                     raise
-                except BridgeError as error:
+                except Exception as error:  # whatever it is, it is this client's: the others are served
                     troubled.add(client)
                     self._note_trouble(client, error)
                     continue
@@ -159,10 +159,12 @@ class Bridge:
             if not hungry:
                 return Tick(sent, looked, len(troubled))
 
-    def _note_trouble(self, client: str, error: BridgeError) -> None:
-        logger.warning("client %s can't be served: %s", client, error)
+    def _note_trouble(self, client: str, error: Exception) -> None:
+        expected = isinstance(error, BridgeError)
+        logger.warning("client %s can't be served: %s", client, error, exc_info=None if expected else error)
         self._resting[client] = time.monotonic() + TROUBLE_SECONDS
-        pulse.note_trouble(self.store, client=client, trouble=str(error))
+        trouble = str(error) if expected else f"{type(error).__name__}: {error}"
+        pulse.note_trouble(self.store, client=client, trouble=trouble)
 
     def settle_outcomes(self, batch: Sequence[Outcome]) -> Settled:
         """Settle outcomes whose signature was checked; see `bridge.settle`."""

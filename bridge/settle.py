@@ -7,7 +7,6 @@ the broker that a batch is done only after this returned, so a crash settles it 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,8 +16,6 @@ from bridge.model import Failure, Outcome
 from bridge.policy import backoff, verdict
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
-
-SPLITTABLE = 2  # events
 
 
 class Settled(NamedTuple):
@@ -44,9 +41,8 @@ def settle(store: Store, batch: Sequence[Outcome]) -> Settled:
         # Successes first: COMMIT wins over FAIL of the same attempt, and then there is nothing left to fail.
         finished = outcomes.succeed(connection, [outcome for outcome in known if outcome.failure is None])
         retried, parked = _fail(connection, policies, [outcome for outcome in known if outcome.failure is not None])
-        touched = Counter(finished) + Counter()
         failed = {outcome.client for outcome in known if outcome.failure is not None}
-        outcomes.move_cursors(connection, {client: touched[client] for client in policies}, failed=failed)
+        outcomes.move_cursors(connection, {client: finished.get(client, 0) for client in policies}, failed=failed)
     succeeded = sum(finished.values())
     return Settled(succeeded, retried, parked, max(0, len(batch) - succeeded - retried - parked))
 
@@ -57,8 +53,8 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
         return 0, 0
     about = {(outcome.client, outcome.offset): outcome for outcome in failures}
     found = dict.fromkeys(outcomes.failing(connection, failures))  # a hard time limit reports twice
-    alone = [delivery for delivery in found if len(about[delivery.client, delivery.offset].batch) < SPLITTABLE]
-    split = _split(connection, [delivery for delivery in found if delivery not in set(alone)], about)
+    alone = [delivery for delivery in found if not about[delivery.client, delivery.offset].batch]
+    split = _split(connection, [delivery for delivery in found if about[delivery.client, delivery.offset].batch], about)
     retries: list[Retry] = []
     exhausted: list[Exhausted] = []
     for delivery in alone:

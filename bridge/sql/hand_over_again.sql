@@ -8,7 +8,7 @@
 --            call    text, event | payload | kwargs
 --            lease   double precision, seconds until an answer is due
 -- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
--- Relies on  lock_client and park_unanswered having run in this transaction
+-- Relies on  lock_client and expired having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
      WHERE d.client_id = :client AND d.due_at <= now() AND d.state <> 'done'
