@@ -9,6 +9,8 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import KombuError
 
+from bridge.settings import ticks_queue
+
 INTERVAL_SECONDS = 0.2  # between two tries to connect
 
 
@@ -50,17 +52,18 @@ def look(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) 
             connection.ensure_connection(
                 max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
             )
-            answers = app.control.inspect(timeout=timeout_seconds, connection=connection).active_queues() or {}
+            # Not by `inspect`, which keeps one answer of workers that have the same name.
+            replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
+            answers = [answer for reply in replies or () for answer in reply.items()]
             messages = _length(connection, queue)
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         return Fleet(trouble=f"the broker {connection.as_uri()} is not available: {error}")
-    return Fleet(None, len(answers), _consumers(answers, queue), _consumers(answers, bridge_queue), messages)
+    bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
+    return Fleet(None, len(answers), _consumers(answers, queue), bridges, messages)
 
 
-def _consumers(answers: Mapping[str, Sequence[Mapping[str, Any]]], queue: str) -> tuple[str, ...]:
-    return tuple(
-        sorted(worker for worker, queues in answers.items() if any(found["name"] == queue for found in queues))
-    )
+def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:
+    return tuple(sorted(worker for worker, found in answers if any(queue["name"] in queues for queue in found)))
 
 
 def _length(connection: Connection, queue: str) -> int | None:

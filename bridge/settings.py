@@ -59,6 +59,11 @@ class Settings:
                 values[spec.name] = _convert(conf[key], spec.default, f"setting {key}")
         return cls(**values)
 
+    @property
+    def ticks_queue(self) -> str:
+        """The queue beside the bridge's own, where a collector puts what is no callback."""
+        return ticks_queue(self.queue)
+
     def need_database_url(self) -> str:
         """The database's URL.
 
@@ -71,6 +76,11 @@ class Settings:
                 "into the environment, as postgresql://user:password@host:5432/database"
             )
         return self.database_url
+
+
+def ticks_queue(queue: str) -> str:
+    """The queue beside a bridge's queue, where a collector puts what is no callback: the pump's ticks."""
+    return f"{queue}.ticks"
 
 
 def _convert(value: object, default: object, where: str) -> object:

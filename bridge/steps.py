@@ -55,7 +55,7 @@ class Collector(bootsteps.StartStopStep):
     def start(self, parent: Consumer) -> None:
         """Take the queue over from the worker's consumer, which has not begun to consume yet."""
         bridge = bridge_of(parent.app)
-        queue, others = bridge.settings.queue, f"{bridge.settings.queue}.ticks"
+        queue, others = bridge.settings.queue, bridge.settings.ticks_queue
         parent.task_consumer.cancel_by_queue(queue)
         parent.task_consumer.add_queue(Queue(others, exchange="", routing_key=others))
         self._stopping.clear()
