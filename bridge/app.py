@@ -29,7 +29,7 @@ from bridge.store.migrate import check
 
 logger = logging.getLogger("bridge")
 
-MODULES = ("bridge.tasks", "bridge.steps", "bridge.inprocess")
+MODULES = ("bridge.tasks", "bridge.steps", "bridge.inprocess", "bridge.acks")
 PUMP = "bridge.pump"
 TROUBLE_SECONDS = 1.0  # a client in trouble is left alone this long, so that it can't slow down the others
 

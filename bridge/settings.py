@@ -27,6 +27,7 @@ class Settings:
         batch: Most events that one pass hands over to one client (messages of one broker round trip).
         collector: Whether workers that consume the bridge's queue settle outcomes in batches.
         stencil: Whether messages are cut from a stencil where nobody could tell the difference (json on Redis).
+        joined_acks: Whether workers that import the bridge tell Redis of many messages at once.
         connect_timeout_seconds: For Postgres and for the broker.
         statement_timeout_seconds: Longest that one statement, or waiting for one lock, may take.
     """
@@ -40,6 +41,7 @@ class Settings:
     batch: int = 500
     collector: bool = True
     stencil: bool = True
+    joined_acks: bool = True
     connect_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 60.0
 

@@ -22,3 +22,10 @@ def source(name: str) -> str:
 def statement(name: str) -> TextClause:
     """The statement in `name`.sql, ready to execute with its binds."""
     return text(re.sub(r"--[^\n]*", "", source(name)).strip())
+
+
+@cache
+def for_psycopg(name: str) -> bytes:
+    """The same for a psycopg cursor: with `%(name)s` instead of `:name`."""
+    body = re.sub(r"--[^\n]*", "", source(name)).strip().replace("%", "%%")
+    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", body).encode()

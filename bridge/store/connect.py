@@ -1,6 +1,7 @@
 """Connections to Postgres, and what its errors mean here.
 
-Works behind PgBouncer in transaction mode: no prepared statements, no session settings, no state between transactions.
+Works behind PgBouncer in transaction mode: there, no prepared statements, no session settings, no state between
+transactions. On a direct connection statements are prepared, which halves what a small pass or batch of outcomes costs.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -24,7 +26,10 @@ from bridge.errors import (
     StoreUnavailable,
     UsageError,
 )
-from bridge.sql import statement
+from bridge.sql import for_psycopg, statement
+
+PREPARE_AFTER = 2  # executions of a statement on a direct connection
+DIRECT = "direct"
 
 # SQLSTATE classes after which the same call may succeed: connection, serialization, resources, operator, locks.
 PASSING = ("08", "40", "53", "57", "55P03", "58")
@@ -50,7 +55,8 @@ class Store:
     ) -> None:
         self._url = _psycopg_url(url)
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._statement_timeout_ms = str(round(statement_timeout_seconds * 1000))
+        milliseconds = str(round(statement_timeout_seconds * 1000))
+        self._limits = {"statement_ms": milliseconds, "lock_ms": milliseconds}
         self._role = role
         self._engine: Engine | None = None
         self._pid = 0
@@ -61,22 +67,37 @@ class Store:
         if self._engine is None or self._pid != os.getpid():
             if self._engine is not None:
                 self._engine.dispose(close=False)
-            self._engine = create_engine(
-                self._url,
-                isolation_level="READ COMMITTED",
-                pool_size=2,
-                max_overflow=8,
-                connect_args={
-                    "connect_timeout": max(2, round(self._connect_timeout_seconds)),
-                    "application_name": f"celery-event-bridge {self._role}",
-                    "client_encoding": "utf8",  # of a SQL_ASCII database psycopg would give bytes
-                    "prepare_threshold": None,  # a prepared statement lives in a session, and PgBouncer changes sessions
-                    "keepalives_idle": 30,
-                    "tcp_user_timeout": 30_000,
-                },
-            )
+            self._engine = self._create_engine()
             self._pid = os.getpid()
         return self._engine
+
+    def _create_engine(self) -> Engine:
+        engine = create_engine(
+            self._url,
+            isolation_level="READ COMMITTED",
+            pool_size=2,
+            max_overflow=8,
+            connect_args={
+                "connect_timeout": max(2, round(self._connect_timeout_seconds)),
+                "application_name": f"celery-event-bridge {self._role}",
+                "client_encoding": "utf8",  # of a SQL_ASCII database psycopg would give bytes
+                "prepare_threshold": None,  # a prepared statement lives in a session, and PgBouncer changes sessions
+                "keepalives_idle": 30,
+                "tcp_user_timeout": 30_000,
+            },
+        )
+        event.listen(engine, "connect", self._look_who_answers)
+        return engine
+
+    def _look_who_answers(self, connection: psycopg.Connection, record: Any) -> None:
+        """Make the session our own where it is: a pooler in between gives itself away by a process id of its own making."""
+        with connection.cursor() as cursor:
+            pid = cursor.execute("SELECT pg_backend_pid()").fetchone()
+            if pid == (connection.info.backend_pid,):
+                connection.prepare_threshold = PREPARE_AFTER
+                cursor.execute(for_psycopg("limit"), {**self._limits, "local": False})
+                record.info[DIRECT] = True
+        connection.commit()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -86,10 +107,8 @@ class Store:
             StoreUnavailable: Postgres refused, dropped or timed out; nothing is committed.
         """
         with translated(), self.engine.begin() as connection:
-            connection.execute(
-                statement("limit_transaction"),
-                {"statement_ms": self._statement_timeout_ms, "lock_ms": self._statement_timeout_ms},
-            )
+            if DIRECT not in connection.info:
+                connection.execute(statement("limit"), {**self._limits, "local": True})
             yield connection
 
     @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from bridge.errors import InvalidEvent, UsageError
 from bridge.model import TOPIC
-from bridge.sql import source, statement
+from bridge.sql import for_psycopg, statement
 from bridge.store.connect import Store
 
 DEEPEST = 200  # levels of nesting: Python's own JSON gives up near 1,000, and a fleet has to read it again
@@ -146,13 +145,6 @@ def _depth(value: Any) -> int:
     return depth - 1
 
 
-@cache
-def _for_psycopg(name: str) -> str:
-    """The statement with psycopg's `%(name)s` instead of `:name`."""
-    body = re.sub(r"--[^\n]*", "", source(name)).replace("%", "%%")
-    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", body)
-
-
 def run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
     """Run a statement on whatever connection the caller has, in the transaction that it is in."""
     if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
@@ -161,7 +153,7 @@ def run(connection: Any, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
     if isinstance(connection, psycopg.Connection):
         # a cursor of our own: the connection's row factory may be any
         with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:
-            cursor.execute(_for_psycopg(name).encode(), binds)
+            cursor.execute(for_psycopg(name), binds)
             return cursor.fetchall() if cursor.description else []
     raise UsageError(
         f"can't run on a {type(connection).__name__}: pass a psycopg connection, or a SQLAlchemy connection or session"
