@@ -18,7 +18,7 @@ from bridge.declared import registrations
 from bridge.errors import BridgeError, LogRewound, Unavailable
 from bridge.model import Failure, Outcome, task_id
 from bridge.policy import rest
-from bridge.pump import hand_over
+from bridge.pump import LONGEST_LOOK, hand_over
 from bridge.sender import FAIL, Sender
 from bridge.settings import Settings
 from bridge.settle import Settled, settle
@@ -31,6 +31,8 @@ logger = logging.getLogger("bridge")
 
 MODULES = ("bridge.tasks", "bridge.steps", "bridge.inprocess", "bridge.acks")
 PUMP = "bridge.pump"
+LONGEST_WAIT_SECONDS = 0.5  # of one statement, which holds a snapshot as long
+FEW_CLIENTS = 10  # up to so many, a pass for each is cheaper than asking first whether it wants any of the new events
 TROUBLE_SECONDS = 1.0  # a client in trouble is left alone this long, so that it can't slow down the others
 
 
@@ -124,14 +126,19 @@ class Bridge:
         holder = uuid.uuid4().hex
         pulse.take_lease(self.store, holder=holder, seconds=self.settings.linger_seconds)
         until = time.monotonic() + self.settings.linger_seconds
-        while time.monotonic() < until:
-            beat = pulse.pulse(self.store, holder=holder)
-            if not beat.leading:
+        while (left := until - time.monotonic()) > 0:
+            beat = pulse.wait_for_work(
+                self.store,
+                holder=holder,
+                seconds=min(left, LONGEST_WAIT_SECONDS),
+                poll_seconds=self.settings.poll_seconds,
+            )
+            if not beat.newest:
                 break
-            looked = time.monotonic()
             if beat.work:
+                began = time.monotonic()
                 total = Tick(*map(sum, zip(total, self._drain(), strict=True)))
-            time.sleep(rest(time.monotonic() - looked, least=self.settings.poll_seconds))
+                time.sleep(rest(time.monotonic() - began, least=0))
         return total
 
     def _drain(self) -> Tick:
@@ -141,7 +148,11 @@ class Bridge:
         while True:
             horizon = pulse.advance_horizon(self.store)
             hungry = False
-            for client in pulse.wakeful(self.store, horizon=horizon):
+            clients = pulse.wakeful(self.store, horizon=horizon)
+            if len(clients) > FEW_CLIENTS:
+                pulse.skip(self.store, horizon=horizon, slice=LONGEST_LOOK)
+                clients = pulse.wakeful(self.store, horizon=horizon)
+            for client in clients:
                 if client in troubled or self._resting.get(client, 0) > time.monotonic():
                     continue
                 try:

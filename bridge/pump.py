@@ -25,6 +25,7 @@ from bridge.store.outcomes import Exhausted
 Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
 
 LONGEST_LOOK = 10_000  # events that one pass looks at where few of them match or many of them wait
+RARE = 250  # where a slice has less than one in so many that could go out, the next may be far away
 LONGEST_REPLAY_LOOK = 1000  # events of a replay that one pass looks at
 WAITING_SECONDS = 1  # what waits for other deliveries is woken when they end; this often it is looked at in any case
 NEVER_ANSWERED = "never answered"
@@ -164,14 +165,18 @@ def _take_replayed(connection: Connection, locked: Locked, *, room: int) -> Take
 
 
 def _take_new(connection: Connection, client: Client, *, horizon: int, room: int) -> tuple[list[Delivery], int]:
-    """New events, looking further each time that too few of them could go out."""
+    """New events, looking further each time that too few of them could go out, and leaping to the next where they are rare."""
     taken: list[Delivery] = []
-    upto, slice = client.dispatched, room
-    while room and upto < horizon and slice <= max(LONGEST_LOOK, room):
+    upto, slice, looked = client.dispatched, room, 0
+    while room and upto < horizon and looked < max(LONGEST_LOOK, room):
+        before = upto
         found, upto = handover.hand_over_new(connection, client, after=upto, horizon=horizon, slice=slice, room=room)
         taken += found
         room -= len(found)
+        looked += upto - before
         slice *= 4
+        if upto < horizon and upto - before >= RARE * max(1, len(found)):
+            upto, slice = handover.leap(connection, client, after=upto, horizon=horizon), room
     return taken, upto
 
 

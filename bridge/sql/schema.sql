@@ -80,8 +80,8 @@ CREATE TABLE fq.clients (
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
     call         text NOT NULL DEFAULT 'event' CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs')),
     serializer   text NOT NULL DEFAULT 'json',
-    topics       text[] NOT NULL DEFAULT '{#}' CONSTRAINT clients_topics CHECK (fq.topics_valid(topics)),
-    filter       text GENERATED ALWAYS AS (fq.topics_filter(topics)) STORED,
+    topics       text[] NOT NULL DEFAULT '{#}',
+    filter       text NOT NULL DEFAULT '',  -- of the topics, by a trigger
     ordering     text NOT NULL DEFAULT 'key' CONSTRAINT clients_ordering CHECK (ordering IN ('key', 'none', 'strict')),
     "window"     integer NOT NULL DEFAULT 1000 CONSTRAINT clients_window CHECK ("window" >= 1),
     ack_timeout_seconds double precision NOT NULL DEFAULT 3600
@@ -214,10 +214,23 @@ $$;
 -- or a key's successor may go and there is room for it.
 CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
-           coalesce(c.wake_at <= now(), false)
+           coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND NOT c."full" AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready) AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
+
+-- Not a CHECK and not a generated column: both would be worked out again with every move of a cursor, at ten times its cost.
+CREATE FUNCTION fq.set_filter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF fq.topics_valid(NEW.topics) IS NOT TRUE THEN
+        RAISE EXCEPTION 'client "%": topics % must be patterns such as order.* or #', NEW.id, NEW.topics
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'clients_topics';
+    END IF;
+    NEW.filter := fq.topics_filter(NEW.topics);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clients_filter BEFORE INSERT OR UPDATE OF topics, filter ON fq.clients
+    FOR EACH ROW EXECUTE FUNCTION fq.set_filter();
 
 CREATE FUNCTION fq.guard_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -423,6 +436,26 @@ CREATE TABLE fq.leases (
     holder     text NOT NULL,
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+
+-- What a pump that has nothing to do waits for: events above the horizon, or a client to look at. It ends as soon as another
+-- pump took the lease. A look at many clients takes longer, so it is taken less often: this uses a twentieth of a core at most.
+CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
+                                 OUT work boolean, OUT newest boolean) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    until timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    began timestamptz;
+BEGIN
+    LOOP
+        began := clock_timestamp();
+        SELECT fq.last_drawn() > h."offset"
+               OR EXISTS (SELECT FROM fq.served s
+                           WHERE s.dispatched < h."offset" AND NOT s."full" AND s.state = 'active' OR s.woken)
+          INTO work FROM fq.horizon h;
+        newest := EXISTS (SELECT FROM fq.leases l WHERE l.name = 'linger' AND l.holder = wait_for_work.holder);
+        EXIT WHEN work OR NOT newest OR began >= until;
+        PERFORM pg_sleep(greatest(poll_seconds, 20 * extract(epoch FROM clock_timestamp() - began)));
+    END LOOP;
+END $$;
 
 CREATE TABLE fq.settings (
     name  text CONSTRAINT settings_pkey PRIMARY KEY,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.sql import statement
 
+MOST_TOPICS = 1000  # different ones in the log, for leaping over what does not match
 MANY_BATCHES = 100  # so far behind, a batch is not waited for: looking for its events would cost more than it brings
 
 
@@ -126,6 +127,13 @@ def hand_over_new(
     }
     rows = connection.execute(statement("hand_over_new"), binds).all()
     return _deliveries(client, rows[:-1]), rows[-1].upto
+
+
+def leap(connection: Connection, client: Client, *, after: int, horizon: int) -> int:
+    """How far the log holds nothing for the client; `after` where there are too many topics to know."""
+    binds = {"client": client.id, "after": after, "horizon": horizon, "filter": client.filter, "topics": MOST_TOPICS}
+    upto: int | None = connection.execute(statement("leap"), binds).scalar_one_or_none()
+    return after if upto is None else upto
 
 
 def finish_pass(

@@ -12,7 +12,7 @@ class Pulse(NamedTuple):
     """Whether there is work for a pump, and whether this holder is the newest one that lingers."""
 
     work: bool
-    leading: bool
+    newest: bool
 
 
 def advance_horizon(store: Store) -> int:
@@ -21,7 +21,7 @@ def advance_horizon(store: Store) -> int:
     Raises:
         LogRewound: the sequence is behind the horizon; nothing moved.
     """
-    with store.transaction() as connection:
+    with store.reading() as connection:
         return int(connection.execute(statement("advance_horizon")).scalar_one())
 
 
@@ -31,10 +31,17 @@ def wakeful(store: Store, *, horizon: int) -> list[str]:
         return list(connection.execute(statement("wakeful"), {"horizon": horizon}).scalars())
 
 
-def pulse(store: Store, *, holder: str) -> Pulse:
-    """Ask, in one cheap statement, whether there is anything to do."""
+def skip(store: Store, *, horizon: int, slice: int) -> None:
+    """Move all clients over the next events, at most `slice`, where none of these matches."""
     with store.reading() as connection:
-        return Pulse(*connection.execute(statement("pulse"), {"holder": holder}).one())
+        connection.execute(statement("skip"), {"horizon": horizon, "slice": slice})
+
+
+def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: float) -> Pulse:
+    """Wait until there is something to do, the lease is another's, or the time is up."""
+    with store.reading() as connection:
+        binds = {"holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
+        return Pulse(*connection.execute(statement("wait_for_work"), binds).one())
 
 
 def take_lease(store: Store, *, holder: str, seconds: float) -> None:

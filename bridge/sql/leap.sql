@@ -1,0 +1,28 @@
+-- Leap over events that are nothing to a client, up to the next one that is, found on the index of topics: for topics so rare
+-- that walking would take long.
+--
+-- Binds      client   text
+--            after    bigint, what was looked through so far
+--            horizon  bigint, the last event that may be looked at
+--            filter   text, regular expression over '.' || topic
+--            topics   integer, most different topics to look at
+-- Returns    upto: the offset before the next event that matches, the horizon if there is none; no row if that is no leap, or
+--            if there are too many topics to know
+-- Relies on  lock_client having run in this transaction
+WITH RECURSIVE topics (topic, nth) AS (
+    (SELECT topic, 1 FROM fq.events ORDER BY topic LIMIT 1)
+     UNION ALL
+    SELECT (SELECT e.topic FROM fq.events e WHERE e.topic > t.topic ORDER BY e.topic LIMIT 1), t.nth + 1
+      FROM topics t
+     WHERE t.topic IS NOT NULL AND t.nth <= :topics
+), matching AS (
+    SELECT (SELECT e."offset" FROM fq.events e
+             WHERE e.topic = t.topic AND e."offset" > :after ORDER BY e."offset" LIMIT 1) AS next
+      FROM topics t
+     WHERE t.topic IS NOT NULL AND '.' || t.topic ~ :filter
+), found AS (
+    SELECT least((SELECT min(next) - 1 FROM matching), :horizon) AS upto
+     WHERE (SELECT count(topic) FROM topics) <= :topics
+)
+UPDATE fq.clients c SET dispatched = found.upto FROM found WHERE c.id = :client AND c.dispatched < found.upto
+RETURNING found.upto

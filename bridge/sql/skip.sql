@@ -1,0 +1,32 @@
+-- Move all clients at once over the next events where none of these matches, so that only the others need a pass of their own.
+--
+-- Binds      horizon  bigint
+--            slice    bigint, most events to look at
+-- Returns    nothing
+-- Relies on  nothing; clients that somebody else has are left to him
+WITH behind AS MATERIALIZED (
+    SELECT s.id, s.dispatched, c.filter
+      FROM fq.served s JOIN fq.clients c ON c.id = s.id
+     WHERE s.dispatched < :horizon AND NOT s."full" AND s.state = 'active' AND NOT s.woken
+), slice AS MATERIALIZED (
+    SELECT e."offset", e.topic FROM fq.events e
+     WHERE e."offset" > (SELECT min(dispatched) FROM behind) AND e."offset" <= :horizon
+     ORDER BY e."offset" LIMIT :slice
+), seen AS MATERIALIZED (
+    SELECT coalesce((SELECT max("offset") FROM slice HAVING count(*) = :slice), :horizon) AS upto
+), topics AS MATERIALIZED (
+    SELECT topic, max("offset") AS last FROM slice GROUP BY topic
+), wanted AS MATERIALIZED (
+    SELECT f.filter, max(t.last) AS last
+      FROM (SELECT DISTINCT filter FROM behind) f JOIN topics t ON '.' || t.topic ~ f.filter
+     GROUP BY f.filter
+), passing AS MATERIALIZED (
+    SELECT c.id
+      FROM fq.clients c JOIN behind b ON b.id = c.id AND b.dispatched = c.dispatched LEFT JOIN wanted w ON w.filter = b.filter
+     WHERE coalesce(w.last, -1) <= b.dispatched
+       FOR NO KEY UPDATE OF c SKIP LOCKED
+)
+UPDATE fq.clients c
+   SET dispatched = seen.upto, "offset" = CASE WHEN c."offset" = c.dispatched THEN seen.upto ELSE c."offset" END
+  FROM passing p, seen
+ WHERE c.id = p.id AND c.dispatched < seen.upto
