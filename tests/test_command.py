@@ -22,8 +22,9 @@ from rich.console import Console
 
 from bridge import __version__
 from bridge.command import bridge
-from bridge.command.showing import plain, span
+from bridge.command.showing import plain
 from bridge.command.status_view import status_view
+from bridge.words import span
 from tests.conftest import Connect
 from tests.databases import Databases
 from tests.waiting import wait_until

@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from bridge.store.clients import Registered
+from bridge.words import span
 
 NO_CLIENTS = "no clients yet: `bridge register CLIENT --task NAME` makes one"
 INDENT = 11  # columns before the words of a setting
@@ -92,14 +93,6 @@ def event_line(event: Mapping[str, Any]) -> str:
     if event["headers"]:
         parts.append(click.style(f"headers={plain(json.dumps(event['headers'], ensure_ascii=False))}", dim=True))
     return "  ".join(parts)
-
-
-def span(seconds: float) -> str:
-    """A duration in the one unit that says most."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size or seconds == size:
-            return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
-    return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
 
 
 def plain(text: str) -> str:
