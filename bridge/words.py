@@ -1,8 +1,19 @@
-"""Durations and moments, as people read them. Pure."""
+"""Numbers, durations and moments, as people read them. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """So many of something, with the verb where one follows: `1 event waits`, `2 events wait`.
+
+    Args:
+        number: How many.
+        one: What follows a one.
+        many: What follows any other number; `one` with an s if it is left out.
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def moment(at: datetime | None) -> str:

@@ -17,6 +17,7 @@ from bridge.redrive import discard as give_up
 from bridge.redrive import redrive as try_again
 from bridge.store import clients as stored
 from bridge.store.parked import Selection, list_parked
+from bridge.words import counted
 
 LAST = 50
 
@@ -166,7 +167,7 @@ def _selection(keys: Sequence[str], error_types: Sequence[str], offsets: Sequenc
 
 
 def _events(number: int) -> str:
-    return f"{number} parked event{'' if number == 1 else 's'}"
+    return counted(number, "parked event")
 
 
 def _block(row: Mapping[str, Any], *, traceback: bool) -> Text:
@@ -177,9 +178,10 @@ def _block(row: Mapping[str, Any], *, traceback: bool) -> Text:
         block.append(f"  key={plain(row['key'])}" + (", which it holds" if row["held"] else ""))
     if row["redrive"]:
         block.append("  goes out again", style="green")
-    attempts = "1 attempt" if row["attempts"] == 1 else f"{row['attempts']} attempts"
     since, parked_at = (row[name].strftime("%Y-%m-%d %H:%M:%S") for name in ("first_at", "parked_at"))
-    block.append(f"\n  {plain(row['reason'])}, {attempts} from {since} to {parked_at}", style="dim")
+    block.append(
+        f"\n  {plain(row['reason'])}, {counted(row['attempts'], 'attempt')} from {since} to {parked_at}", style="dim"
+    )
     error = ": ".join(plain(said) for said in (row["error_type"], row["error"]) if said)
     if error:
         block.append(f"\n  {error}", style="red")

@@ -13,6 +13,7 @@ from bridge.command.reach import ready_store, whoami
 from bridge.model import Position
 from bridge.replay import replay as start_replay
 from bridge.replay import stop_replays
+from bridge.words import counted
 
 
 @click.command()
@@ -69,7 +70,8 @@ def replay(
             print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
         for it in () if as_json else stopped:
             click.echo(
-                f"a replay to client {client} is stopped at {it.next} of {it.upto}: {it.sent} events have gone out"
+                f"a replay to client {client} is stopped at {it.next} of {it.upto}: "
+                f"{counted(it.sent, 'event has', 'events have')} gone out"
             )
         if not stopped and not as_json:
             click.echo(f"no replay to client {client} was under way")
@@ -83,6 +85,7 @@ def replay(
     else:
         least = "" if done.exact else "at least "
         click.echo(
-            f"{least}{done.events} events from {done.first} to {done.upto} go to client {client} again, "
+            f"{least}{counted(done.events, 'event')} from {done.first} to {done.upto} "
+            f"{'goes' if done.events == 1 else 'go'} to client {client} again, "
             f"at most {per_second:g} a second: `bridge explain {client}` says how far it is"
         )

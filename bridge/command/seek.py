@@ -13,6 +13,7 @@ from bridge.command.reach import ready_store, whoami
 from bridge.model import Position
 from bridge.seek import Sought
 from bridge.seek import seek as move
+from bridge.words import counted
 
 
 @click.command()
@@ -56,7 +57,7 @@ def _said(client: str, sought: Sought) -> str:
     least = "" if sought.exact else "at least "
     return (
         f"the cursor of client {client} {verb} from {sought.before} to {sought.offset}: "
-        f"{least}{sought.again} events will be delivered again, {least}{sought.skipped} will be skipped"
+        f"{least}{counted(sought.again, 'event')} will be delivered again, {least}{sought.skipped:,} will be skipped"
     )
 
 

@@ -10,6 +10,7 @@ from bridge.command.output import print_json
 from bridge.command.parameters import as_json
 from bridge.command.reach import ready_store, whoami
 from bridge.store import clients as stored
+from bridge.words import counted
 
 
 @click.command()
@@ -59,7 +60,10 @@ def remove(ctx: click.Context, client: str, force: bool, yes: bool, as_json: boo
     store = ready_store(ctx)
     if not yes:
         [row] = stored.status(store, client)
-        has = f"its cursor at {row['offset']}, {row['open']} open deliveries and {row['parked']} parked events"
+        has = (
+            f"its cursor at {row['offset']}, {counted(row['open'], 'open delivery', 'open deliveries')} "
+            f"and {counted(row['parked'], 'parked event')}"
+        )
         confirmed(f"remove client {client} with {has}?", yes=yes, as_json=as_json)
     gone = service.remove(store, client, by=whoami(), force=force)
     if as_json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.explain.cause import Cause, delivery, mapping
-from bridge.explain.deliveries import open_delivery
+from bridge.explain.deliveries import open_deliveries
 from bridge.store.standing import MOST_EVENTS, Facts
-from bridge.words import moment, span
+from bridge.words import counted, moment, span
 
 
 def state(facts: Facts) -> Iterator[Cause]:
@@ -20,7 +20,7 @@ def state(facts: Facts) -> Iterator[Cause]:
     said = f"it is {facts.state}{by}{when}{why}"
     resume = f"`bridge resume {facts.client}`"
     do = {
-        "draining": f"wait until its {facts.open} open deliveries are finished, or {resume}",
+        "draining": f"wait until {counted(facts.open, 'open delivery is', 'open deliveries are')} finished, or {resume}",
         "halted": f"mend what failed, then {resume}: the event goes out again",
     }.get(facts.state, resume)
     data = {"by": facts.state_by, "at": facts.state_at, "reason": facts.state_reason}
@@ -42,13 +42,15 @@ def trouble(facts: Facts) -> Iterator[Cause]:
 def asked(facts: Facts) -> Iterator[Cause]:
     """What people asked for beside the cursor: redrives and replays."""
     if facts.redriving:
-        text = f"{facts.redriving} parked events are to go out again, as the window and their keys allow"
+        events = counted(facts.redriving, "parked event is", "parked events are")
+        text = f"{events} to go out again, as the window and the order of the keys allow"
         yield Cause(kind="redriving", text=text, data={"redriving": facts.redriving})
     for nth, it in enumerate(facts.replays):
-        how = "waits for the replay before it" if nth else f"is under way, {it.sent} events have gone out"
+        gone = counted(it.sent, "event has", "events have")
+        how = "waits for the replay before it" if nth else f"is under way, {gone} gone out"
         yield Cause(
             kind="replaying",
-            text=f"a replay up to event {it.upto} {how}; it goes on at {it.next}, at most {it.per_second:g} events a second",
+            text=f"a replay up to event {it.upto} {how}; it goes on at {it.next}, at most {it.per_second:g} a second",
             do=f"to stop it: `bridge replay {facts.client} --stop`",
             data=mapping(it),
         )
@@ -58,9 +60,10 @@ def parked(facts: Facts) -> Iterator[Cause]:
     """Events that were set aside and wait for a person."""
     if facts.parked > facts.redriving:
         number = facts.parked - facts.redriving
+        them = "it" if number == 1 else "them"
         yield Cause(
             kind="parked",
-            text=f"{number} event{'s are' if number > 1 else ' is'} parked; the cursor has passed them",
+            text=f"{counted(number, 'event is', 'events are')} parked; the cursor has passed {them}",
             do=f"`bridge parked {facts.client}` says why, then `bridge redrive` or `bridge discard`",
             data={"parked": number},
         )
@@ -69,28 +72,34 @@ def parked(facts: Facts) -> Iterator[Cause]:
 def ordinary(facts: Facts, *, quiet: bool) -> Iterator[Cause]:
     """What is so when nothing is wrong."""
     if facts.oldest and facts.open < facts.window:
-        text = f"{facts.open} of {facts.window} deliveries are open; {open_delivery(facts, facts.oldest)}"
+        text = open_deliveries(facts, facts.oldest)
         yield Cause(kind="open", text=text, data={"open": facts.open, "oldest": delivery(facts, facts.oldest)})
     if facts.unread:
-        more = " or more" if facts.unread >= MOST_EVENTS else ""
-        age = span(facts.unread_seconds or 0)
-        text = f"{facts.unread}{more} events that match are not handed over yet, the oldest is {age} old"
+        events = counted(facts.unread, "event that matches is", "events that match are")
+        which = "it" if facts.unread == 1 else "the oldest"
+        text = f"{_least(facts)}{events} not handed over yet, {which} is {span(facts.unread_seconds or 0)} old"
         yield Cause(kind="unread", text=text, data={"unread": facts.unread, "seconds": facts.unread_seconds})
     if not facts.unread and not facts.open and not facts.waiting and facts.offset >= min(facts.horizon, facts.drawn):
         said = "it is caught up: everything that matches is finished"
         yield Cause(kind="caught-up", text=f"{said}, the log ends at {facts.drawn}", data={"offset": facts.offset})
     elif quiet and not facts.unread and not facts.open:
-        text = f"nothing is open, and the next pass looks at events {facts.dispatched + 1} to {facts.drawn}"
+        first = facts.dispatched + 1
+        events = f"event {first}" if first == facts.drawn else f"events {first} to {facts.drawn}"
+        text = f"nothing is open, and the next pass looks at {events}"
         yield Cause(kind="next-pass", text=text, data={"dispatched": facts.dispatched, "drawn": facts.drawn})
 
 
 def reader(facts: Facts) -> Cause:
     """It is no client of the bridge, but of SQL."""
-    more = " or more" if facts.unread >= MOST_EVENTS else ""
+    events = counted(facts.unread, "event comes", "events come")
     return Cause(
         kind="reader",
-        text=f"it is a plain SQL reader, which moves its own cursor; {facts.unread}{more} events come after its offset "
+        text=f"it is a plain SQL reader, which moves its own cursor; {_least(facts)}{events} after its offset "
         f"{facts.offset}",
         do="SELECT * FROM fq.get(...), then SELECT fq.commit(...)" if facts.unread else None,
         data={"offset": facts.offset, "unread": facts.unread},
     )
+
+
+def _least(facts: Facts) -> str:
+    return "at least " if facts.unread >= MOST_EVENTS else ""

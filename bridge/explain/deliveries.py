@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bridge.explain.cause import Cause, delivery, mapping
 from bridge.model import task_id
 from bridge.store.standing import Facts, Key, Open
-from bridge.words import span
+from bridge.words import counted, span
 
 
 def window(facts: Facts) -> Iterator[Cause]:
@@ -15,8 +15,7 @@ def window(facts: Facts) -> Iterator[Cause]:
     if facts.open >= facts.window and facts.oldest:
         yield Cause(
             kind="window-full",
-            text=f"its window is full, {facts.open} of {facts.window} deliveries are open; "
-            f"{open_delivery(facts, facts.oldest)}",
+            text=f"its window is full, {open_deliveries(facts, facts.oldest)}",
             do="wait for the fleet; is it stuck, or slower than the events come?",
             data={"open": facts.open, "window": facts.window, "oldest": delivery(facts, facts.oldest)},
         )
@@ -28,9 +27,8 @@ def keys(facts: Facts) -> Iterator[Cause]:
         yield _key(facts, key)
     if facts.waiting > len(facts.keys):
         more = facts.waiting - len(facts.keys)
-        yield Cause(
-            kind="keys-wait", text=f"{more} more keys wait for events of theirs that are open", data={"keys": more}
-        )
+        said = counted(more, "more key waits for an event of its own", "more keys wait for events of theirs")
+        yield Cause(kind="keys-wait", text=f"{said} that came earlier", data={"keys": more})
 
 
 def _key(facts: Facts, key: Key) -> Cause:
@@ -60,19 +58,26 @@ def retries(facts: Facts) -> Iterator[Cause]:
     it = facts.next_retry
     due = f"in {span(it.due_seconds)}" if it.due_seconds > 0 else "as soon as a pump comes and its key is free"
     error = ": ".join(said for said in (it.error_type, it.error) if said) or "unknown"
-    events = f"{facts.retrying} events wait" if facts.retrying > 1 else "an event waits"
+    first = f"event {it.offset} is tried again"
+    if facts.retrying > 1:
+        first = f"{counted(facts.retrying, 'event')} are tried again, event {it.offset} first,"
     yield Cause(
         kind="retrying",
-        text=f"{events} for another attempt, next event {it.offset} {due}, after attempt {it.attempt} failed; "
-        f"its error: {error}",
+        text=f"{first} {due}, after attempt {it.attempt} failed; its error: {error}",
         data={"retrying": facts.retrying, "next": delivery(facts, it)},
     )
 
 
-def open_delivery(facts: Facts, it: Open) -> str:
-    """A delivery that is open, in words."""
+def open_deliveries(facts: Facts, oldest: Open) -> str:
+    """How many deliveries are open, and the oldest of them, in words."""
+    are, which = ("is", "it is") if facts.open == 1 else ("are", "the oldest is")
+    of = counted(facts.window, "delivery", "deliveries")
+    return f"{facts.open:,} of {of} {are} open; {which} {_open(facts, oldest)}"
+
+
+def _open(facts: Facts, it: Open) -> str:
     task = task_id(facts.client, it.offset, it.epoch, it.attempt)
-    which = f"the oldest is event {it.offset}, attempt {it.attempt}, task {task}"
+    which = f"event {it.offset}, attempt {it.attempt}, task {task}"
     if it.state == "retrying":
         return f"{which}, which waits for its next attempt"
     if it.state == "done":

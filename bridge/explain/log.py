@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bridge.explain.cause import Cause, mapping
 from bridge.store.standing import Facts, Holder
-from bridge.words import moment, span
+from bridge.words import counted, moment, span
 
 MOST_QUERY = 120  # characters of a query that are shown
 MOST_HOLDERS = 3
@@ -38,8 +38,8 @@ def horizon(facts: Facts) -> Iterator[Cause]:
             data=mapping(holder),
         )
     if len(facts.holders) > MOST_HOLDERS:
-        others = len(facts.holders) - MOST_HOLDERS
-        yield Cause(kind="horizon-held", text=f"{others} younger transactions hold the horizon too")
+        others = counted(len(facts.holders) - MOST_HOLDERS, "younger transaction holds", "younger transactions hold")
+        yield Cause(kind="horizon-held", text=f"{others} the horizon too")
 
 
 def _holder(holder: Holder) -> tuple[str, str]:

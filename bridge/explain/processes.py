@@ -8,7 +8,7 @@ from typing import Any
 from bridge.explain.cause import Cause
 from bridge.fleet import Fleet
 from bridge.store.standing import Facts
-from bridge.words import span
+from bridge.words import counted, span
 
 SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
 
@@ -23,7 +23,7 @@ def pump(facts: Facts, *, lingers: bool) -> Iterator[Cause]:
         return
     last = "no pump has ever run" if silent is None else f"no pump has run for {span(silent)}"
     if not lingers:
-        last = f"events wait for {span(facts.unread_seconds or 0)}, and no pump has taken them"
+        last = f"an event has waited for {span(facts.unread_seconds or 0)}, and no pump has taken it"
     yield Cause(
         kind="no-pump",
         text=f"{last}: nothing is handed over to any client",
@@ -37,9 +37,10 @@ def fleet(facts: Facts, seen: Fleet, bridge_queue: str) -> Iterator[Cause]:
     if seen.trouble:
         yield Cause(kind="broker-away", text=seen.trouble, do="the bridge waits for it and loses nothing")
         return
-    others = f" ({seen.answered} workers answered)" if seen.answered else " (no worker answered at all)"
+    others = f" ({counted(seen.answered, 'worker')} answered)" if seen.answered else " (no worker answered at all)"
     data: dict[str, Any] = {"queue": facts.queue, "messages": seen.messages, "answered": seen.answered}
-    waiting = f", in which {seen.messages} messages wait" if seen.messages else ""
+    messages = counted(seen.messages or 0, "message waits", "messages wait")
+    waiting = f", in which {messages}" if seen.messages else ""
     if not seen.consumers:
         yield Cause(
             kind="no-consumer",
@@ -48,10 +49,9 @@ def fleet(facts: Facts, seen: Fleet, bridge_queue: str) -> Iterator[Cause]:
             data=data,
         )
     elif seen.messages:
-        workers = f"{len(seen.consumers)} worker{'s' if len(seen.consumers) > 1 else ''}"
         yield Cause(
             kind="backlog",
-            text=f"{seen.messages} messages wait in queue {facts.queue!r} for {workers}",
+            text=f"{messages} in queue {facts.queue!r} for {counted(len(seen.consumers), 'worker')}",
             do="more workers or a faster handler; the window bounds how many the bridge adds",
             data={**data, "consumers": seen.consumers},
         )
