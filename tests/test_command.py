@@ -719,7 +719,8 @@ def test_every_command_and_option_says_what_it_is_for(name: str, command: click.
 def test_the_help_lists_every_command_in_one_section() -> None:
     listed = [name for names in bridge.sections.values() for name in names]
     assert sorted(listed) == sorted(bridge.commands)
-    said = CliRunner().invoke(bridge, ["--help"]).stdout
+    said = CliRunner().invoke(bridge, ["--help"], terminal_width=80).stdout
+    assert "..." not in said.replace("[ARGS]...", ""), "a sentence that is cut off"
     assert [line for line in said.splitlines() if line in ("Set up:", "Watch:", "Act:", "Try:")] == [
         "Set up:",
         "Watch:",

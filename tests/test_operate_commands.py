@@ -170,6 +170,7 @@ def test_parked_lists_what_was_set_aside_and_why(run: Run, parked: World) -> Non
         "parked_at",
     } <= (set(row))
     assert [row["offset"] for row in parsed(run("parked", "--offset", "1", "--offset", "3", "--json"))] == [3, 1]
+    assert "'-1' is not the offset of an event" in run("parked", "--offset", "-1").stderr
     assert [row["offset"] for row in parsed(run("parked", "-n", "1", "--json"))] == [3]
     assert done(run("parked", "--error-type", "KeyError")) == "no parked events fit\n"
     parked.client("d")

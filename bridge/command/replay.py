@@ -16,7 +16,7 @@ from bridge.replay import stop_replays
 from bridge.words import counted
 
 
-@click.command()
+@click.command(short_help="Hand old events to CLIENT again.")
 @click.argument("client")
 @click.option(
     "--from",
@@ -33,7 +33,9 @@ from bridge.words import counted
     metavar="POSITION",
     help="The last event: `end`, an offset, or the timestamp before which it was created.  [end]",
 )
-@click.option("--topics", type=patterns, metavar="P,P", help="Only these topics, as in order.*,invoice.#")
+@click.option(
+    "--topics", type=patterns, metavar="P,P", help="Only those of its topics that match, as in order.*,invoice.#"
+)
 @click.option(
     "--per-second",
     type=float,
@@ -42,7 +44,7 @@ from bridge.words import counted
     show_default=True,
     help="Most events to hand over in a second.",
 )
-@click.option("--stop", is_flag=True, help="Stop the client's replays instead.")
+@click.option("--stop", is_flag=True, help="Stop the replays of CLIENT instead, those that wait as well.")
 @as_json
 @click.pass_context
 def replay(
@@ -59,8 +61,8 @@ def replay(
 ) -> None:
     """Hand old events to CLIENT again, and to nobody else; its cursor stays.
 
-    Each key goes in order, beside what is new. What the client has not finished yet is not replayed, and neither are parked
-    events: `bridge redrive` is for those.
+    Each key goes in order, beside what is new. Only what is at or below the cursor is replayed, without parked events:
+    `bridge redrive` is for those. Several replays run one after another.
     """
     if stop == (start is not None):
         raise click.UsageError("say where it begins with --from POSITION, or --stop")

@@ -23,9 +23,9 @@ from bridge.words import counted
     type=Position.parse,
     required=True,
     metavar="POSITION",
-    help="`beginning`, `end`, a timestamp, or the offset of the last event that is not delivered again.",
+    help="`beginning`, `end`, a timestamp from which on events are delivered, or the offset of the last event that is not.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what it would mean.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be delivered again and what skipped.")
 @yes
 @as_json
 @click.pass_context

@@ -16,7 +16,9 @@ from bridge.words import counted
 @click.command()
 @click.argument("client")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads the status.")
-@click.option("--drain", is_flag=True, help="Let what is open be retried until it is finished, and pause it then.")
+@click.option(
+    "--drain", is_flag=True, help="First let what is open finish, with all its retries; nothing new goes out meanwhile."
+)
 @as_json
 @click.pass_context
 def pause(ctx: click.Context, client: str, reason: str, drain: bool, as_json: bool) -> None:
@@ -48,7 +50,7 @@ def resume(ctx: click.Context, client: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("client")
-@click.option("--force", is_flag=True, help="Also while deliveries are open: they are forgotten.")
+@click.option("--force", is_flag=True, help="Remove it while deliveries are open too, and forget them.")
 @yes
 @as_json
 @click.pass_context
