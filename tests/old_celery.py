@@ -44,7 +44,7 @@ def overlaid(python: Path) -> dict[str, str]:
     """The environment in which this process's own Python has that one's Celery, kombu and redis-py instead of its own."""
     home = python.parent.parent
     packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
-    return {**os.environ, "PYTHONPATH": packages}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([packages, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def _cache(config: pytest.Config) -> Path:
