@@ -13,6 +13,7 @@ from bridge.command.reach import ready_store, whoami
 from bridge.model import Position
 from bridge.replay import replay as start_replay
 from bridge.replay import stop_replays
+from bridge.store import Store
 from bridge.words import counted
 
 
@@ -67,16 +68,7 @@ def replay(
     if stop == (start is not None):
         raise click.UsageError("say where it begins with --from POSITION, or --stop")
     if stop:
-        stopped = stop_replays(ready_store(ctx), client, by=whoami())
-        if as_json:
-            print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
-        for it in () if as_json else stopped:
-            click.echo(
-                f"a replay to client {client} is stopped at {it.next} of {it.upto}: "
-                f"{counted(it.sent, 'event has', 'events have')} gone out"
-            )
-        if not stopped and not as_json:
-            click.echo(f"no replay to client {client} was under way")
+        _stop(ready_store(ctx), client, as_json=as_json)
         return
     assert start is not None
     done = start_replay(
@@ -91,3 +83,15 @@ def replay(
             f"{'goes' if done.events == 1 else 'go'} to client {client} again, "
             f"at most {per_second:g} a second: `bridge explain {client}` says how far it is"
         )
+
+
+def _stop(store: Store, client: str, *, as_json: bool) -> None:
+    stopped = stop_replays(store, client, by=whoami())
+    if as_json:
+        print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
+        return
+    for it in stopped:
+        gone = counted(it.sent, "event has", "events have")
+        click.echo(f"a replay to client {client} is stopped at {it.next} of {it.upto}: {gone} gone out")
+    if not stopped:
+        click.echo(f"no replay to client {client} was under way")
