@@ -21,6 +21,7 @@ from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from bridge.errors import BrokerUnavailable
+from bridge.words import counted
 
 logger = logging.getLogger("bridge.collector")
 
@@ -118,9 +119,8 @@ class RedisCallbacks:
             if readable:
                 self._redis.lpush(self._others, *readable)
             if garbage:
-                logger.warning(
-                    "%d messages on the queue can't be read, they are kept on %s", len(garbage), self._unreadable
-                )
+                number = counted(len(garbage), "message")
+                logger.warning("%s on the queue can't be read, kept on %s", number, self._unreadable)
                 self._redis.lpush(self._unreadable, *garbage)
 
     def adopt(self) -> int:

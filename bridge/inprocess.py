@@ -22,6 +22,7 @@ from celery.signals import task_failure, task_success, worker_process_shutdown, 
 from bridge.app import Bridge, bridge_of
 from bridge.errors import Unavailable
 from bridge.model import Failure, Outcome
+from bridge.words import counted
 
 logger = logging.getLogger("bridge.inprocess")
 
@@ -75,7 +76,10 @@ class Reporter:
         try:
             self.flush()
         except Unavailable as error:
-            logger.warning("%d outcomes are not settled, their events will come again: %s", len(self._pending), error)
+            lost = counted(
+                len(self._pending), "outcome is not settled, its event", "outcomes are not settled, their events"
+            )
+            logger.warning("%s will come again: %s", lost, error)
 
     def _run(self) -> None:
         delay = FLUSH_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.errors import UsageError
 from bridge.store import Store, journal, operate, outcomes
+from bridge.words import counted
 
 
 def pause(store: Store, client: str, *, reason: str, by: str, drain: bool = False) -> str:
@@ -68,9 +69,10 @@ def remove(store: Store, client: str, *, by: str, force: bool = False) -> operat
     with store.transaction() as connection:
         held = operate.hold(connection, client)
         if held.open and not force:
+            them = "it" if held.open == 1 else "them"
             raise UsageError(
-                f"client {client!r} has {held.open} deliveries open: `bridge pause {client} --drain` lets them finish, "
-                "--force forgets them"
+                f"client {client!r} has {counted(held.open, 'open delivery', 'open deliveries')}: "
+                f"`bridge pause {client} --drain` lets {them} finish, --force forgets {them}"
             )
         operate.remove(connection, client)
         details = {

@@ -16,6 +16,7 @@ from bridge.model import Failure, Outcome
 from bridge.policy import backoff, verdict
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
+from bridge.words import counted
 
 
 class Settled(NamedTuple):
@@ -66,7 +67,7 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
             )
             retries.append(Retry(delivery.client, delivery.offset, seconds, failure))
         else:
-            reason = f"failed {delivery.tries} times"
+            reason = f"failed {counted(delivery.tries, 'time')}"
             exhausted.append(
                 Exhausted(
                     delivery.client, delivery.offset, reason, failure, verdict(policy.on_exhausted, policy.ordering)

@@ -227,7 +227,8 @@ def test_a_task_that_becomes_a_workflow_commits_once_when_all_of_it_is_done(
     wait_until(lambda: {"first", gate} <= set(fleet.steps()), what="all but the last step is done")
     assert fleet.callbacks() == [], "not yet"
     fleet.let_go(gate)
-    assert fleet.settled(world, 1) == Settled(succeeded=1)
+    again = int(task == "become_chain" and celery.VERSION < (5, 7))  # a replaced chain used to say so twice
+    assert fleet.settled(world, 1 + again) == Settled(succeeded=1, ignored=again)
     assert fleet.callbacks()[0] == (COMMIT, offset, 1)
     assert sorted(step for step in fleet.steps() if step != "canary") == all_steps
 

@@ -6,13 +6,7 @@ Every old Celery lives in a virtual environment of its own, without the bridge, 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,68 +19,15 @@ from bridge.sender import Sender, callback
 from tests.conftest import WORKERS
 from tests.databases import Databases
 from tests.fleets import let_go_on, offsets
-from tests.servers import missing
+from tests.old_celery import REQUIREMENTS, old_python
 from tests.stage import Stage
 from tests.world import World
 
-BUILD_SECONDS = 240
 
-# Unpinned, pip pairs an old Celery with a kombu that its time did not know.
-OLD = {
-    "5.2.7": ("celery==5.2.7", "kombu==5.2.4", "redis==4.6.0", "vine<6", "click<9"),
-    "5.4.0": ("celery==5.4.0", "kombu==5.4.2", "redis==5.0.8", "vine<6", "click<9"),
-}
-
-
-@pytest.fixture(scope="module", params=OLD)
+@pytest.fixture(scope="module", params=REQUIREMENTS)
 def old_celery(request: pytest.FixtureRequest) -> tuple[str, Path]:
-    """A version of Celery and a Python that has it; built once, then kept in pytest's cache."""
-    requirements = OLD[request.param]
-    fingerprint = hashlib.sha256(repr((requirements, sys.version_info[:3], sys.base_prefix)).encode()).hexdigest()[:12]
-    home = _cache(request.config) / f"celery-{request.param}-{fingerprint}"
-    if not home.exists():
-        _build(home, requirements)
-    return request.param, home / "bin" / "python"
-
-
-def _cache(config: pytest.Config) -> Path:
-    if config.cache is not None:
-        return config.cache.mkdir("old-fleets")
-    return Path(tempfile.gettempdir()) / f"bridge-old-fleets-{os.getuid()}"
-
-
-def _build(home: Path, requirements: tuple[str, ...]) -> None:
-    """Build a virtual environment beside its place and move it there whole: no other test run sees half of one."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=home.parent))
-    python = draft / "bin" / "python"
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--retries",
-        "1",
-    ]
-    try:
-        for command in (
-            [sys.executable, "-m", "venv", str(draft)],
-            [*pip, *requirements],
-            [str(python), "-c", "import celery.bin.celery, redis"],
-        ):
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS, cwd=home.parent)
-        draft.rename(home)
-    except subprocess.SubprocessError as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        missing(f"no virtual environment with {requirements[0]} can be built: {said[-1] if said else error}")
-    except OSError:
-        if not home.exists():  # else another test run was quicker
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    """A version of Celery and a Python that has it."""
+    return request.param, old_python(request.param, request.config)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +132,7 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
             link=callback("bridge.commit", "bridge", attempt),
             link_error=callback("bridge.fail", "bridge", attempt),
             headers={"bridge_client": "c", "bridge_offset": offset, "bridge_attempt": 1},
+            ignore_result=None,  # the default since Celery 5.7: the fleet's own setting counts
         )
         [celerys] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]
     assert event["key"] == key and event["offset"] == offset and kwargs == {}

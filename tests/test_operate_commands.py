@@ -90,6 +90,8 @@ def test_seek_shows_what_it_means_and_asks_first(run: Run, world: World) -> None
     assert "move the cursor of client c?" in refused.stderr
     assert run("seek", "c", "--to", "1", input="").exit_code == 1, "nobody answers"
     assert done(run("seek", "c", "--to", "1", "--dry-run")) == would
+    one = done(run("seek", "c", "--to", "2", "--dry-run"))
+    assert one.endswith("from 3 to 2: 1 event will be delivered again, 0 will be skipped\n")
     assert (world.cursor(), actions(world)) == (3, [])
     agreed = run("seek", "c", "--to", "1", input="y\n")
     assert agreed.exit_code == 0
@@ -132,12 +134,13 @@ def test_replay_starts_and_stops(run: Run, world: World) -> None:
         "2 events from 2 to 3 go to client c again, at most 0.5 a second"
     )
     assert offsets(world.hand_over()) == [2]
-    assert done(run("replay", "c", "--stop")) == "a replay to client c is stopped at 3 of 3: 1 events have gone out\n"
+    assert done(run("replay", "c", "--stop")) == "a replay to client c is stopped at 3 of 3: 1 event has gone out\n"
     assert done(run("replay", "c", "--stop")) == "no replay to client c was under way\n"
     started = parsed(run("replay", "c", "--from", "beginning", "--to", "2", "--topics", "order.#", "--json"))
     assert started == {"client": "c", "id": 2, "epoch": 3, "first": 0, "upto": 2, "events": 2, "exact": True}
     stopped = {"client": "c", "stopped": [{"next": 0, "upto": 2, "sent": 0}]}
     assert parsed(run("replay", "c", "--stop", "--json")) == stopped
+    assert done(run("replay", "c", "--from", "3")).startswith("1 event from 3 to 3 goes to client c again")
     for wrong in (["replay", "c"], ["replay", "c", "--stop", "--from", "1"], ["replay", "c", "--from", "4"]):
         assert run(*wrong).exit_code == 2
 
@@ -148,7 +151,7 @@ def test_replay_starts_and_stops(run: Run, world: World) -> None:
 def test_parked_lists_what_was_set_aside_and_why(run: Run, parked: World) -> None:
     listed = done(run("parked", "c"))
     assert "c  event 1  order.created  key=a" in listed
-    assert "failed 1 times, 1 attempt from 20" in listed
+    assert "failed 1 time, 1 attempt from 20" in listed
     assert "ValueError: no" in listed
     assert "Traceback …" not in listed
     assert "Traceback …" in done(run("parked", "--traceback"))
@@ -167,6 +170,7 @@ def test_parked_lists_what_was_set_aside_and_why(run: Run, parked: World) -> Non
         "parked_at",
     } <= (set(row))
     assert [row["offset"] for row in parsed(run("parked", "--offset", "1", "--offset", "3", "--json"))] == [3, 1]
+    assert "'-1' is not the offset of an event" in run("parked", "--offset", "-1").stderr
     assert [row["offset"] for row in parsed(run("parked", "-n", "1", "--json"))] == [3]
     assert done(run("parked", "--error-type", "KeyError")) == "no parked events fit\n"
     parked.client("d")
@@ -229,10 +233,10 @@ def test_remove_asks_and_refuses_while_deliveries_are_open(run: Run, parked: Wor
     parked.hand_over()
     asked = run("remove", "c", input="n\n")
     assert asked.exit_code == 1
-    assert "remove client c with its cursor at 3, 1 open deliveries and 3 parked events?" in asked.stderr
+    assert "remove client c with its cursor at 3, 1 open delivery and 3 parked events?" in asked.stderr
     refused = run("remove", "c", "--yes")
     assert refused.exit_code == 2
-    assert "has 1 deliveries open: `bridge pause c --drain` lets them finish" in refused.stderr
+    assert "has 1 open delivery: `bridge pause c --drain` lets it finish, --force forgets it" in refused.stderr
     assert run("remove", "c", "--json", "--force").exit_code == 2
     assert parked.row()["state"] == "active"
     assert parsed(run("remove", "c", "--force", "--yes", "--json")) == {

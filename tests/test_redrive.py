@@ -366,7 +366,7 @@ def test_states_are_in_the_journal_and_so_is_a_halt(world: World) -> None:
     assert journal(world) == [
         ("pause", {"reason": "lunch"}),
         ("resume", {"reason": ""}),
-        ("halt", {"reason": "event 1 failed 1 times"}),
+        ("halt", {"reason": "event 1 failed 1 time"}),
         ("resume", {"reason": ""}),
     ]
     assert offsets(world.hand_over()) == [1], "the event that halted it goes out again"
@@ -386,7 +386,7 @@ def test_a_client_with_open_deliveries_is_removed_only_by_force(world: World) ->
     world.hand_over("other")
     world.publish("a", "a")
     world.hand_over()
-    with pytest.raises(UsageError, match="has 1 deliveries open"):
+    with pytest.raises(UsageError, match="has 1 open delivery"):
         remove(world.store, "c", by=BY)
     assert world.row()["state"] == "active"
     gone = remove(world.store, "c", by=BY, force=True)

@@ -203,7 +203,7 @@ def test_a_schema_fq_of_somebody_else_is_left_alone(
     world = connect(empty_database)
     world.execute("CREATE SCHEMA fq")
     world.execute("CREATE TABLE fq.quality (id integer)")
-    refused(engine_of(empty_database), what, SchemaForeign, r"holds 1 tables that are not the bridge's \(owner ")
+    refused(engine_of(empty_database), what, SchemaForeign, r"holds 1 table that is not the bridge's \(owner ")
 
 
 def test_a_server_that_is_too_old_is_refused(

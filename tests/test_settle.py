@@ -109,7 +109,7 @@ def test_g7_a_failing_event_is_parked_with_its_error_and_the_rest_flows(world: W
     assert world.fail(poison).parked == 1
     assert world.cursor() == 1, "parked counts as finished, the next of its key waits to be sent"
     assert world.rows("parked", '"offset", key, attempts, error_type, error, traceback, reason') == [
-        (1, "a", 1, "ValueError", "no", "Traceback …", "failed 1 times")
+        (1, "a", 1, "ValueError", "no", "Traceback …", "failed 1 time")
     ]
     assert offsets(world.hand_over()) == [2]
 
@@ -146,7 +146,7 @@ def test_g7_halt_stops_the_client_and_skips_nothing(world: World) -> None:
     world.publish(None, None)
     poison, other = world.hand_over()
     world.fail(poison)
-    assert (world.row()["state"], world.row()["state_reason"]) == ("halted", "event 1 failed 1 times")
+    assert (world.row()["state"], world.row()["state_reason"]) == ("halted", "event 1 failed 1 time")
     world.succeed(other)
     assert world.cursor() == 0
     assert world.one_pass() is None

@@ -29,7 +29,7 @@ CALM = ("caught-up", "open", "unread", "next-pass", "reader", "key-next")
     default=1.0,
     metavar="SECONDS",
     show_default=True,
-    help="How long to wait for the workers' answers.",
+    help="How long to wait for the broker, and then for its workers' answers.",
 )
 @as_json
 @click.pass_context

@@ -16,7 +16,7 @@ from bridge.store.journal import entries
 LAST = 20
 
 
-@click.command()
+@click.command(short_help="Show who did what to which client, the newest first.")
 @click.argument("client", required=False)
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=LAST, metavar="N", show_default=True, help="Show at most N."

@@ -1,8 +1,9 @@
-"""Options and arguments that are more than text: topic patterns, JSON."""
+"""Options and arguments that are more than text: topic patterns, offsets, JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
@@ -25,6 +26,13 @@ def topics(text: str) -> tuple[str, ...]:
                 "'#' for any number of words, as in order.* or order.#"
             )
     return patterns
+
+
+def offset(text: str) -> int:
+    """The offset of an event."""
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise click.BadParameter(f"{text!r} is not the offset of an event, a number such as 1200")
+    return int(text)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

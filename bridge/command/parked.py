@@ -10,13 +10,14 @@ from rich.text import Text
 
 from bridge.command.asking import confirmed, yes
 from bridge.command.output import console, print_json
-from bridge.command.parameters import as_json
+from bridge.command.parameters import as_json, offset
 from bridge.command.reach import ready_store, whoami
 from bridge.command.showing import plain
 from bridge.redrive import discard as give_up
 from bridge.redrive import redrive as try_again
 from bridge.store import clients as stored
 from bridge.store.parked import Selection, list_parked
+from bridge.words import counted
 
 LAST = 50
 
@@ -27,13 +28,13 @@ _filters = (
         "error_types",
         multiple=True,
         metavar="NAME",
-        help="Only events with this error; may be repeated.",
+        help="Only events that failed with an error of this type, as in ValueError; may be repeated.",
     ),
     click.option(
         "--offset",
         "offsets",
         multiple=True,
-        type=click.IntRange(0, 2**63 - 1),
+        type=offset,
         metavar="N",
         help="Only the event at this offset; may be repeated.",
     ),
@@ -47,13 +48,13 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(short_help="List parked events, the last one first.")
 @click.argument("client", required=False)
 @filtered
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=LAST, metavar="N", show_default=True, help="List at most N."
 )
-@click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known.")
+@click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known; --json always has them.")
 @as_json
 @click.pass_context
 def parked(
@@ -70,7 +71,8 @@ def parked(
 ) -> None:
     """List parked events of CLIENT, or of all clients, the last one first.
 
-    They were set aside after their last attempt. The cursor has passed them, and their keys go on unless they are held.
+    They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on, unless
+    the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given fit it.
     """
     store = ready_store(ctx)
     if client is not None:
@@ -88,7 +90,7 @@ def parked(
 
 @click.command()
 @click.argument("client")
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="All that are parked for CLIENT.")
 @filtered
 @as_json
 @click.pass_context
@@ -105,7 +107,8 @@ def redrive(
 ) -> None:
     """Hand parked events to CLIENT again.
 
-    They go out as its window has room and their keys are free; the cursor stays where it is.
+    Say which: --all, or those that fit all of the other options. They go out as its window has room and their keys are
+    free; the cursor stays where it is.
     """
     selection = _chosen(everything, keys, error_types, offsets)
     done = try_again(ready_store(ctx), client, selection, by=whoami())
@@ -117,9 +120,9 @@ def redrive(
         click.echo(f"nothing to redrive: no parked events of client {client} fit, or they are on their way")
 
 
-@click.command()
+@click.command(short_help="Give parked events of CLIENT up for good.")
 @click.argument("client")
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="All that are parked for CLIENT.")
 @filtered
 @yes
 @as_json
@@ -138,7 +141,7 @@ def discard(
 ) -> None:
     """Give parked events of CLIENT up for good; keys that were held for them go on.
 
-    The events themselves stay in the log.
+    Say which: --all, or those that fit all of the other options. The events themselves stay in the log.
     """
     selection = _chosen(everything, keys, error_types, offsets)
     store = ready_store(ctx)
@@ -166,7 +169,7 @@ def _selection(keys: Sequence[str], error_types: Sequence[str], offsets: Sequenc
 
 
 def _events(number: int) -> str:
-    return f"{number} parked event{'' if number == 1 else 's'}"
+    return counted(number, "parked event")
 
 
 def _block(row: Mapping[str, Any], *, traceback: bool) -> Text:
@@ -177,9 +180,10 @@ def _block(row: Mapping[str, Any], *, traceback: bool) -> Text:
         block.append(f"  key={plain(row['key'])}" + (", which it holds" if row["held"] else ""))
     if row["redrive"]:
         block.append("  goes out again", style="green")
-    attempts = "1 attempt" if row["attempts"] == 1 else f"{row['attempts']} attempts"
     since, parked_at = (row[name].strftime("%Y-%m-%d %H:%M:%S") for name in ("first_at", "parked_at"))
-    block.append(f"\n  {plain(row['reason'])}, {attempts} from {since} to {parked_at}", style="dim")
+    block.append(
+        f"\n  {plain(row['reason'])}, {counted(row['attempts'], 'attempt')} from {since} to {parked_at}", style="dim"
+    )
     error = ": ".join(plain(said) for said in (row["error_type"], row["error"]) if said)
     if error:
         block.append(f"\n  {error}", style="red")

@@ -35,54 +35,54 @@ def route(text: str) -> tuple[str, str]:
 @click.option(
     "--ordering",
     type=click.Choice(CHOICES["ordering"]),
-    help="One event at a time for each key, in any order, or strictly one at a time.  [key]",
+    help="One event at a time for each key; none: many at once, in any order; strict: one at a time.  [key]",
 )
-@click.option("--window", type=int, metavar="N", help="Most events that it may have open at once.  [1000]")
+@click.option("--window", type=int, metavar="N", help="Most events that may be handed over and not finished.  [1000]")
 @click.option(
     "--call",
     type=click.Choice(CHOICES["call"]),
     help="Call the task with the whole event, with its payload, or with the payload's fields as keywords.  [event]",
 )
-@click.option("--max-attempts", type=int, metavar="N", help="Attempts before an event is set aside.  [5]")
+@click.option("--max-attempts", type=int, metavar="N", help="Attempts at an event, the first one included.  [5]")
 @click.option(
     "--backoff",
     "backoff_seconds",
     type=float,
     metavar="SECONDS",
-    help="Wait before the second attempt; it doubles from there.  [1]",
+    help="Longest wait before the second attempt; doubles with every further one.  [1]",
 )
 @click.option(
     "--backoff-max",
     "backoff_max_seconds",
     type=float,
     metavar="SECONDS",
-    help="Longest wait between two attempts.  [600]",
+    help="Longest wait before any attempt, however many there were.  [600]",
 )
 @click.option(
     "--ack-timeout",
     "ack_timeout_seconds",
     type=float,
     metavar="SECONDS",
-    help="Hand an event over again when nothing was heard of it for so long.  [3600]",
+    help="Hand an event over again if its task has reported nothing for so long.  [3600]",
 )
 @click.option(
     "--on-exhausted",
     type=click.Choice(CHOICES["on_exhausted"]),
-    help="After the last attempt: park the event, hold back its key as well, or halt the client.  [park]",
+    help="After the last failed attempt: park the event, hold back its key as well, or halt the client.  [park]",
 )
 @click.option(
     "--batch",
     type=int,
     metavar="N",
-    help="Call the task with a list of up to N events; a batch that fails is split until the poison is alone.  [1]",
+    help="Call the task with a list of up to N events; a batch that fails is split until the event at fault is alone.  [1]",
 )
 @click.option("--batch-wait", "batch_wait_ms", type=int, metavar="MS", help="How long a batch may wait to fill.  [0]")
 @click.option(
     "--commit",
     type=click.Choice(CHOICES["commit"]),
-    help="Outcomes come as callbacks, or the fleet's workers report them to Postgres themselves.  [callback]",
+    help="Outcomes are reported by callbacks, or by the fleet's workers, which write to Postgres themselves.  [callback]",
 )
-@click.option("--serializer", metavar="NAME", help="kombu serializer of the messages.  [json]")
+@click.option("--serializer", metavar="NAME", help="Serializer of the messages, as kombu names it.  [json]")
 @click.option(
     "--route",
     "routes",

@@ -13,9 +13,11 @@ from bridge.command.reach import ready_store, whoami
 from bridge.model import Position
 from bridge.replay import replay as start_replay
 from bridge.replay import stop_replays
+from bridge.store import Store
+from bridge.words import counted
 
 
-@click.command()
+@click.command(short_help="Hand old events to CLIENT again.")
 @click.argument("client")
 @click.option(
     "--from",
@@ -32,7 +34,9 @@ from bridge.replay import stop_replays
     metavar="POSITION",
     help="The last event: `end`, an offset, or the timestamp before which it was created.  [end]",
 )
-@click.option("--topics", type=patterns, metavar="P,P", help="Only these topics, as in order.*,invoice.#")
+@click.option(
+    "--topics", type=patterns, metavar="P,P", help="Only those of its topics that match, as in order.*,invoice.#"
+)
 @click.option(
     "--per-second",
     type=float,
@@ -41,7 +45,7 @@ from bridge.replay import stop_replays
     show_default=True,
     help="Most events to hand over in a second.",
 )
-@click.option("--stop", is_flag=True, help="Stop the client's replays instead.")
+@click.option("--stop", is_flag=True, help="Stop the replays of CLIENT instead, those that wait as well.")
 @as_json
 @click.pass_context
 def replay(
@@ -58,21 +62,13 @@ def replay(
 ) -> None:
     """Hand old events to CLIENT again, and to nobody else; its cursor stays.
 
-    Each key goes in order, beside what is new. What the client has not finished yet is not replayed, and neither are parked
-    events: `bridge redrive` is for those.
+    Each key goes in order, beside what is new. Only what is at or below the cursor is replayed, without parked events:
+    `bridge redrive` is for those. Several replays run one after another.
     """
     if stop == (start is not None):
         raise click.UsageError("say where it begins with --from POSITION, or --stop")
     if stop:
-        stopped = stop_replays(ready_store(ctx), client, by=whoami())
-        if as_json:
-            print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
-        for it in () if as_json else stopped:
-            click.echo(
-                f"a replay to client {client} is stopped at {it.next} of {it.upto}: {it.sent} events have gone out"
-            )
-        if not stopped and not as_json:
-            click.echo(f"no replay to client {client} was under way")
+        _stop(ready_store(ctx), client, as_json=as_json)
         return
     assert start is not None
     done = start_replay(
@@ -83,6 +79,19 @@ def replay(
     else:
         least = "" if done.exact else "at least "
         click.echo(
-            f"{least}{done.events} events from {done.first} to {done.upto} go to client {client} again, "
+            f"{least}{counted(done.events, 'event')} from {done.first} to {done.upto} "
+            f"{'goes' if done.events == 1 else 'go'} to client {client} again, "
             f"at most {per_second:g} a second: `bridge explain {client}` says how far it is"
         )
+
+
+def _stop(store: Store, client: str, *, as_json: bool) -> None:
+    stopped = stop_replays(store, client, by=whoami())
+    if as_json:
+        print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
+        return
+    for it in stopped:
+        gone = counted(it.sent, "event has", "events have")
+        click.echo(f"a replay to client {client} is stopped at {it.next} of {it.upto}: {gone} gone out")
+    if not stopped:
+        click.echo(f"no replay to client {client} was under way")

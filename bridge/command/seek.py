@@ -13,6 +13,7 @@ from bridge.command.reach import ready_store, whoami
 from bridge.model import Position
 from bridge.seek import Sought
 from bridge.seek import seek as move
+from bridge.words import counted
 
 
 @click.command()
@@ -22,9 +23,9 @@ from bridge.seek import seek as move
     type=Position.parse,
     required=True,
     metavar="POSITION",
-    help="`beginning`, `end`, a timestamp, or the offset of the last event that is not delivered again.",
+    help="`beginning`, `end`, a timestamp from which on events are delivered, or the offset of the last event that is not.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what it would mean.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be delivered again and what skipped.")
 @yes
 @as_json
 @click.pass_context
@@ -56,7 +57,7 @@ def _said(client: str, sought: Sought) -> str:
     least = "" if sought.exact else "at least "
     return (
         f"the cursor of client {client} {verb} from {sought.before} to {sought.offset}: "
-        f"{least}{sought.again} events will be delivered again, {least}{sought.skipped} will be skipped"
+        f"{least}{counted(sought.again, 'event')} will be delivered again, {least}{sought.skipped:,} will be skipped"
     )
 
 

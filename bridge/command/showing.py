@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from bridge.store.clients import Registered
+from bridge.words import counted, span
 
 NO_CLIENTS = "no clients yet: `bridge register CLIENT --task NAME` makes one"
 INDENT = 11  # columns before the words of a setting
@@ -50,12 +51,14 @@ def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "topics", ", ".join(map(plain, row["topics"]))
     yield "order", f"{ordering[row['ordering']]}; at most {row['window']:,} open"
     yield "lease", f"handed over again after {span(row['ack_timeout_seconds'])} without an answer"
-    waits = f"{span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
+    attempts = counted(row["max_attempts"], "attempt")
+    if row["max_attempts"] > 1:
+        attempts += f", {span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
     if row["batch"] > 1:
         yield "batch", f"up to {row['batch']:,} events in one call, which wait at most {row['batch_wait_ms']:,} ms"
     if row["commit"] == "in-process":
         yield "commit", "the fleet's workers report outcomes to Postgres themselves"
-    yield "failure", f"{row['max_attempts']:,} attempts, {waits}, then {exhausted[row['on_exhausted']]}"
+    yield "failure", f"{attempts}, then {exhausted[row['on_exhausted']]}"
     yield "cursor", f"{row['offset']:,}"
 
 
@@ -92,14 +95,6 @@ def event_line(event: Mapping[str, Any]) -> str:
     if event["headers"]:
         parts.append(click.style(f"headers={plain(json.dumps(event['headers'], ensure_ascii=False))}", dim=True))
     return "  ".join(parts)
-
-
-def span(seconds: float) -> str:
-    """A duration in the one unit that says most."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size or seconds == size:
-            return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
-    return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
 
 
 def plain(text: str) -> str:

@@ -10,12 +10,15 @@ from bridge.command.output import print_json
 from bridge.command.parameters import as_json
 from bridge.command.reach import ready_store, whoami
 from bridge.store import clients as stored
+from bridge.words import counted
 
 
 @click.command()
 @click.argument("client")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads the status.")
-@click.option("--drain", is_flag=True, help="Let what is open be retried until it is finished, and pause it then.")
+@click.option(
+    "--drain", is_flag=True, help="First let what is open finish, with all its retries; nothing new goes out meanwhile."
+)
 @as_json
 @click.pass_context
 def pause(ctx: click.Context, client: str, reason: str, drain: bool, as_json: bool) -> None:
@@ -47,7 +50,7 @@ def resume(ctx: click.Context, client: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("client")
-@click.option("--force", is_flag=True, help="Also while deliveries are open: they are forgotten.")
+@click.option("--force", is_flag=True, help="Remove it while deliveries are open too, and forget them.")
 @yes
 @as_json
 @click.pass_context
@@ -59,7 +62,10 @@ def remove(ctx: click.Context, client: str, force: bool, yes: bool, as_json: boo
     store = ready_store(ctx)
     if not yes:
         [row] = stored.status(store, client)
-        has = f"its cursor at {row['offset']}, {row['open']} open deliveries and {row['parked']} parked events"
+        has = (
+            f"its cursor at {row['offset']}, {counted(row['open'], 'open delivery', 'open deliveries')} "
+            f"and {counted(row['parked'], 'parked event')}"
+        )
         confirmed(f"remove client {client} with {has}?", yes=yes, as_json=as_json)
     gone = service.remove(store, client, by=whoami(), force=force)
     if as_json:

@@ -24,7 +24,7 @@ from bridge.store import clients as stored
     "seconds",
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Look again every so many seconds.",
+    help="Look again every so many seconds, until Ctrl-C; with --json, one line each time.",
 )
 @as_json
 @click.pass_context

@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.command.showing import NO_CLIENTS, STATE_STYLES, plain, span
+from bridge.command.showing import NO_CLIENTS, STATE_STYLES, plain
+from bridge.words import counted, span
 
 COUNTED = 100_000  # status.sql counts the lag no further
 NAME_WIDTH = 16  # a longer name breaks into lines before a column is left out
@@ -100,7 +101,6 @@ def _notes(row: Mapping[str, Any]) -> Iterable[Text]:
         why = f": {plain(row['state_reason'])}" if row["state_reason"] else ""
         yield Text(f"{name} is {row['state']}{by}{why}", style=STATE_STYLES.get(row["state"], ""))
     if row["retrying"]:
-        events = "event" if row["retrying"] == 1 else "events"
-        yield Text(f"{name} will try {row['retrying']:,} {events} again after a failure", style="yellow")
+        yield Text(f"{name} will try {counted(row['retrying'], 'event')} again after a failure", style="yellow")
     if row["trouble"]:
         yield Text(f"{name} could not be served: {plain(row['trouble'])}", style="red")

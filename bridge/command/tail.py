@@ -58,7 +58,7 @@ def tail(
 ) -> None:
     """Show events of the log, oldest first.
 
-    With --json, one event in a line, which `publish --many` can read.
+    With --json, every event is one line, which `publish --many` can read.
     """
     store = ready_store(ctx)
     for event in _wanted(store, topics=topics, start=start, follow=follow, most=most):

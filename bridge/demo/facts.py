@@ -134,8 +134,8 @@ def _difference(expected: Mapping[str, object], got: Mapping[str, object]) -> st
     wrong = [name for name in sorted({**expected, **got}) if expected.get(name) != got.get(name)]
     if not wrong:
         return f"{len(got):,} equal"
-    first = wrong[0]
-    return f"{len(wrong):,} differ: {first} is {got.get(first)}, not {expected.get(first)}"
+    first, differ = wrong[0], "differs" if len(wrong) == 1 else "differ"
+    return f"{len(wrong):,} {differ}: {first} is {got.get(first)}, not {expected.get(first)}"
 
 
 def _shown(value: Value) -> str:

@@ -29,6 +29,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.store import Store
 from bridge.store.clients import register, status
 from bridge.store.migrate import migrate
+from bridge.words import counted
 
 FLEET = Path(__file__).with_name("fleet.py")
 FLEET_WORKERS = 2
@@ -67,7 +68,7 @@ def run(events: int | None = None) -> int:
 
 
 def _play(console: Console, published: Sequence[Flight], stopping: Stopping) -> int:
-    count = f"· {len(published):,} departures from New York, January 2013"
+    count = f"· {counted(len(published), 'departure')} from New York, January 2013"
     console.print(Text("Celery Event Bridge", style="bold"), count)
     console.print(Text("starting Postgres, Redis, the bridge and a Celery fleet of two workers", style="dim"))
     with ExitStack() as stack:
@@ -139,16 +140,18 @@ def _conclude(
 ) -> int:
     tasks = sum(client.wants(flight) for client in CLIENTS for flight in published)
     console.print(
-        f"{len(published):,} events to {len(CLIENTS)} clients, {tasks:,} tasks in {seconds:.1f} s: "
+        f"{counted(len(published), 'event')} to {len(CLIENTS)} clients, {counted(tasks, 'task')} in {seconds:.1f} s: "
         f"{len(published) / seconds:,.0f} events/s, {tasks / seconds:,.0f} tasks/s"
     )
     if repeated:
-        console.print(f"{repeated:,} events came more than once and were counted once")
+        said = counted(repeated, "event came more than once and was", "events came more than once and were")
+        console.print(f"{said} counted once")
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         console.print(Text(f"all {len(checks)} results are what the file says", style="bold green"))
         return 0
-    console.print(Text(f"{len(wrong)} of {len(checks)} results differ from the file:", style="bold red"))
+    differ = "differs" if len(wrong) == 1 else "differ"
+    console.print(Text(f"{len(wrong)} of {len(checks)} results {differ} from the file:", style="bold red"))
     for check in wrong:
         console.print(Text(f"  {check.client}, {check.fact}: expected {check.expected}, got {check.got}", style="red"))
     return 1

@@ -103,7 +103,7 @@ def publish(
         callbacks=[callback(COMMIT, queue, reported)] if by_callback else None,
         errbacks=[callback(FAIL, queue, reported)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
-        ignore_result=None,  # anything else would override the fleet's own setting
+        ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
         argsrepr="()" if client.call == "kwargs" else f"({shown},)",
         kwargsrepr=f"{{{shown}}}" if client.call == "kwargs" else "{}",
     )

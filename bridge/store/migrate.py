@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
 from bridge.sql import statement
 from bridge.store.connect import translated
+from bridge.words import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `celery -A proj bridge migrate` (or `python -m bridge migrate`)"
@@ -95,8 +96,9 @@ def _refuse_foreign(connection: Connection, revision: str | None) -> None:
     if found is None or revision is not None:
         return
     if found.tables:
+        tables = counted(found.tables, "table that is", "tables that are")
         raise SchemaForeign(
-            f"schema fq holds {found.tables} tables that are not the bridge's (owner {found.owner}): "
+            f"schema fq holds {tables} not the bridge's (owner {found.owner}): "
             "move them away, or give the bridge a database of its own"
         )
     if not found.may_create:

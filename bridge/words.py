@@ -1,0 +1,29 @@
+"""Numbers, durations and moments, as people read them. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """So many of something, with the verb where one follows: `1 event waits`, `2 events wait`.
+
+    Args:
+        number: How many.
+        one: What follows a one.
+        many: What follows any other number; `one` with an s if it is left out.
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(at: datetime | None) -> str:
+    """A moment in UTC, to the second; empty for none."""
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(seconds: float) -> str:
+    """A duration in the one unit that says most."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size or seconds == size:
+            return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
+    return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
