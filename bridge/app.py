@@ -18,7 +18,7 @@ from bridge.declared import registrations
 from bridge.errors import BridgeError, LogRewound, Unavailable
 from bridge.model import Failure, Outcome, task_id
 from bridge.policy import rest
-from bridge.pump import LONGEST_LOOK, hand_over
+from bridge.pump import hand_over
 from bridge.sender import FAIL, Sender
 from bridge.settings import Settings
 from bridge.settle import Settled, settle
@@ -26,6 +26,7 @@ from bridge.signature import genuine
 from bridge.store import Store, pulse
 from bridge.store.clients import register
 from bridge.store.migrate import check
+from bridge.store.slices import LONGEST_LOOK
 
 logger = logging.getLogger("bridge")
 

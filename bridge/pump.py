@@ -10,7 +10,8 @@ within the window, in the order of their keys, and neither moves a cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -21,11 +22,10 @@ from bridge.policy import verdict
 from bridge.store import Store, handover, outcomes
 from bridge.store.handover import Locked, Opened, Taken
 from bridge.store.outcomes import Exhausted
+from bridge.store.slices import Slices
 
 Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
 
-LONGEST_LOOK = 10_000  # events that one pass looks at where few of them match or many of them wait
-RARE = 250  # where a slice has less than one in so many that could go out, the next may be far away
 LONGEST_REPLAY_LOOK = 1000  # events of a replay that one pass looks at
 WAITING_SECONDS = 1  # what waits for other deliveries is woken when they end; this often it is looked at in any case
 NEVER_ANSWERED = "never answered"
@@ -45,33 +45,29 @@ class Pass(NamedTuple):
     hungry: bool
 
 
-class Chosen(NamedTuple):
-    """What a pass takes.
+@dataclass(slots=True)
+class Taking:
+    """What a pass takes, as it goes on.
 
     Attributes:
-        again: Deliveries that go out once more.
-        fresh: Deliveries that go out for the first time, or that somebody asked for.
-        upto: How far the log was looked through.
         opened: Deliveries that were open before.
         window: Most that may be open.
-        room: What this pass had room for, beside `again`.
+        again: Deliveries that go out once more.
+        fresh: Deliveries that go out for the first time, or that somebody asked for.
+        room: What there was room for, beside `again`.
+        upto: How far the log was looked through.
         within: Seconds until a replay or a redrive must be looked at; None if there is none.
         more: Whether there may be more of it at once, given room.
     """
 
-    again: list[Delivery]
-    fresh: list[Delivery]
-    upto: int
     opened: int
     window: int
-    room: int
-    within: float | None
-    more: bool
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """All that goes out, in the order in which it is sent."""
-        return [*self.again, *self.fresh]
+    upto: int
+    again: int = 0
+    fresh: int = 0
+    room: int = 0
+    within: float | None = None
+    more: bool = False
 
 
 def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: Send) -> Pass | None:
@@ -101,49 +97,60 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
                 return Pass(0, 0, hungry=False)
             opened = handover.count_open(connection, locked.client)
             locked = locked._replace(ready=True)  # what just ended may have had successors
-        chosen = _choose(connection, locked, opened, horizon=horizon, batch=batch)
-        refused = send(locked.client, chosen.deliveries) if chosen.deliveries else []
-        _give_up(connection, locked.client, [(error.offset, f"undeliverable: {error}") for error in refused])
-        return _finish(connection, locked, chosen, refused=len(refused), batch=batch)
+        client = locked.client
+        taking = Taking(opened.all, 1 if client.ordering == "strict" else client.window, client.dispatched)
+        lots = _take(connection, locked, opened, taking, horizon=horizon, batch=batch)
+        refused = [error for lot in lots for error in send(client, lot)]
+        _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
+        return _finish(connection, locked, taking, refused=len(refused), batch=batch)
 
 
-def _choose(connection: Connection, locked: Locked, opened: Opened, *, horizon: int, batch: int) -> Chosen:
+def _take(
+    connection: Connection, locked: Locked, opened: Opened, taking: Taking, *, horizon: int, batch: int
+) -> Iterator[list[Delivery]]:
     """What goes out: first what is due again, then what people asked for, then successors of finished keys, then the new."""
     client = locked.client
-    window = 1 if client.ordering == "strict" else client.window
     again = handover.hand_over_again(connection, client, room=batch) if locked.woken and opened.due else []
-    room = max(0, min(window - opened.all, batch - len(again)))
-    if client.state == "draining":  # what is open may still be retried, nothing else goes out
-        room = 0
-    redriven = _take_redriven(connection, locked, room=room)
-    left = room - len(redriven.deliveries)
+    taking.again = len(again)
+    if client.state != "draining":  # where what is open may still be retried, but nothing else goes out
+        taking.room = max(0, min(taking.window - opened.all, batch - len(again)))
+    redriven = _take_redriven(connection, locked, room=taking.room)
+    left = taking.room - len(redriven.deliveries)
     successors = handover.hand_over_lanes(connection, client, room=left) if locked.ready and left else []
     left -= len(successors)
     # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
-    replayed = _take_replayed(connection, locked, room=min(left, window // 2 - opened.replayed))
+    replayed = _take_replayed(connection, locked, room=min(left, taking.window // 2 - opened.replayed))
+    left -= len(replayed.deliveries)
+    lot = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
     gathering = handover.is_gathering(connection, client, horizon=horizon)
-    left_for_new = 0 if gathering else left - len(replayed.deliveries)
-    new, upto = _take_new(connection, client, horizon=horizon, room=left_for_new)
-    left -= len(replayed.deliveries) + len(new)
+    new = Slices(connection, client, horizon=horizon, room=0 if gathering else left)
+    for found in new:
+        yield lot + found
+        lot = []
+    left -= new.taken
     rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
-    fresh = [*redriven.deliveries, *successors, *replayed.deliveries, *new, *rest.deliveries]
-    within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
-    more = (upto < horizon and not gathering) or within == 0
-    return Chosen(again, fresh, upto, opened.all, window, room, within, more)
+    lot += rest.deliveries
+    if lot:
+        yield lot
+    taking.fresh = taking.room - left + len(rest.deliveries)
+    taking.upto = new.upto
+    taking.within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
+    taking.more = (new.upto < horizon and not gathering) or rest.within == 0
 
 
-def _finish(connection: Connection, locked: Locked, chosen: Chosen, *, refused: int, batch: int) -> Pass:
+def _finish(connection: Connection, locked: Locked, taking: Taking, *, refused: int, batch: int) -> Pass:
     """Say when to look again, and move the cursor over what needed no delivery."""
-    client, fresh, within = locked.client, len(chosen.fresh), chosen.within
-    full = chosen.opened + fresh >= chosen.window and not refused
-    hungry = bool(refused) or len(chosen.deliveries) >= batch or (chosen.room > 0 and not full and chosen.more)
-    if chosen.deliveries or locked.woken or full or chosen.upto > client.dispatched or within is not None:
-        if within is not None and chosen.room <= fresh:
+    client, fresh, within = locked.client, taking.fresh, taking.within
+    sent = taking.again + fresh
+    full = taking.opened + fresh >= taking.window and not refused
+    hungry = bool(refused) or sent >= batch or (taking.room > 0 and not full and taking.more)
+    if sent or locked.woken or full or taking.upto > client.dispatched or within is not None:
+        if within is not None and taking.room <= fresh:
             within = WAITING_SECONDS
         handover.finish_pass(connection, client, delivered=fresh, hungry=hungry, full=full, within=within)
-    if client.state == "draining" and not chosen.opened:
+    if client.state == "draining" and not taking.opened:
         handover.end_drain(connection, client)
-    return Pass(len(chosen.deliveries) - refused, chosen.upto - client.dispatched, hungry)
+    return Pass(sent - refused, taking.upto - client.dispatched, hungry)
 
 
 def _take_redriven(connection: Connection, locked: Locked, *, room: int) -> Taken:
@@ -162,22 +169,6 @@ def _take_replayed(connection: Connection, locked: Locked, *, room: int) -> Take
     if room <= 0:
         return Taken([], 0)
     return handover.hand_over_replay(connection, locked.client, room=room, slice=LONGEST_REPLAY_LOOK)
-
-
-def _take_new(connection: Connection, client: Client, *, horizon: int, room: int) -> tuple[list[Delivery], int]:
-    """New events, looking further each time that too few of them could go out, and leaping to the next where they are rare."""
-    taken: list[Delivery] = []
-    upto, slice, looked = client.dispatched, room, 0
-    while room and upto < horizon and looked < max(LONGEST_LOOK, room):
-        before = upto
-        found, upto = handover.hand_over_new(connection, client, after=upto, horizon=horizon, slice=slice, room=room)
-        taken += found
-        room -= len(found)
-        looked += upto - before
-        slice *= 4
-        if upto < horizon and upto - before >= RARE * max(1, len(found)):
-            upto, slice = handover.leap(connection, client, after=upto, horizon=horizon), room
-    return taken, upto
 
 
 def _finish_done(connection: Connection, client: Client) -> None:

@@ -24,7 +24,7 @@ class Settings:
         linger_seconds: How long a pump goes on looking for new events after it has handed over all there were;
             0 lets every tick return at once.
         poll_seconds: How often a lingering pump looks.
-        batch: Most events that one pass hands over to one client (messages of one broker round trip).
+        batch: Most events that one pass hands over to one client.
         collector: Whether workers that consume the bridge's queue settle outcomes in batches.
         stencil: Whether messages are cut from a stencil where nobody could tell the difference (json on Redis).
         joined_acks: Whether workers that import the bridge tell Redis of many messages at once.
@@ -38,7 +38,7 @@ class Settings:
     interval_seconds: float = 1.0
     linger_seconds: float = 5.0
     poll_seconds: float = 0.005
-    batch: int = 500
+    batch: int = 2000
     collector: bool = True
     stencil: bool = True
     joined_acks: bool = True

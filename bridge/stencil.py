@@ -39,12 +39,12 @@ MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
 
 
 class _Form(NamedTuple):
-    """A template in the `%` language, and what picks the values that fill it, in order."""
+    """A template in the `%` language, and what picks the values that fill it, in order, out of all values."""
 
     template: str
-    pick: Callable[[Mapping[str, str]], tuple[str, ...]]
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
 
-    def filled(self, values: Mapping[str, str]) -> str:
+    def filled(self, values: Sequence[str]) -> str:
         return self.template % self.pick(values)
 
 
@@ -73,22 +73,27 @@ class Stencil:
         """
         head = parcel[0]
         offset = str(head.offset)
-        values = {
-            "offset": offset,
-            "offsets": f"[{', '.join([str(delivery.offset) for delivery in parcel])}]" if batched else offset,
-            "shown": shown(parcel),
-            "attempt": str(head.attempt),
-            "epoch": str(head.epoch),
-            "task_id": head.task_id,
-            "topic": _in_json(head.topic),
-            "signature": signature,
-            "tag": tag,
-            "event": f"[{', '.join([delivery.body for delivery in parcel])}]" if batched else head.body,
-        }
-        for name, value in head.trace.items():
-            values[name] = _in_json(value)
-        values["body"] = b64encode(self._body.filled(values).encode()).decode("ascii")
-        return self._envelope.filled(values)
+        if batched:
+            offsets = f"[{', '.join([str(delivery.offset) for delivery in parcel])}]"
+            event = f"[{', '.join([delivery.body for delivery in parcel])}]"
+        else:
+            offsets, event = offset, head.body
+        values = (  # in the order of MARKERS
+            offset,
+            offsets,
+            str(head.attempt),
+            str(head.epoch),
+            head.task_id,
+            _in_json(head.topic),
+            shown(parcel),
+            signature,
+            tag,
+            _in_json(head.trace.get("traceparent", "")),
+            _in_json(head.trace.get("tracestate", "")),
+            event,
+        )
+        body = b64encode(self._body.filled(values).encode()).decode("ascii")
+        return self._envelope.filled((*values, body))
 
 
 def shown(parcel: Sequence[Delivery]) -> str:
@@ -108,6 +113,7 @@ def _form(text: str) -> _Form:
     names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
     names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
     names |= {marker: name for name, marker in {**_TEXTS, "body": _BODY}.items()}
+    order = [*MARKERS, "body"]
     parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
     template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
-    return _Form(template, itemgetter(*(names[part] for part in parts if part in names)))
+    return _Form(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))

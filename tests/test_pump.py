@@ -272,3 +272,51 @@ def test_a_registration_names_what_it_changed(world: World) -> None:
     done = register(world.store, Registration(id="c", given={"window": 20}))
     assert not done.created
     assert done.changed == {"window": (10, 20)}
+
+
+def test_g1_g5_a_pass_of_many_slices_is_one_pass(world: World) -> None:
+    world.client(window=3000)
+    world.eyes.execute("INSERT INTO fq.events (key) SELECT n % 2700 FROM generate_series(1, 4000) n")
+    lots: list[list[int]] = []
+
+    def stop_at_the_second(client: Any, deliveries: Any) -> list[Undeliverable]:
+        lots.append(offsets(deliveries))
+        if len(lots) == 2:
+            raise BrokerUnavailable("the broker is away")
+        return []
+
+    with pytest.raises(BrokerUnavailable):
+        world.one_pass(send=stop_at_the_second, batch=5000)
+    assert world.rows("deliveries") == []
+    sent = offsets(world.hand_over(batch=5000))
+    assert sent == list(range(1, 2701)) == world.rows("deliveries")
+    assert sent[: len(lots[0])] == lots[0], "the lots of a pass are in order, and so are their events"
+    assert world.rows("lanes") == list(range(2701, 4001))
+
+
+def test_g3_rare_topics_are_leapt_to_not_walked_to(world: World) -> None:
+    world.client(topics=("rare.*",))
+    wanted = []
+    for _ in range(3):
+        world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'often.' || n % 7 FROM generate_series(1, 20000) n")
+        wanted += world.publish("k", topic="rare.thing")
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'often.' || n % 7 FROM generate_series(1, 20000) n")
+    sent = world.hand_over()
+    assert offsets(sent) == wanted[:1], "walking would have ended before it"
+    assert world.row()["dispatched"] == 80_003, "the others wait for the first one of their key"
+    for nth, offset in enumerate(wanted, 1):
+        assert world.cursor() == offset - 1
+        world.succeed(*sent)
+        sent = world.hand_over()
+        assert offsets(sent) == wanted[nth : nth + 1]
+    assert world.cursor() == 80_003
+
+
+def test_where_there_are_too_many_topics_the_log_is_walked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.store.handover.MOST_TOPICS", 6)
+    world.client(topics=("rare.*",))
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'often.' || n % 7 FROM generate_series(1, 20000) n")
+    wanted = world.publish(None, topic="rare.thing")
+    assert world.hand_over() == []
+    assert 0 < world.row()["dispatched"] < 20_000
+    assert offsets(world.hand_over()) == wanted

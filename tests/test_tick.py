@@ -36,3 +36,45 @@ def test_a_client_that_plain_sql_made_unusable_is_named_and_the_others_are_serve
     assert world.row("a-broken-one")["dispatched"] == -1, "nothing of it is remembered"
     with Redis.from_url(redis_url) as redis:
         assert redis.llen("celery") == 1
+
+
+def test_g3_clients_that_want_none_of_the_new_events_move_together_and_the_others_get_theirs(
+    world: World, bridge: Bridge, redis_url: str
+) -> None:
+    for number in range(40):
+        world.client(f"c{number}", topics=(f"topic{number}.*",))
+    world.client("busy", topics=("topic0.*",))
+    bridge.tick()
+    [first] = world.publish("k", topic="topic0.happened")
+    bridge.tick()
+    world.publish("k", topic="topic1.happened")
+    last = world.publish("k", topic="nobody.wants")[0]
+    bridge.tick()
+    rows = dict(world.eyes.execute('SELECT id, ("offset", dispatched) FROM fq.clients').fetchall())
+    assert {id: row for id, row in rows.items() if row != (str(last), str(last))} == {
+        "c0": (str(first - 1), str(last)),
+        "busy": (str(first - 1), str(last)),
+        "c1": (str(first), str(last)),
+    }, "a client with something open keeps its cursor below that"
+    assert world.eyes.execute('SELECT client_id, "offset" FROM fq.deliveries ORDER BY 1, 2').fetchall() == [
+        ("busy", first),
+        ("c0", first),
+        ("c1", first + 1),
+    ]
+    with Redis.from_url(redis_url) as redis:
+        assert redis.llen("celery") == 3
+
+
+def test_g6_a_client_that_another_pump_holds_is_not_moved(world: World, bridge: Bridge) -> None:
+    for number in range(20):
+        world.client(f"c{number}", topics=("order.*",))
+    bridge.tick()
+    before = world.row("c7")["dispatched"]
+    with world.store.transaction() as other:
+        other.exec_driver_sql("SELECT FROM fq.clients WHERE id = 'c7' FOR NO KEY UPDATE")
+        [last] = world.publish("k", topic="nobody.wants")
+        bridge.tick()
+        assert world.row("c7")["dispatched"] == before
+        assert world.row("c8")["dispatched"] == last
+    bridge.tick()
+    assert world.row("c7")["dispatched"] == last

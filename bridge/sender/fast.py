@@ -7,10 +7,10 @@ signals, no task-sent events, no compression. Everything else takes the portable
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import redis
 from celery import Celery, signals
 from kombu import Producer
 from kombu.utils.json import dumps
@@ -20,6 +20,8 @@ from bridge.model import Client, Delivery
 from bridge.routing import pack
 from bridge.sender.message import NO_KEYWORDS, publish, signed
 from bridge.stencil import MARKERS, Stencil
+
+PORTION = 100  # messages of one command: it stays in the processor's cache from cutting to sending
 
 
 class FastPath:
@@ -37,7 +39,6 @@ class FastPath:
         self._producer = producer
         self._queue = queue
         self._secret = secret
-        self._redis = redis.Redis(connection_pool=producer.channel.pool)
         self._stencils: dict[tuple[object, ...], tuple[str, Stencil]] = {}
 
     @staticmethod
@@ -59,14 +60,48 @@ class FastPath:
             refused = [Undeliverable(d.offset, NO_KEYWORDS) for d in deliveries if not d.body.startswith("{")]
             deliveries = [delivery for delivery in deliveries if delivery.body.startswith("{")]
         tag, batched = uuid.uuid4().hex, client.batch > 1
-        messages: dict[str, list[str]] = {}
-        for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            key, stencil = self._stencil(client, task, tuple(parcel[0].trace))
-            text = stencil.cut(parcel, batched=batched, signature=signed(self._secret, parcel), tag=f"{tag}.{nth}")
-            messages.setdefault(key, []).append(text)
-        for key, texts in messages.items():
-            self._redis.lpush(key, *texts)
+        cuts: dict[tuple[str, tuple[str, ...]], tuple[str, Stencil]] = {}
+        with self._pushing() as push:
+            for nth, (task, parcel) in enumerate(pack(client, deliveries)):
+                form = task, tuple(parcel[0].trace)
+                if form not in cuts:
+                    cuts[form] = self._stencil(client, *form)
+                key, stencil = cuts[form]
+                push(
+                    key,
+                    stencil.cut(parcel, batched=batched, signature=signed(self._secret, parcel), tag=f"{tag}.{nth}"),
+                )
         return refused
+
+    @contextmanager
+    def _pushing(self) -> Iterator[Callable[[str, str], None]]:
+        """Push messages in portions, while the next are cut; on leaving, see that Redis took every one."""
+        pool = self._producer.channel.pool
+        connection = pool.get_connection()
+        portions: dict[str, list[str]] = {}
+        sent: list[str] = []
+
+        def flush(key: str) -> None:
+            connection.send_command("LPUSH", key, *portions.pop(key))
+            sent.append(key)
+
+        def push(key: str, text: str) -> None:
+            portion = portions.setdefault(key, [])
+            portion.append(text)
+            if len(portion) == PORTION:
+                flush(key)
+
+        try:
+            yield push
+            for key in list(portions):
+                flush(key)
+            for _ in sent:
+                connection.read_response()
+        except BaseException:
+            connection.disconnect()  # answers that nobody read would be taken for those of the next command
+            raise
+        finally:
+            pool.release(connection)
 
     def _stencil(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[str, Stencil]:
         """The Redis key that messages go to, and what they are cut from."""

@@ -20,9 +20,9 @@ WITH slice AS MATERIALIZED (
      ORDER BY e."offset" LIMIT :slice
 ), blocked AS MATERIALIZED (
     SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
-     UNION
+     UNION ALL
     SELECT l.key FROM fq.lanes l WHERE l.client_id = :client  -- in any order: a lane covers all that follows in its key
-     UNION
+     UNION ALL
     SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL AND :ordered
 ), matching AS (
     SELECT s."offset", s.key,
