@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
+from bridge.app import Bridge
 from bridge.commits import AmqpCallbacks, RedisCallbacks, reader
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, StoreUnavailable
+from bridge.steps import collect
 from tests.link import Link
 from tests.waiting import wait_until
 
@@ -301,3 +304,45 @@ def test_a_queue_that_is_deleted_under_the_collector_is_said_and_declared_anew_b
     callbacks = collector()
     publish(publisher, 1)
     assert numbers(callbacks, callbacks.wait(60)) == [1]
+
+
+def test_while_postgres_is_away_nothing_is_taken(
+    publisher: Celery, collector: StartCollector, broker: Connection, amqp_url: str
+) -> None:
+    collector().close()
+    publish(publisher, 1)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"postgresql://nobody@127.0.0.1:{nobody.getsockname()[1]}/none"
+    with Celery("bridge", broker=amqp_url, set_as_current=False) as app:
+        app.conf.bridge_database_url = url
+        with pytest.raises(StoreUnavailable):
+            collect(Bridge(app), queue="bridge", others="bridge.ticks", stopping=threading.Event())
+    assert get(broker, "bridge").delivery_info["redelivered"] is False
+
+
+def test_what_can_t_be_settled_goes_back_to_the_queue_and_is_settled_when_it_can_be(
+    publisher: Celery, broker: Connection, amqp_url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[tuple[str, Any]] = []
+    stopping = threading.Event()
+
+    def refuse(_: object) -> None:
+        raise StoreUnavailable("Postgres has gone away")
+
+    def settle(callbacks: Iterator[tuple[str, Any]]) -> None:
+        settled.extend(callbacks)
+        stopping.set()
+
+    with Celery("bridge", broker=amqp_url, set_as_current=False) as app:
+        app.conf.bridge_database_url = database
+        bridge = Bridge(app)
+        publish(publisher, 1)
+        monkeypatch.setattr(bridge, "settle", refuse)
+        with pytest.raises(StoreUnavailable):
+            collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
+        wait_until(lambda: waiting(broker) == 1, what="it is back on the queue")
+        monkeypatch.setattr(bridge, "settle", settle)
+        collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
+        bridge.store.close()
+    assert settled == [("bridge.commit", ["c", 1, 1, 1, "signature"])]
+    assert waiting(broker) == 0
