@@ -11,6 +11,8 @@ from typing import Any
 
 from bridge.errors import BrokerUnavailable
 
+LEAST_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of an answer
+
 
 class Confirms:
     """Knows what was published on a channel and not confirmed yet; one for the whole life of the channel.
@@ -47,7 +49,7 @@ class Confirms:
             if self._channel.connection is None:
                 raise ConnectionError("the connection was closed before all messages were confirmed")
             try:
-                self._channel.connection.drain_events(timeout=max(0.0, deadline - time.monotonic()))
+                self._channel.connection.drain_events(timeout=max(LEAST_SECONDS, deadline - time.monotonic()))
             except TimeoutError:
                 raise TimeoutError(f"{len(self._open)} messages were not confirmed in {seconds:g} s") from None
         refused, self._refused = self._refused, 0

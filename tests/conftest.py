@@ -18,7 +18,7 @@ from bridge import embedded
 from bridge.store import Store
 from tests import servers
 from tests.databases import Databases
-from tests.rabbit import rabbitmq
+from tests.rabbit import installed, rabbitmq
 from tests.workers import Worker, start_worker
 from tests.world import World
 
@@ -66,7 +66,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if config.option.collectonly:
         return []
     postgres, redis = _choices(config)
-    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}"]
+    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}", f"RabbitMQ: {installed()}"]
 
 
 @pytest.hookimpl(wrapper=True)

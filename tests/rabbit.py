@@ -17,8 +17,14 @@ from bridge.embedded.process import enter_on_free_port, server
 from bridge.errors import BridgeError
 from tests.servers import missing
 
-HOME = Path("/usr/lib/rabbitmq/bin")
+PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+INSTALL = "run scripts/rabbitmq as root, or install your system's package rabbitmq-server"
 HOSTS = 60  # virtual hosts, made when the server starts: a later one would cost a second
+
+
+def installed() -> str:
+    """Whether there is one, in words."""
+    return str(PROGRAM) if PROGRAM.exists() else f"none ({INSTALL})"
 
 
 @contextmanager
@@ -28,8 +34,8 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
     Yields:
         What returns the URL of an empty virtual host, another one each time.
     """
-    if not (HOME / "rabbitmq-server").exists():
-        missing("RabbitMQ is not installed: run scripts/rabbitmq as root, or install your system's rabbitmq-server")
+    if not PROGRAM.exists():
+        missing(f"RabbitMQ is not installed: {INSTALL}")
     with ExitStack() as stack:
         try:
             mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
@@ -86,7 +92,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         "RABBITMQ_PID_FILE": home / "pid",
     }
     return server(
-        ["env", *(f"{name}={value}" for name, value in env.items()), str(HOME / "rabbitmq-server")],
+        ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],
         is_ready=lambda _: _answers(port),
         log=home / "server.log",
         directory=home,

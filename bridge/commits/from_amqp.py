@@ -24,7 +24,8 @@ from bridge.queues import own_queue
 logger = logging.getLogger("bridge.collector")
 
 PREFETCH = 4000  # so that the broker sends the next batch while we settle this one
-CONFIRM_SECONDS = 30.0
+AT_HAND_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of a message
+CONFIRM_SECONDS = 10.0
 PERSISTENT = 2
 
 
@@ -66,7 +67,7 @@ class AmqpCallbacks:
             BrokerUnavailable: the broker gives what was taken to somebody else.
         """
         with self._translated():
-            while len(self._ahead) < most and self._receive(0):
+            while len(self._ahead) < most and self._receive(AT_HAND_SECONDS):
                 pass
         return self._next(most)
 
