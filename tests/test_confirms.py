@@ -114,13 +114,13 @@ def test_a_pass_is_remembered_when_the_broker_has_confirmed_all_of_it(
 def test_g1_of_a_pass_that_the_broker_left_in_the_middle_nothing_is_remembered(
     how: str, world: World, sender: MakeSender, link: Link, broker: Connection
 ) -> None:
-    used = sender(patience_seconds=60 if how == "gone" else 2)
+    used = sender(patience_seconds=60 if how == "gone" else 4)
     begun = begun_but_not_confirmed(world, used, link, broker)
     if how == "gone":
         link.cut()
     begun.join(60)
     assert isinstance(begun.error, BrokerUnavailable)
-    assert how == "gone" or f"{NUMBER} messages were not confirmed in 2 s" in str(begun.error)
+    assert how == "gone" or f"{NUMBER} messages were not confirmed in 4 s" in str(begun.error)
     assert len(world.rows("deliveries")) == 1
     link.cut()
     world.one_pass(send=used.send)
