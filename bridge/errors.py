@@ -18,7 +18,8 @@
     ├── LogRewound            stop: the log is behind what was handed over; ``resync`` is an explicit act
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
-    │   └── BrokerUnavailable     the broker refused, dropped or timed out
+    │   ├── BrokerUnavailable     the broker refused, dropped or timed out
+    │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── Undeliverable         set aside: this event can never become a message of this client
     └── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
 
@@ -95,7 +96,7 @@ class LogRewound(BridgeError):
 
 
 class Unavailable(BridgeError):
-    """A server did not answer; waiting and trying again is right."""
+    """A server did not answer, or lacks something; waiting and trying again is right."""
 
 
 class StoreUnavailable(Unavailable):
@@ -104,6 +105,20 @@ class StoreUnavailable(Unavailable):
 
 class BrokerUnavailable(Unavailable):
     """The broker refused, dropped or timed out; some messages of the batch may have arrived."""
+
+
+class QueueMissing(Unavailable):
+    """The broker has no queue of the name that a client's events go to; nothing of the batch is remembered.
+
+    Attributes:
+        queue: Its name.
+    """
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"the broker has no queue {queue!r}: start a worker that consumes it, or declare it; the events wait for it"
+        )
+        self.queue = queue
 
 
 class Undeliverable(BridgeError):

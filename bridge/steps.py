@@ -1,7 +1,7 @@
 """The collector: a bootstep that settles callbacks in batches, in a thread of the worker's main process.
 
 One callback as a task of its own costs as much as a handler; here thousands share one transaction. A worker that consumes
-the bridge's queue on a Redis broker hands that queue to the collector, and gets back what is no callback (the pump's
+the bridge's queue on Redis or RabbitMQ hands that queue to the collector, and gets back what is no callback (the pump's
 ticks) on a queue beside it. On other brokers, or with `bridge_collector` off, callbacks run as ordinary tasks.
 """
 
@@ -18,10 +18,11 @@ from celery.worker.consumer import Consumer
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
-from bridge.commits import RedisCallbacks, decode
+from bridge.commits import Callbacks, reader
 from bridge.errors import BridgeError
 from bridge.policy import rest
 from bridge.sender import COMMIT, FAIL
+from bridge.store.migrate import check
 
 logger = logging.getLogger("bridge.collector")
 
@@ -49,7 +50,7 @@ class Collector(bootsteps.StartStopStep):
         return (
             settings.collector
             and settings.queue in parent.app.amqp.queues.consume_from
-            and parent.app.connection_for_read().transport.driver_type == "redis"
+            and reader(parent.app) is not None
         )
 
     def start(self, parent: Consumer) -> None:
@@ -94,9 +95,13 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
     """Settle what arrives on a queue until told to stop.
 
     Raises:
-        StoreUnavailable, BrokerUnavailable: what was taken is back on the queue, or on a list that will be put back.
+        StoreUnavailable, BrokerUnavailable: what was taken is back on the queue, or will be put back.
     """
-    callbacks = RedisCallbacks(bridge.app, queue=queue, others=others)
+    # Nothing is taken while Postgres is away: some queues of RabbitMQ drop what was taken and put back too often.
+    check(bridge.store.engine)
+    open_reader = reader(bridge.app)
+    assert open_reader is not None, "or the step would not have included itself"
+    callbacks = open_reader(bridge.app, queue=queue, others=others)
     try:
         adopted = 0.0
         while not stopping.is_set():
@@ -115,11 +120,12 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
         callbacks.close()
 
 
-def _settle(bridge: Bridge, callbacks: RedisCallbacks, messages: list[bytes]) -> None:
+def _settle(bridge: Bridge, callbacks: Callbacks[Any], messages: list[Any]) -> None:
     """Settle the callbacks of a batch, and pass on the rest."""
-    decoded = [(message, decode(message)) for message in messages]
-    bridge.settle((found.task, found.args) for _, found in decoded if found and found.task in (COMMIT, FAIL))
-    callbacks.pass_on([message for message, found in decoded if found is None or found.task not in (COMMIT, FAIL)])
+    found = [(message, callbacks.read(message)) for message in messages]
+    ours = [callback for _, callback in found if callback and callback.task in (COMMIT, FAIL)]
+    bridge.settle((callback.task, callback.args) for callback in ours)
+    callbacks.pass_on([message for message, callback in found if not callback or callback.task not in (COMMIT, FAIL)])
 
 
 @celeryd_init.connect

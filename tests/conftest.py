@@ -18,6 +18,7 @@ from bridge import embedded
 from bridge.store import Store
 from tests import servers
 from tests.databases import Databases
+from tests.rabbit import installed, rabbitmq
 from tests.workers import Worker, start_worker
 from tests.world import World
 
@@ -65,7 +66,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if config.option.collectonly:
         return []
     postgres, redis = _choices(config)
-    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}"]
+    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}", f"RabbitMQ: {installed()}"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -161,6 +162,18 @@ def redis_url(_redis_server: Callable[[], str]) -> str:
     with Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as next_host:
+        yield next_host
+
+
+@pytest.fixture
+def amqp_url(_rabbitmq: Callable[[], str]) -> str:
+    """The URL of an empty virtual host of a RabbitMQ."""
+    return _rabbitmq()
 
 
 @pytest.fixture

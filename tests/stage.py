@@ -25,8 +25,9 @@ REPOSITORY = Path(__file__).parent.parent
 class Stage:
     """What is on it, and what a test does with it; nothing here calls the code under test but `publish`."""
 
-    def __init__(self, database: str, redis_url: str, directory: Path) -> None:
+    def __init__(self, database: str, redis_url: str, directory: Path, *, broker_url: str = "") -> None:
         self.database, self.redis_url, self.directory = database, redis_url, directory
+        self.broker_url = broker_url or redis_url
         self.redis = Redis.from_url(redis_url)
         self.eyes = psycopg.connect(database, autocommit=True)
         self.workers: list[Worker] = []
@@ -134,7 +135,7 @@ class Stage:
             name=name,
             directory=directory or self.directory,
             log_path=self.directory / f"{name}.log",
-            env={"CELERY_BROKER_URL": self.redis_url, **env},
+            env={"CELERY_BROKER_URL": self.broker_url, "NOTEBOOK_URL": self.redis_url, **env},
             queues=queues,
             pool="prefork",
             concurrency=concurrency,

@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from bridge.commits import decode
+from bridge.commits.from_redis import decode
 from bridge.model import Failure, Outcome
 from bridge.sender import COMMIT, FAIL, Sender
 from bridge.settle import Settled, settle

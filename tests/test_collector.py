@@ -16,7 +16,7 @@ from celery import Celery
 from redis import Redis
 
 from bridge import embedded
-from bridge.commits import DEAD_AFTER_SECONDS, RedisCallbacks, decode
+from bridge.commits.from_redis import DEAD_AFTER_SECONDS, RedisCallbacks, decode
 from bridge.errors import BrokerUnavailable, NotInstalled
 from tests.servers import missing
 

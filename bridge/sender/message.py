@@ -116,6 +116,7 @@ def publish(
         exchange_type="topic",  # keeps Celery from rewriting the anonymous exchange to the default queue
         serializer=client.serializer,
         declare=[],
+        mandatory=True,  # where the queue is missing, RabbitMQ drops a message without a word, unless it is told to say so
         retry=False,  # the pass is rolled back instead, and the next tick tries again
         headers=headers,
     )

@@ -16,6 +16,7 @@ from kombu import Queue
 from redis import Redis
 
 LONGEST_WAIT_SECONDS = 120
+NOTEBOOK = os.environ.get("NOTEBOOK_URL") or os.environ["CELERY_BROKER_URL"]
 
 app = Celery("plain", broker=os.environ["CELERY_BROKER_URL"])
 app.conf.update(
@@ -41,7 +42,7 @@ def note(task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         "errbacks": task.request.errbacks,
         "bridge installed": importlib.util.find_spec("bridge") is not None,
     }
-    with Redis.from_url(os.environ["CELERY_BROKER_URL"], socket_timeout=None) as notebook:
+    with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
         notebook.rpush("handled", json.dumps(noted))
 
 
@@ -59,7 +60,7 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
     if do == "lose the process" and event["attempt"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     if do in ("wait", "fail once"):
-        with Redis.from_url(os.environ["CELERY_BROKER_URL"], socket_timeout=None) as notebook:
+        with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
             notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)
 
 

@@ -1,8 +1,7 @@
-"""The only broker reader: takes callbacks off the bridge's queue many at a time.
+"""Callbacks on Redis: what is taken moves, in one step, to a list of this collector's own.
 
-Postgres first, broker second: what is taken moves, in one step, to a list of this collector's own, and leaves the broker
-only when it is settled. A collector that dies leaves its list behind; another one puts it back on the queue. Settling
-twice is harmless, losing one is not. Several collectors never see each other's messages.
+It leaves the broker only when it is settled. A collector that dies leaves its list behind; another one puts it back on the
+queue.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 import redis
 from celery import Celery
 from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
+from bridge.commits.callback import Callback, parse
 from bridge.errors import BrokerUnavailable
 from bridge.words import counted
 
@@ -54,13 +53,6 @@ for _, own in ipairs(dead) do
 end
 return #dead
 """
-
-
-class Callback(NamedTuple):
-    """A message of the bridge's queue: the task it calls, and its positional arguments."""
-
-    task: str
-    args: Sequence[Any]
 
 
 class RedisCallbacks:
@@ -103,6 +95,10 @@ class RedisCallbacks:
             found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
             return [found] if found else []  # type: ignore[list-item]
 
+    def read(self, message: bytes) -> Callback | None:
+        """What a message calls; None if it is not one that this module can read."""
+        return decode(message)
+
     def done(self) -> None:
         """Forget what was taken: it is settled."""
         with _translated():
@@ -142,12 +138,11 @@ class RedisCallbacks:
 def decode(message: bytes) -> Callback | None:
     """What a message calls; None if it is not one that this module can read."""
     try:
-        envelope = json.loads(message.decode())  # bytes would be searched for their encoding, twice a message
-        if envelope["content-type"] != "application/json" or envelope["properties"]["body_encoding"] != "base64":
+        envelope = json.loads(message.decode())
+        if envelope["properties"]["body_encoding"] != "base64":
             return None
-        body = json.loads(base64.b64decode(envelope["body"]).decode())
-        return Callback(envelope["headers"]["task"], body[0])
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return parse(envelope["content-type"], envelope["headers"], base64.b64decode(envelope["body"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -1,0 +1,71 @@
+"""A link to a server, in the test's hand: it can hold back the answers, or be cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Link:
+    """Forwards what comes in on a port of its own; until `close`.
+
+    Args:
+        port: Where the server listens, on 127.0.0.1.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._answering = threading.Event()
+        self._answering.set()
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def mute(self) -> None:
+        """Hold back what the server says from now on."""
+        self._answering.clear()
+
+    def unmute(self) -> None:
+        """Let through what was held back."""
+        self._answering.set()
+
+    def cut(self) -> None:
+        """Break all connections; new ones can be made, and hear the server."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._answering.set()
+
+    def close(self) -> None:
+        """Break all connections and take no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the end of the listener
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+                self._ends += [client, server]
+                for source, target, gate in ((client, server, None), (server, client, self._answering)):
+                    thread = threading.Thread(target=_forward, args=(source, target, gate), daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+
+
+def _forward(source: socket.socket, target: socket.socket, gate: threading.Event | None) -> None:
+    with source, suppress(OSError):
+        while data := source.recv(65536):
+            if gate is not None:
+                gate.wait()
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
