@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.model import Delivery
 
@@ -34,7 +34,7 @@ _TEXTS = {
     "tracestate": "@@bridge-tracestate@@",
 }
 _EVENT = "@@bridge-event@@"
-_BODY = "@@bridge-body@@"
+BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
 
 
@@ -52,18 +52,18 @@ class Stencil:
     """Cuts messages for one client, task and set of trace headers.
 
     Args:
-        message: What a transport would store, rendered with `MARKERS` in the places of the changing parts. Its body is in
-            base64, as kombu's virtual transports store it.
-        dumps: How the transport turns a message into text.
+        envelope: All of a message but its body, as JSON rendered with `MARKERS` in the places of the changing parts. Where
+            it has `BODY` in it, the body goes there in base64, as kombu's virtual transports store it.
+        body: The body, rendered likewise.
     """
 
-    def __init__(self, message: Mapping[str, Any], dumps: Callable[[Any], str | bytes]) -> None:
-        text = dumps({**message, "body": _BODY})
-        self._envelope = _form(text if isinstance(text, str) else text.decode())
-        self._body = _form(b64decode(message["body"]).decode())
+    def __init__(self, envelope: str, body: str) -> None:
+        self._inside = BODY in envelope
+        self._envelope = _form(envelope)
+        self._body = _form(body)
 
-    def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> str:
-        """The message of these deliveries, as the transport would store it.
+    def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> tuple[str, str]:
+        """The message of these deliveries: its envelope and its body.
 
         Args:
             parcel: The events and where they go; their bodies are spliced in as they are.
@@ -92,8 +92,9 @@ class Stencil:
             _in_json(head.trace.get("tracestate", "")),
             event,
         )
-        body = b64encode(self._body.filled(values).encode()).decode("ascii")
-        return self._envelope.filled((*values, body))
+        body = self._body.filled(values)
+        inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
+        return self._envelope.filled((*values, inside)), body
 
 
 def shown(parcel: Sequence[Delivery]) -> str:
@@ -112,7 +113,7 @@ def _form(text: str) -> _Form:
     """Cut the markers out of a text."""
     names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
     names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
-    names |= {marker: name for name, marker in {**_TEXTS, "body": _BODY}.items()}
+    names |= {marker: name for name, marker in {**_TEXTS, "body": BODY}.items()}
     order = [*MARKERS, "body"]
     parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
     template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)

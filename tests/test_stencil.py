@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -62,18 +63,37 @@ def flat(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in UNLIKE}
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["stencil", "portable"])
+WAYS = pytest.mark.parametrize("way", ["fast", "prepared", "celery's own"])
+
+
+@contextmanager
+def sending(app: Celery, way: str) -> Iterator[Sender]:
+    """A sender that takes one of its three ways: the last one is for those who listen."""
+
+    def hear(**_: Any) -> None:
+        pass
+
+    if way == "celery's own":
+        signals.before_task_publish.connect(hear)
+    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=way == "fast")
+    try:
+        yield sender
+    finally:
+        signals.before_task_publish.disconnect(hear)
+        sender.close()
+
+
+@WAYS
 @pytest.mark.parametrize("call", ["payload", "kwargs"])
 @pytest.mark.parametrize("trace", [{}, TRACE], ids=["untraced", "traced"])
 @pytest.mark.parametrize(("epoch", "attempt"), [(1, 1), (3, 2)])
 def test_a_message_is_what_send_task_would_send(
-    app: Celery, redis_url: str, *, fast: bool, call: str, trace: dict[str, str], epoch: int, attempt: int
+    app: Celery, redis_url: str, *, way: str, call: str, trace: dict[str, str], epoch: int, attempt: int
 ) -> None:
     to = client(call=call)
     out = delivery(to, epoch=epoch, attempt=attempt, trace=trace)
-    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
-    assert sender.send(to, [out]) == []
-    sender.close()
+    with sending(app, way) as sender:
+        assert sender.send(to, [out]) == []
     signed = ("c", 42, epoch, attempt, sign("s", ("c", 42, epoch, attempt)))
     payload = json.loads(out.body)
     app.send_task(
@@ -92,11 +112,13 @@ def test_a_message_is_what_send_task_would_send(
     assert ours["headers"]["argsrepr" if call == "payload" else "kwargsrepr"].count('order."%s".ü #42') == 1
 
 
-def test_a_batch_keeps_its_order_and_every_message_has_a_tag_of_its_own(app: Celery, redis_url: str) -> None:
+@WAYS
+def test_a_batch_keeps_its_order_and_every_message_has_a_tag_of_its_own(
+    app: Celery, redis_url: str, *, way: str
+) -> None:
     to = client()
-    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
-    sender.send(to, [delivery(to, offset=offset) for offset in range(1000)])
-    sender.close()
+    with sending(app, way) as sender:
+        sender.send(to, [delivery(to, offset=offset) for offset in range(1000)])
     messages = sent(redis_url)
     assert [message["headers"]["bridge_offset"] for message in messages] == list(range(1000))
     assert len({message["properties"]["delivery_tag"] for message in messages}) == 1000
@@ -130,11 +152,10 @@ def test_whoever_listens_to_publish_signals_hears_of_every_message(app: Celery, 
     assert len(sent(redis_url)) == 2
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["stencil", "portable"])
-def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_url: str, *, fast: bool) -> None:
+@WAYS
+def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_url: str, *, way: str) -> None:
     to = client(call="kwargs")
-    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
-    [refused] = sender.send(to, [delivery(to, body="[1]", offset=7), delivery(to)])
-    sender.close()
+    with sending(app, way) as sender:
+        [refused] = sender.send(to, [delivery(to, body="[1]", offset=7), delivery(to)])
     assert refused.offset == 7
     assert [message["headers"]["bridge_offset"] for message in sent(redis_url)] == [42]

@@ -22,8 +22,10 @@ from bridge.errors import BrokerUnavailable, InvalidClient, QueueMissing, Undeli
 from bridge.model import Client, Delivery
 from bridge.queues import own_queue
 from bridge.sender import portable
+from bridge.sender.cutter import is_unheard
 from bridge.sender.fast import FastPath
 from bridge.sender.message import COMMIT, FAIL, callback
+from bridge.sender.prepared import Prepared
 
 __all__ = ["COMMIT", "FAIL", "Sender", "callback"]
 
@@ -48,7 +50,7 @@ class Sender:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._fast_allowed = fast
         self._producer: Producer | None = None
-        self._fast: FastPath | None = None
+        self._cutter: FastPath | Prepared | None = None
         self._confirms: Confirms | None = None
         self._pid = 0
 
@@ -64,16 +66,17 @@ class Sender:
             InvalidClient: the client's serializer can't be used.
         """
         with self._connected() as producer:
-            if self._fast is not None and client.serializer == "json":
-                return self._fast.send(client, deliveries)
-            refused = portable.send(self._app, producer, client, deliveries, secret=self._secret, queue=self._queue)
+            if self._cutter is not None and client.serializer == "json" and is_unheard(self._app):
+                refused = self._cutter.send(client, deliveries)
+            else:
+                refused = portable.send(self._app, producer, client, deliveries, secret=self._secret, queue=self._queue)
             if self._confirms is not None and client.queue in self._confirms.wait(self._patience_seconds):
                 raise QueueMissing(client.queue)
             return refused
 
     def close(self, *, broken: bool = False) -> None:
         """Close this process's connection; of a broken one only our end."""
-        producer, self._producer, self._fast, self._confirms = self._producer, None, None, None
+        producer, self._producer, self._cutter, self._confirms = self._producer, None, None, None
         if producer is not None and self._pid == os.getpid():
             if broken:  # RabbitMQ may never answer a polite goodbye, and a transaction is waiting
                 producer.connection.collect()
@@ -87,8 +90,8 @@ class Sender:
             if self._producer is None or self._pid != os.getpid():
                 self._confirms, self._pid = None, os.getpid()
                 self._producer = self._connect()
-                if self._fast_allowed and FastPath.serves(self._app, self._producer):
-                    self._fast = FastPath(self._app, self._producer, queue=self._queue, secret=self._secret)
+                way = FastPath if self._fast_allowed and FastPath.serves(self._producer) else Prepared
+                self._cutter = way(self._app, self._producer, queue=self._queue, secret=self._secret)
             yield self._producer
         except (EncodeError, SerializerNotInstalled) as error:
             raise InvalidClient(f"a message can't be serialised: {error or 'no such serializer'}") from error

@@ -1,9 +1,8 @@
-"""The portable path: every message is made by Celery and published by kombu, on whatever transport, with its signals."""
+"""The portable path: every message is made by Celery and published by kombu, in any serialisation, with its signals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from celery import Celery
 from kombu import Producer
@@ -11,6 +10,7 @@ from kombu import Producer
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.routing import pack
+from bridge.sender.batched import batched
 from bridge.sender.message import content, publish, signed
 from bridge.stencil import shown
 
@@ -26,7 +26,7 @@ def send(
         except Undeliverable as error:
             refused.append(error)
     parcels = list(pack(client, [delivery for delivery in deliveries if delivery.offset in contents]))
-    with _batched(producer, len(parcels)):
+    with batched(producer, len(parcels)):
         for task, parcel in parcels:
             head = parcel[0]
             offsets = [delivery.offset for delivery in parcel]
@@ -56,13 +56,3 @@ def send(
                 queue=queue,
             )
     return refused
-
-
-@contextmanager
-def _batched(producer: Producer, size: int) -> Iterator[None]:
-    """One round trip for the whole batch where kombu (5.7 and later) and its transport can."""
-    if size > 1 and getattr(producer, "supports_batch_publish", False):
-        with producer.batch(size):
-            yield
-    else:
-        yield
