@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import redis
 from kombu import Producer
 from kombu.utils.json import dumps
 
@@ -18,6 +19,7 @@ from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, sort_out
 from bridge.stencil import BODY, MARKERS, Stencil
 
+_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)  # redis-py wanted to know what a connection is for
 PORTION = 100  # messages of one command: it stays in the processor's cache from cutting to sending
 
 
@@ -41,7 +43,7 @@ class FastPath(Cutter[str]):
     def _pushing(self) -> Iterator[Callable[[str, str], None]]:
         """Push messages in portions; on leaving, see that Redis took every one."""
         pool = self._producer.channel.pool
-        connection = pool.get_connection()
+        connection = pool.get_connection(*_COMMAND)
         portions: dict[str, list[str]] = {}
         pushed: list[str] = []
 
