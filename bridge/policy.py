@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bridge.model import OnExhausted, Ordering
 
-LONGEST_REST_SECONDS = 0.02
+LONGEST_REST_SECONDS = 0.01
 MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow
 
 

@@ -122,8 +122,8 @@ def _take(
     replayed = _take_replayed(connection, locked, room=min(left, taking.window // 2 - opened.replayed))
     left -= len(replayed.deliveries)
     lot = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
-    gathering = handover.is_gathering(connection, client, horizon=horizon)
-    new = Slices(connection, client, horizon=horizon, room=0 if gathering else left)
+    waiting = _is_full(locked, opened.all, taking) or handover.is_gathering(connection, client, horizon=horizon)
+    new = Slices(connection, client, horizon=horizon, room=0 if waiting else left)
     for found in new:
         yield lot + found
         lot = []
@@ -135,14 +135,14 @@ def _take(
     taking.fresh = taking.room - left + len(rest.deliveries)
     taking.upto = new.upto
     taking.within = min((w for w in (redriven.within, rest.within) if w is not None), default=None)
-    taking.more = (new.upto < horizon and not gathering) or rest.within == 0
+    taking.more = (new.upto < horizon and not waiting) or rest.within == 0
 
 
 def _finish(connection: Connection, locked: Locked, taking: Taking, *, refused: int, batch: int) -> Pass:
     """Say when to look again, and move the cursor over what needed no delivery."""
     client, fresh, within = locked.client, taking.fresh, taking.within
     sent = taking.again + fresh
-    full = taking.opened + fresh >= taking.window and not refused
+    full = _is_full(locked, taking.opened + fresh, taking) or (taking.opened + fresh >= taking.window and not refused)
     hungry = bool(refused) or sent >= batch or (taking.room > 0 and not full and taking.more)
     if sent or locked.woken or full or taking.upto > client.dispatched or within is not None:
         if within is not None and taking.room <= fresh:
@@ -151,6 +151,11 @@ def _finish(connection: Connection, locked: Locked, taking: Taking, *, refused: 
     if client.state == "draining" and not taking.opened:
         handover.end_drain(connection, client)
     return Pass(sent - refused, taking.upto - client.dispatched, hungry)
+
+
+def _is_full(locked: Locked, opened: int, taking: Taking) -> bool:
+    """Whether a window that was full still is: only successors go out until a tenth of it is free."""
+    return locked.full and opened > 0.9 * taking.window
 
 
 def _take_redriven(connection: Connection, locked: Locked, *, room: int) -> Taken:

@@ -37,7 +37,7 @@ class Settings:
     secret: str = ""
     interval_seconds: float = 1.0
     linger_seconds: float = 5.0
-    poll_seconds: float = 0.005
+    poll_seconds: float = 0.01
     batch: int = 2000
     collector: bool = True
     stencil: bool = True

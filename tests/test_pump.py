@@ -121,6 +121,26 @@ def test_a_full_client_is_not_looked_at_for_a_successor_that_it_has_no_room_for(
     assert offsets(world.hand_over()) == [3]
 
 
+def test_g4_a_successor_goes_out_at_once_and_new_events_when_a_tenth_of_the_window_is_free(world: World) -> None:
+    from bridge.store.pulse import wakeful
+
+    world.client(window=20)
+    world.publish("hot", "hot", "hot", *(f"k{n}" for n in range(40)))
+    sent = world.hand_over()
+    assert len(sent) == 20
+    assert wakeful(world.store, horizon=43) == []
+    world.succeed(sent[0])
+    assert wakeful(world.store, horizon=43) == ["c"]
+    [successor] = world.hand_over()
+    assert successor.offset == 2
+    assert world.row()["full"]
+    assert wakeful(world.store, horizon=43) == []
+    world.succeed(sent[1])
+    assert wakeful(world.store, horizon=43) == [], "a pass for one new event costs as much as one for many"
+    world.succeed(sent[2])
+    assert offsets(world.hand_over()) == [23, 24]
+
+
 def test_g3_events_that_no_topic_matches_are_done_at_once(world: World) -> None:
     world.client(topics=("rare.#",))
     world.publish(*[None] * 50)

@@ -19,6 +19,7 @@ class Locked(NamedTuple):
 
     Attributes:
         client: Its settings and cursors.
+        full: Whether its window was full, and is to become a tenth free before new events are handed over.
         woken: Whether its deliveries and lanes are to be looked at.
         ready: Whether a finished key has a successor.
         redriving: Whether parked events of it are to go out again.
@@ -26,6 +27,7 @@ class Locked(NamedTuple):
     """
 
     client: Client
+    full: bool
     woken: bool
     ready: bool
     redriving: bool
@@ -53,7 +55,7 @@ def lock_client(connection: Connection, client: str) -> Locked | None:
     if row is None:
         return None
     values = dict(row)
-    looked = [values.pop(name) for name in ("woken", "ready", "redriving", "replaying")]
+    looked = [values.pop(name) for name in ("full", "woken", "ready", "redriving", "replaying")]
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
     return Locked(Client(**values), *looked)

@@ -209,7 +209,8 @@ $$;
 CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= clock_timestamp(), false)
-           OR c.state = 'active' AND NOT c."full" AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready) AS woken
+           OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id) < c."window") AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 
@@ -431,23 +432,24 @@ CREATE TABLE fq.leases (
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- What a pump that has nothing to do waits for: events above the horizon, or a client to look at. It ends as soon as another
--- pump took the lease. A look at many clients takes longer, so it is taken less often: this uses a twentieth of a core at most.
+-- Wait until there are events above the horizon or a client to look at. The longer a look takes, because there are many
+-- clients, the less often it is taken: this uses a fortieth of a core at most.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    until timestamptz := clock_timestamp() + make_interval(secs => seconds);
-    began timestamptz;
+    offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
+    until   timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    began   timestamptz;
 BEGIN
+    newest := EXISTS (SELECT FROM fq.leases l WHERE l.name = 'linger' AND l.holder = wait_for_work.holder);
     LOOP
         began := clock_timestamp();
-        SELECT fq.last_drawn() > h."offset"
+        SELECT coalesce(pg_sequence_last_value(offsets), -1) > h."offset"
                OR EXISTS (SELECT FROM fq.served s
                            WHERE s.dispatched < h."offset" AND NOT s."full" AND s.state = 'active' OR s.woken)
           INTO work FROM fq.horizon h;
-        newest := EXISTS (SELECT FROM fq.leases l WHERE l.name = 'linger' AND l.holder = wait_for_work.holder);
         EXIT WHEN work OR NOT newest OR began >= until;
-        PERFORM pg_sleep(greatest(poll_seconds, 20 * extract(epoch FROM clock_timestamp() - began)));
+        PERFORM pg_sleep(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)));
     END LOOP;
 END $$;
 
