@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from benchmarks.fleet import QUEUE
 from benchmarks.log import as_argument
 from benchmarks.measure import interleaved, wait_until
 from benchmarks.peers import pgqueuer, procrastinate
@@ -14,8 +15,11 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.running import PREFETCH, WARM, fleet, publish, start_bridge, wait_until_empty, warm
 from benchmarks.sizes import Sizes
 from benchmarks.world import TASK, Servers, World
+from bridge.sender import COMMIT, callback
 
 DELAY = ".delay() and a worker, publisher included"
+INSTALLED = "benchmarks.installed"
+CEILING = "the worker alone, its queue filled beforehand"
 BATCH = 100
 TARGETS = {"in-process commit": 1.5, "commit by link": 1.0, f"in-process commit, batch = {BATCH}": 20}
 PEERS = (procrastinate, pgqueuer)
@@ -28,8 +32,13 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         contenders: dict[str, Callable[[], float]] = {
             "in-process commit": partial(_bridge, world, figure, sizes.tasks, commit="in-process"),
             "commit by link": partial(_bridge, world, figure, sizes.tasks, commit="callback"),
+            "commit by link, bridge installed in the fleet": partial(
+                _bridge, world, figure, sizes.tasks, commit="callback", app=INSTALLED
+            ),
             DELAY: partial(_delay, world, sizes.tasks),
             "hand-written poller": partial(_poller, world, sizes.tasks),
+            CEILING: partial(_ceiling, world, sizes.tasks),
+            f"{CEILING}, with link": partial(_ceiling, world, sizes.tasks, linked=True),
         }
         if _gets_lists(world):
             name = f"in-process commit, batch = {BATCH}"
@@ -58,10 +67,19 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _bridge(world: World, figure: Figure, events: int, *, commit: str, batch: int = 1, window: int = 1000) -> float:
+def _bridge(
+    world: World,
+    figure: Figure,
+    events: int,
+    *,
+    commit: str,
+    batch: int = 1,
+    window: int = 1000,
+    app: str = "",
+) -> float:
     """From the moment when a client with a full table before it goes active, until its cursor is at the end."""
     world.redis.flushall()
-    app = "benchmarks.installed" if commit == "in-process" else "benchmarks.fleet"
+    app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
     with fleet(world, app=app) as processes:
         start_bridge(world, processes)
         client = world.client(start=world.last(), commit=commit, batch=batch, window=max(window, 20 * batch))
@@ -92,6 +110,19 @@ def _delay(world: World, tasks: int) -> float:
         for argument in arguments:
             task.delay(argument)
         return tasks / (wait_until_empty(world) - began)
+
+
+def _ceiling(world: World, tasks: int, *, linked: bool = False) -> float:
+    """How fast the worker empties its queue with the machine to itself: nobody who feeds it one by one can be faster."""
+    world.redis.flushall()
+    app = world.app()
+    link = app.signature(callback(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
+    for number in range(tasks):
+        app.tasks[TASK].apply_async([as_argument(number)], link=link, link_error=link)
+    with fleet(world):
+        began = wait_until(lambda: world.redis.llen(QUEUE) <= tasks - WARM, what="the worker has begun")
+        left = int(world.redis.llen(QUEUE))
+        return left / (wait_until_empty(world) - began)
 
 
 def _poller(world: World, tasks: int) -> float:

@@ -12,7 +12,12 @@ from benchmarks.world import Servers, World
 
 WINDOW, BATCH = 20_000, 5_000
 ONE = "one pump, one client"
-PAIRS = {"two pumps, two clients": (2, 2), "one pump, two clients": (1, 2), "two pumps, one client": (2, 1)}
+PAIRS = {
+    "two pumps, two clients": (2, 2),
+    "one pump, two clients": (1, 2),
+    "two pumps, one client": (2, 1),
+    "one pump, 100 clients": (1, 100),
+}
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
@@ -35,6 +40,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 def _pumps(world: World, events: int, *, pumps: int, clients: int, sinks: int = 0) -> float:
     """Events a second of all clients together, from the first pump's beginning to the last one's end."""
+    events = events if clients <= 2 else max(1, 2 * events // clients)
     window = WINDOW if sinks else events
     names = [world.client(start=0, commit="in-process", window=window, ordering="none") for _ in range(clients)]
     measured = drain(world, until=events, pumps=pumps, sinks=sinks, batch=BATCH)
