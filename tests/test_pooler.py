@@ -138,12 +138,10 @@ def test_every_step_of_an_event_s_life_works(
     assert migrate(store.engine) == []
     world = World(store, connect(empty_database))
     world.client(backoff_seconds=0.01)
-    with connect(url, autocommit=False) as connection:
-        for _ in range(8):  # psycopg prepares from the fifth on, unless told otherwise
+    with connect(url, autocommit=False, prepare_threshold=None) as connection:
+        for _ in range(8):
             bridge.publish(connection, "order.paid", {"by": "psycopg"}, key="k")
-            if connection.info.transaction_status:
-                connection.commit()
-            connection.prepare_threshold = None
+            connection.commit()
     with Session(store.engine) as session, session.begin():
         bridge.publish_many(session, [("order.paid", {"by": "SQLAlchemy"}), ("order.paid", {})])
     world.eyes.execute("CREATE TABLE effects (n bigint)")
