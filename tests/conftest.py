@@ -16,9 +16,8 @@ from redis import Redis
 
 from bridge import embedded
 from bridge.store import Store
-from tests import servers
+from tests import pgbouncer, rabbit, servers
 from tests.databases import Databases
-from tests.rabbit import installed, rabbitmq
 from tests.workers import Worker, start_worker
 from tests.world import World
 
@@ -66,7 +65,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if config.option.collectonly:
         return []
     postgres, redis = _choices(config)
-    return [f"Postgres: {postgres.description}", f"Redis: {redis.description}", f"RabbitMQ: {installed()}"]
+    return [
+        f"Postgres: {postgres.description}",
+        f"Redis: {redis.description}",
+        f"RabbitMQ: {rabbit.installed()}",
+        f"PgBouncer: {pgbouncer.installed()}",
+    ]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -166,7 +170,7 @@ def redis_url(_redis_server: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def _rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as next_host:
+    with rabbit.rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as next_host:
         yield next_host
 
 

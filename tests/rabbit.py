@@ -18,7 +18,7 @@ from bridge.errors import BridgeError
 from tests.servers import missing
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-INSTALL = "run scripts/rabbitmq as root, or install your system's package rabbitmq-server"
+INSTALL = "run scripts/servers as root, or install your system's package rabbitmq-server"
 HOSTS = 60  # virtual hosts, made when the server starts: a later one would cost a second
 
 
