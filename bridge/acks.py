@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from bridge.app import bridge_of
 
 GATHER_SECONDS = 0.01
+RETRY_SECONDS = 1.0
 
 
 class JoinedQoS(QoS):
@@ -87,7 +88,13 @@ class JoinedQoS(QoS):
         if done:
             pipe.zrem(self.unacked_index_key, *done)
             pipe.hdel(self.unacked_key, *done)
-        pipe.execute()
+        try:
+            pipe.execute()
+        except RedisError:
+            self._taken, self._done = {**taken, **self._taken}, done | self._done
+            if self._hub is not None:  # it is out of memory, say: a broken connection ends this worker's loop anyway
+                self._hub.call_later(RETRY_SECONDS, self.write)
+            raise
 
     def close(self) -> None:
         """Write what is gathered, and everything that comes at once from now on: the loop is about to end."""

@@ -15,7 +15,7 @@ from celery import Celery
 from celery.backends.base import DisabledBackend
 
 from bridge.declared import registrations
-from bridge.errors import BridgeError, LogRewound, Unavailable
+from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
 from bridge.model import Failure, Outcome, task_id
 from bridge.policy import rest
 from bridge.pump import hand_over
@@ -138,8 +138,12 @@ class Bridge:
                 break
             if beat.work:
                 began = time.monotonic()
-                total = Tick(*map(sum, zip(total, self._drain(), strict=True)))
-                time.sleep(rest(time.monotonic() - began, least=0))
+                done = self._drain()
+                total = Tick(*map(sum, zip(total, done, strict=True)))
+                idle = not (
+                    done.sent or done.looked
+                )  # somebody else has the client that needs a look, or it is in trouble
+                time.sleep(rest(time.monotonic() - began, least=self.settings.poll_seconds if idle else 0))
         return total
 
     def _drain(self) -> Tick:
@@ -151,8 +155,7 @@ class Bridge:
             hungry = False
             clients = pulse.wakeful(self.store, horizon=horizon)
             if len(clients) > FEW_CLIENTS:
-                pulse.skip(self.store, horizon=horizon, slice=LONGEST_LOOK)
-                clients = pulse.wakeful(self.store, horizon=horizon)
+                clients = self._skip(horizon)
             for client in clients:
                 if client in troubled or self._resting.get(client, 0) > time.monotonic():
                     continue
@@ -170,6 +173,14 @@ class Bridge:
                     sent, looked, hungry = sent + done.sent, looked + done.looked, hungry or done.hungry
             if not hungry:
                 return Tick(sent, looked, len(troubled))
+
+    def _skip(self, horizon: int) -> list[str]:
+        """Move clients that want none of the new events; who is left. Where that fails, a pass of its own moves each."""
+        try:
+            pulse.skip(self.store, horizon=horizon, slice=LONGEST_LOOK)
+        except StoreUnavailable as error:
+            logger.warning("clients that want nothing can't be moved together: %s", error)
+        return pulse.wakeful(self.store, horizon=horizon)
 
     def _note_trouble(self, client: str, error: Exception) -> None:
         expected = isinstance(error, BridgeError)

@@ -21,7 +21,7 @@ from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery, Failure
 from bridge.policy import verdict
 from bridge.store import Store, handover, outcomes
-from bridge.store.handover import Locked, Opened, Taken
+from bridge.store.handover import Taken, Todo
 from bridge.store.outcomes import Exhausted
 from bridge.store.slices import Slices
 
@@ -51,7 +51,6 @@ class Taking:
     """What a pass takes, as it goes on.
 
     Attributes:
-        opened: Deliveries that were open before.
         window: Most that may be open.
         again: Deliveries that go out once more.
         fresh: Deliveries that go out for the first time, or that somebody asked for.
@@ -61,7 +60,6 @@ class Taking:
         more: Whether there may be more of it at once, given room.
     """
 
-    opened: int
     window: int
     upto: int
     again: int = 0
@@ -88,51 +86,48 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     with store.transaction() as connection:
-        locked = handover.lock_client(connection, client_id)
-        if locked is None:
+        client = handover.lock_client(connection, client_id)
+        if client is None:
             return None
-        opened = handover.count_open(connection, locked.client)
-        if locked.woken and opened.due:
-            _finish_done(connection, locked.client)
-            if _give_up_unanswered(connection, locked.client):
+        todo = handover.look_at_client(connection, client)
+        if todo.woken and todo.due:
+            _finish_done(connection, client)
+            if _give_up_unanswered(connection, client):
                 return Pass(0, 0, hungry=False)
-            opened = handover.count_open(connection, locked.client)
-            locked = locked._replace(ready=True)  # what just ended may have had successors
-        client = locked.client
-        taking = Taking(opened.all, 1 if client.ordering == "strict" else client.window, client.dispatched)
+            todo = handover.look_at_client(connection, client)._replace(woken=True)
+        taking = Taking(1 if client.ordering == "strict" else client.window, client.dispatched)
         # Closed before the rollback: else an error's traceback keeps it, and its thread uses the connection that the next
         # transaction has.
-        with closing(_take(connection, locked, opened, taking, horizon=horizon, batch=batch)) as lots:
+        with closing(_take(connection, client, todo, taking, horizon=horizon, batch=batch)) as lots:
             refused = [error for lot in lots for error in send(client, lot)]
         _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
-        return _finish(connection, locked, taking, refused=len(refused), batch=batch)
+        return _finish(connection, client, todo, taking, refused=len(refused), batch=batch)
 
 
 def _take(
-    connection: Connection, locked: Locked, opened: Opened, taking: Taking, *, horizon: int, batch: int
+    connection: Connection, client: Client, todo: Todo, taking: Taking, *, horizon: int, batch: int
 ) -> Generator[list[Delivery], None, None]:
     """What goes out: first what is due again, then what people asked for, then successors of finished keys, then the new."""
-    client = locked.client
-    again = handover.hand_over_again(connection, client, room=batch) if locked.woken and opened.due else []
+    again = handover.hand_over_again(connection, client, room=batch) if todo.woken and todo.due else []
     taking.again = len(again)
     if client.state != "draining":  # where what is open may still be retried, but nothing else goes out
-        taking.room = max(0, min(taking.window - opened.all, batch - len(again)))
-    redriven = _take_redriven(connection, locked, room=taking.room)
+        taking.room = max(0, min(taking.window - todo.opened, batch - len(again)))
+    redriven = _take_redriven(connection, client, todo, room=taking.room)
     left = taking.room - len(redriven.deliveries)
-    successors = handover.hand_over_lanes(connection, client, room=left) if locked.ready and left else []
+    successors = handover.hand_over_lanes(connection, client, room=left) if todo.ready and left else []
     left -= len(successors)
     # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
-    replayed = _take_replayed(connection, locked, room=min(left, taking.window // 2 - opened.replayed))
+    replayed = _take_replayed(connection, client, todo, room=min(left, taking.window // 2 - todo.replayed))
     left -= len(replayed.deliveries)
     lot = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
-    waiting = _is_full(locked, opened.all, taking) or handover.is_gathering(connection, client, horizon=horizon)
+    waiting = _is_full(todo, todo.opened, taking) or handover.is_gathering(connection, client, horizon=horizon)
     new = Slices(connection, client, horizon=horizon, room=0 if waiting else left)
     with closing(iter(new)) as slices:
         for found in slices:
             yield lot + found
             lot = []
     left -= new.taken
-    rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
+    rest = _take_replayed(connection, client, todo, room=left) if replayed.within == 0 else Taken([], replayed.within)
     lot += rest.deliveries
     if lot:
         yield lot
@@ -142,42 +137,42 @@ def _take(
     taking.more = (new.upto < horizon and not waiting) or rest.within == 0
 
 
-def _finish(connection: Connection, locked: Locked, taking: Taking, *, refused: int, batch: int) -> Pass:
+def _finish(connection: Connection, client: Client, todo: Todo, taking: Taking, *, refused: int, batch: int) -> Pass:
     """Say when to look again, and move the cursor over what needed no delivery."""
-    client, fresh, within = locked.client, taking.fresh, taking.within
-    sent = taking.again + fresh
-    full = _is_full(locked, taking.opened + fresh, taking) or (taking.opened + fresh >= taking.window and not refused)
+    fresh, within = taking.fresh, taking.within
+    sent, opened = taking.again + fresh, todo.opened + fresh
+    full = _is_full(todo, opened, taking) or (opened >= taking.window and not refused)
     hungry = bool(refused) or sent >= batch or (taking.room > 0 and not full and taking.more)
-    if sent or locked.woken or full or taking.upto > client.dispatched or within is not None:
+    if sent or todo.woken or full or taking.upto > client.dispatched or within is not None:
         if within is not None and taking.room <= fresh:
             within = WAITING_SECONDS
         handover.finish_pass(connection, client, delivered=fresh, hungry=hungry, full=full, within=within)
-    if client.state == "draining" and not taking.opened:
+    if client.state == "draining" and not todo.opened:
         handover.end_drain(connection, client)
     return Pass(sent - refused, taking.upto - client.dispatched, hungry)
 
 
-def _is_full(locked: Locked, opened: int, taking: Taking) -> bool:
+def _is_full(todo: Todo, opened: int, taking: Taking) -> bool:
     """Whether a window that was full still is: only successors go out until a tenth of it is free."""
-    return locked.full and opened > 0.9 * taking.window
+    return todo.full and opened > 0.9 * taking.window
 
 
-def _take_redriven(connection: Connection, locked: Locked, *, room: int) -> Taken:
+def _take_redriven(connection: Connection, client: Client, todo: Todo, *, room: int) -> Taken:
     """Parked events that somebody wants to try again; they leave half of the room to what is new."""
-    if not locked.redriving or locked.client.state == "draining":
+    if not todo.redriving or client.state == "draining":
         return Taken([], None)
     share = (room + 1) // 2
-    found = handover.hand_over_redriven(connection, locked.client, room=share) if share else []
+    found = handover.hand_over_redriven(connection, client, room=share) if share else []
     return Taken(found, 0 if share and len(found) == share else WAITING_SECONDS)
 
 
-def _take_replayed(connection: Connection, locked: Locked, *, room: int) -> Taken:
+def _take_replayed(connection: Connection, client: Client, todo: Todo, *, room: int) -> Taken:
     """The next events of a replay; where there is no room for them, there may be more as soon as there is."""
-    if not locked.replaying or locked.client.state == "draining":
+    if not todo.replaying or client.state == "draining":
         return Taken([], None)
     if room <= 0:
         return Taken([], 0)
-    return handover.hand_over_replay(connection, locked.client, room=room, slice=LONGEST_REPLAY_LOOK)
+    return handover.hand_over_replay(connection, client, room=room, slice=LONGEST_REPLAY_LOOK)
 
 
 def _finish_done(connection: Connection, client: Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from kombu.transport.redis import QoS
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from bridge.acks import JoinedQoS
 from tests.conftest import StartWorker
@@ -19,6 +20,7 @@ FLEET = """
 import os, time
 from celery import Celery
 from redis import Redis
+from redis.exceptions import ResponseError
 import bridge
 
 app = Celery("fleet", broker=os.environ["CELERY_BROKER_URL"])
@@ -192,3 +194,16 @@ def test_the_prefetch_limit_counts_what_is_not_written_yet(channel: Any) -> None
     assert not qos.can_consume()
     qos.ack(tags[0])
     assert qos.can_consume()
+
+
+def test_what_redis_did_not_take_is_written_later(channel: Any, broker: Redis) -> None:
+    loop = Loop()
+    qos = JoinedQoS(channel.qos, loop)
+    tags = [take(channel, qos, n, bridge_client="c") for n in range(2)]
+    broker.set("unacked", "not a hash")
+    with pytest.raises(ResponseError):
+        loop.later.pop()()
+    broker.delete("unacked")
+    qos.ack(tags[0])
+    loop.later.pop()()
+    assert broker.hkeys("unacked") == ["t1"]

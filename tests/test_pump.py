@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from bridge.errors import BrokerUnavailable, Undeliverable
-from bridge.model import Registration
+from bridge.model import Outcome, Registration
+from bridge.settle import settle
+from bridge.store.pulse import wakeful
 from tests.world import World, offsets
 
 
@@ -94,8 +98,6 @@ def test_g5_a_pass_takes_no_more_than_a_batch(world: World) -> None:
 
 
 def test_a_full_client_is_not_looked_at_until_something_is_done(world: World) -> None:
-    from bridge.store.pulse import wakeful
-
     world.client(window=1)
     world.publish(None, None)
     [delivery] = world.hand_over()
@@ -105,8 +107,6 @@ def test_a_full_client_is_not_looked_at_until_something_is_done(world: World) ->
 
 
 def test_a_full_client_is_not_looked_at_for_a_successor_that_it_has_no_room_for(world: World) -> None:
-    from bridge.store.pulse import wakeful
-
     world.client(window=3)
     world.publish("a", "b", "b")
     first, second = world.hand_over()
@@ -122,8 +122,6 @@ def test_a_full_client_is_not_looked_at_for_a_successor_that_it_has_no_room_for(
 
 
 def test_g4_a_successor_goes_out_at_once_and_new_events_when_a_tenth_of_the_window_is_free(world: World) -> None:
-    from bridge.store.pulse import wakeful
-
     world.client(window=20)
     world.publish("hot", "hot", "hot", *(f"k{n}" for n in range(40)))
     sent = world.hand_over()
@@ -344,3 +342,33 @@ def test_where_there_are_too_many_topics_the_log_is_walked(world: World, monkeyp
     assert world.hand_over() == []
     assert 0 < world.row()["dispatched"] < 20_000
     assert offsets(world.hand_over()) == wanted
+
+
+def test_g1_a_pass_that_fails_gives_its_connection_back_at_rest(world: World) -> None:
+    world.client(topics=("rare.*",), window=5000)
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'rare.thing' FROM generate_series(1, 1000)")
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'often.thing' FROM generate_series(1, 3000)")
+    chance = random.Random(1)
+
+    def refuse(*_: Any) -> None:
+        time.sleep(chance.uniform(0, 0.012))  # somewhere in what is fetched ahead
+        raise BrokerUnavailable("the broker is away")
+
+    for _ in range(30):
+        with pytest.raises(BrokerUnavailable):
+            world.one_pass(send=refuse, batch=5000)
+        settle(
+            world.store, [Outcome(client="nobody", offset=1, epoch=1, attempt=1)]
+        )  # the connection's next transaction
+        assert world.row()["dispatched"] == -1, "nothing of a failed pass is ever remembered"
+    assert len(world.hand_over(batch=5000)) == 1000
+
+
+def test_a_client_made_strict_is_not_looked_at_while_its_one_event_is_open(world: World) -> None:
+    world.client(window=10)
+    world.publish("a", "b", "b")
+    _, second = world.hand_over()
+    world.client(ordering="strict")
+    world.succeed(second)
+    assert world.hand_over() == []
+    assert wakeful(world.store, horizon=3) == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
 from redis import Redis
 
 from bridge.app import Bridge
+from bridge.store import pulse
+from tests.waiting import wait_until
 from tests.world import World
 
 
@@ -78,3 +81,31 @@ def test_g6_a_client_that_another_pump_holds_is_not_moved(world: World, bridge: 
         assert world.row("c8")["dispatched"] == last
     bridge.tick()
     assert world.row("c7")["dispatched"] == last
+
+
+def test_a_client_in_trouble_does_not_hold_up_those_that_want_nothing(world: World, bridge: Bridge) -> None:
+    for number in range(20):
+        world.client(f"c{number}", topics=("order.*",))
+    world.client("a-broken-one")
+    bridge.tick()
+    world.eyes.execute("UPDATE fq.clients SET routes = '[1]' WHERE id = 'a-broken-one'")
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'nobody.wants' FROM generate_series(1, 12000)")
+    bridge.tick()
+    before = world.row("a-broken-one")["dispatched"]
+    [last] = world.publish(None, topic="nobody.wants")
+    pulse.skip(world.store, horizon=pulse.advance_horizon(world.store), slice=10)
+    assert world.row("c7")["dispatched"] == last
+    assert world.row("a-broken-one")["dispatched"] == before
+
+
+def test_a_look_that_was_held_up_does_not_make_the_pump_sleep_for_long(world: World) -> None:
+    pulse.take_lease(world.store, holder="pump", seconds=60)
+    with ThreadPoolExecutor(1) as threads, world.store.transaction() as other:
+        other.exec_driver_sql("LOCK TABLE fq.clients")
+        waiting = threads.submit(pulse.wait_for_work, world.store, holder="pump", seconds=0.5, poll_seconds=0.01)
+        wait_until(
+            lambda: world.eyes.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall(), what="the look is held up"
+        )
+        other.exec_driver_sql("SELECT pg_sleep(0.6)")
+        other.rollback()
+        assert waiting.result(10) == (False, True)

@@ -1,16 +1,11 @@
 -- Take one client for a pass, unless another pump has it or it is not served.
 --
 -- Binds      client  text
--- Returns    the client's settings, cursors, epoch, filter and state; whether its window was full, whether it is woken, whether a finished key has a
---            successor (ready), whether parked events of it are to go out again (redriving), whether a replay is under way
---            (replaying); no row if it is taken
+-- Returns    the client's settings, cursors, epoch, filter and state; no row if it is taken
 -- Relies on  a transaction: the lock ends with it
 SELECT c.id, c.task, c.routes, c.queue, c.topics, c.ordering, c."window", c.call, c.serializer, c.ack_timeout_seconds,
        c.max_attempts, c.backoff_seconds, c.backoff_max_seconds, c.on_exhausted, c.batch, c.batch_wait_ms, c.commit,
-       c."offset", c.dispatched, c.epoch, c.filter, c.state, s."full", s.woken,
-       EXISTS (SELECT FROM fq.lanes l WHERE l.client_id = c.id AND l.ready) AS ready,
-       EXISTS (SELECT FROM fq.parked p WHERE p.client_id = c.id AND p.redrive) AS redriving,
-       EXISTS (SELECT FROM fq.replays r WHERE r.client_id = c.id) AS replaying
+       c."offset", c.dispatched, c.epoch, c.filter, c.state
   FROM fq.clients c JOIN fq.served s ON s.id = c.id
  WHERE c.id = :client
    FOR NO KEY UPDATE OF c SKIP LOCKED

@@ -14,30 +14,26 @@ MOST_TOPICS = 1000  # different ones in the log, for leaping over what does not 
 MANY_BATCHES = 100  # so far behind, a batch is not waited for: looking for its events would cost more than it brings
 
 
-class Locked(NamedTuple):
-    """A client that this pass has for itself.
+class Todo(NamedTuple):
+    """What there is to do for a client.
 
     Attributes:
-        client: Its settings and cursors.
         full: Whether its window was full, and is to become a tenth free before new events are handed over.
         woken: Whether its deliveries and lanes are to be looked at.
         ready: Whether a finished key has a successor.
         redriving: Whether parked events of it are to go out again.
         replaying: Whether a replay is under way.
+        opened: Deliveries that are open.
+        replayed: How many of these come from replays.
+        due: Of how many the wait or the lease is over.
     """
 
-    client: Client
     full: bool
     woken: bool
     ready: bool
     redriving: bool
     replaying: bool
-
-
-class Opened(NamedTuple):
-    """How many deliveries are open; `replayed` of them come from replays, and of `due` the wait or the lease is over."""
-
-    all: int
+    opened: int
     replayed: int
     due: int
 
@@ -49,21 +45,20 @@ class Taken(NamedTuple):
     within: float | None
 
 
-def lock_client(connection: Connection, client: str) -> Locked | None:
-    """The client and what is to be looked at; None if another pump has it, or it is not served."""
+def lock_client(connection: Connection, client: str) -> Client | None:
+    """The client, which this pass has for itself; None if another pump has it, or it is not served."""
     row = connection.execute(statement("lock_client"), {"client": client}).mappings().one_or_none()
     if row is None:
         return None
     values = dict(row)
-    looked = [values.pop(name) for name in ("full", "woken", "ready", "redriving", "replaying")]
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
-    return Locked(Client(**values), *looked)
+    return Client(**values)
 
 
-def count_open(connection: Connection, client: Client) -> Opened:
-    """How many deliveries the client has open."""
-    return Opened(*connection.execute(statement("count_open"), {"client": client.id, "epoch": client.epoch}).one())
+def look_at_client(connection: Connection, client: Client) -> Todo:
+    """What there is to do for the client."""
+    return Todo(*connection.execute(statement("look_at_client"), {"client": client.id}).one())
 
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:

@@ -210,7 +210,8 @@ CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id) < c."window") AS woken
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id)
+                                      < CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END) AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 
@@ -449,7 +450,8 @@ BEGIN
                            WHERE s.dispatched < h."offset" AND NOT s."full" AND s.state = 'active' OR s.woken)
           INTO work FROM fq.horizon h;
         EXIT WHEN work OR NOT newest OR began >= until;
-        PERFORM pg_sleep(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)));
+        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
+                               greatest(0, extract(epoch FROM until - clock_timestamp()))));
     END LOOP;
 END $$;
 
