@@ -25,7 +25,12 @@ LOG_CHARACTERS = 6000
 CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()
 WORKERS = pytest.StashKey[list[Worker]]()
 OLDEST_POSTGRES = 14
-REDIS_DATABASES = range(1, 16)
+# pytest's workers have servers of their own, but where one is given they share it: each has its own share of databases.
+REDIS_DATABASES = range(1, 16)[
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) :: int(
+        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    )
+]
 
 
 class Connect(Protocol):
@@ -161,7 +166,7 @@ def _redis_server(
 
 @pytest.fixture
 def redis_url(_redis_server: Callable[[], str]) -> str:
-    """The URL of an empty Redis database that no test before the last dozen has used."""
+    """The URL of an empty Redis database that the tests just before have not used."""
     url = _redis_server()
     with Redis.from_url(url) as client:
         client.flushdb()

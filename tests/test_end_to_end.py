@@ -186,7 +186,10 @@ def test_g1_a_pump_killed_between_the_broker_and_its_own_commit_loses_nothing(st
     stage.fleet()
     wait_until(
         lambda: (
-            stage.ask("SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            stage.ask(
+                """SELECT count(*) = 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+                    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"""
+            )
             and stage.handled()
         ),
         what="the fleet has messages of a batch that is not committed",
