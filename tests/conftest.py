@@ -209,7 +209,7 @@ def world(database: str, connect: Connect) -> Iterator[World]:
 
 @pytest.fixture
 def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
-    """A factory of Celery workers in processes of their own, stopped after the test."""
+    """A factory of Celery workers in processes of their own, killed after the test: a warm shutdown is a test of its own."""
     started: list[Worker] = []
     request.node.stash[WORKERS] = started
 
@@ -246,4 +246,4 @@ def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> It
 
     yield start
     for it in started:
-        it.stop()
+        it.kill()

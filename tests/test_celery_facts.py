@@ -193,7 +193,7 @@ def test_g1_an_event_whose_task_is_revoked_comes_back_after_the_lease_under_anot
     client(world, fleet, "handle")
     offset = publish(world)
     with Celery("operator", broker=fleet.url, backend=fleet.url, set_as_current=False) as operator:
-        operator.control.revoke(f"{fleet.client}:{offset}", reply=True, timeout=5)
+        operator.control.revoke(f"{fleet.client}:{offset}", reply=True, limit=1, timeout=5)
     fleet.hand_over(world)
     wait_until(
         lambda: f"Discarding revoked task: workflows.handle[{fleet.client}:{offset}]" in fleet.worker.log,
