@@ -10,7 +10,8 @@ within the window, in the order of their keys, and neither moves a cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,15 +100,17 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
             locked = locked._replace(ready=True)  # what just ended may have had successors
         client = locked.client
         taking = Taking(opened.all, 1 if client.ordering == "strict" else client.window, client.dispatched)
-        lots = _take(connection, locked, opened, taking, horizon=horizon, batch=batch)
-        refused = [error for lot in lots for error in send(client, lot)]
+        # Closed before the rollback: else an error's traceback keeps it, and its thread uses the connection that the next
+        # transaction has.
+        with closing(_take(connection, locked, opened, taking, horizon=horizon, batch=batch)) as lots:
+            refused = [error for lot in lots for error in send(client, lot)]
         _give_up(connection, client, [(error.offset, f"undeliverable: {error}") for error in refused])
         return _finish(connection, locked, taking, refused=len(refused), batch=batch)
 
 
 def _take(
     connection: Connection, locked: Locked, opened: Opened, taking: Taking, *, horizon: int, batch: int
-) -> Iterator[list[Delivery]]:
+) -> Generator[list[Delivery], None, None]:
     """What goes out: first what is due again, then what people asked for, then successors of finished keys, then the new."""
     client = locked.client
     again = handover.hand_over_again(connection, client, room=batch) if locked.woken and opened.due else []
@@ -124,9 +127,10 @@ def _take(
     lot = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
     waiting = _is_full(locked, opened.all, taking) or handover.is_gathering(connection, client, horizon=horizon)
     new = Slices(connection, client, horizon=horizon, room=0 if waiting else left)
-    for found in new:
-        yield lot + found
-        lot = []
+    with closing(iter(new)) as slices:
+        for found in slices:
+            yield lot + found
+            lot = []
     left -= new.taken
     rest = _take_replayed(connection, locked, room=left) if replayed.within == 0 else Taken([], replayed.within)
     lot += rest.deliveries

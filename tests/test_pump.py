@@ -305,8 +305,12 @@ def test_g1_g5_a_pass_of_many_slices_is_one_pass(world: World) -> None:
             raise BrokerUnavailable("the broker is away")
         return []
 
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(BrokerUnavailable) as caught:
         world.one_pass(send=stop_at_the_second, batch=5000)
+    assert caught.traceback, "it keeps the frames of the pass"
+    assert not [it for it in threading.enumerate() if it.name.startswith("bridge-slices")], (
+        "and still nobody fetches ahead"
+    )
     assert world.rows("deliveries") == []
     sent = offsets(world.hand_over(batch=5000))
     assert sent == list(range(1, 2701)) == world.rows("deliveries")

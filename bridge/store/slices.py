@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
@@ -37,12 +37,15 @@ class Slices:
         self._horizon = horizon
         self._room = room
 
-    def __iter__(self) -> Iterator[list[Delivery]]:
-        """Deliveries in the order of their offsets, never none; with several slices to come, one is fetched ahead."""
+    def __iter__(self) -> Generator[list[Delivery], None, None]:
+        """Deliveries in the order of their offsets, never none; with several slices to come, one is fetched ahead.
+
+        Who stops early has to close it: the thread that fetches ahead uses the connection until then.
+        """
         slices = self._slices()
         return _ahead(slices) if self._room > SLICE else slices
 
-    def _slices(self) -> Iterator[list[Delivery]]:
+    def _slices(self) -> Generator[list[Delivery], None, None]:
         """Look further each time that too few events could go out, and leap to the next one where they are rare."""
         looked, wider = 0, 1
         while (
@@ -74,7 +77,7 @@ class Slices:
         return max(max(SLICE, self.taken // 2) // batch, 1) * batch
 
 
-def _ahead(slices: Iterator[list[Delivery]]) -> Iterator[list[Delivery]]:
+def _ahead(slices: Generator[list[Delivery], None, None]) -> Generator[list[Delivery], None, None]:
     """Fetch the next slice in a thread while the caller is busy with this one."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-slices") as thread:
         coming = thread.submit(next, slices, None)
