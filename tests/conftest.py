@@ -8,16 +8,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from redis import Redis
 
 from bridge import embedded
 from bridge.store import Store
 from tests import pgbouncer, rabbit, servers
-from tests.databases import Databases
+from tests.databases import Databases, RedisDatabases
 from tests.workers import Worker, start_worker
 from tests.world import World
 
@@ -25,12 +23,6 @@ LOG_CHARACTERS = 6000
 CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()
 WORKERS = pytest.StashKey[list[Worker]]()
 OLDEST_POSTGRES = 14
-# pytest's workers have servers of their own, but where one is given they share it: each has its own share of databases.
-REDIS_DATABASES = range(1, 16)[
-    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) :: int(
-        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
-    )
-]
 
 
 class Connect(Protocol):
@@ -149,28 +141,18 @@ def every_database(_every_databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _redis_server(
+def _redis_databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], str]]:
+) -> Iterator[RedisDatabases]:
     with _choices(request.config)[1].start(tmp_path_factory.mktemp("redis")) as url:
-        used = 0
-
-        def next_database() -> str:
-            nonlocal used
-            number = REDIS_DATABASES[used % len(REDIS_DATABASES)]
-            used += 1
-            return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
-
-        yield next_database
+        yield RedisDatabases(url)
 
 
 @pytest.fixture
-def redis_url(_redis_server: Callable[[], str]) -> str:
+def redis_url(_redis_databases: RedisDatabases) -> Iterator[str]:
     """The URL of an empty Redis database that the tests just before have not used."""
-    url = _redis_server()
-    with Redis.from_url(url) as client:
-        client.flushdb()
-    return url
+    with _redis_databases.empty() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
