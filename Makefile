@@ -6,9 +6,10 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12; do \
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format clean
+.PHONY: help demo test torture bench check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +17,12 @@ help: ## Show this list
 demo: $(STAMP) ## Run the whole loop on real data (ARGS="--events 2000" for less of it)
 	@$(BIN)/python -m bridge demo $(ARGS)
 
-test: $(STAMP) ## Run the tests (ARGS="-k horizon" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+# Side by side, because tests wait for other processes more than they compute: WORKERS is how many, 0 for none.
+test: $(STAMP) ## Run the tests, but for the torture (ARGS="-k horizon" for some of them)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture" $(ARGS)
+
+torture: $(STAMP) ## Kill everything at random and check every guarantee, for some seconds each
+	@$(BIN)/python -m pytest -m torture $(ARGS)
 
 bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick --json FILE --plots docs/benchmarks")
 	@$(BIN)/python -c 'import matplotlib, pgqueuer, procrastinate' 2>/dev/null \

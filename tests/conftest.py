@@ -8,16 +8,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from redis import Redis
 
 from bridge import embedded
 from bridge.store import Store
 from tests import pgbouncer, rabbit, servers
-from tests.databases import Databases
+from tests.databases import Databases, RedisDatabases
 from tests.workers import Worker, start_worker
 from tests.world import World
 
@@ -25,7 +23,6 @@ LOG_CHARACTERS = 6000
 CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()
 WORKERS = pytest.StashKey[list[Worker]]()
 OLDEST_POSTGRES = 14
-REDIS_DATABASES = range(1, 16)
 
 
 class Connect(Protocol):
@@ -144,28 +141,18 @@ def every_database(_every_databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _redis_server(
+def _redis_databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], str]]:
+) -> Iterator[RedisDatabases]:
     with _choices(request.config)[1].start(tmp_path_factory.mktemp("redis")) as url:
-        used = 0
-
-        def next_database() -> str:
-            nonlocal used
-            number = REDIS_DATABASES[used % len(REDIS_DATABASES)]
-            used += 1
-            return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
-
-        yield next_database
+        yield RedisDatabases(url)
 
 
 @pytest.fixture
-def redis_url(_redis_server: Callable[[], str]) -> str:
-    """The URL of an empty Redis database that no test before the last dozen has used."""
-    url = _redis_server()
-    with Redis.from_url(url) as client:
-        client.flushdb()
-    return url
+def redis_url(_redis_databases: RedisDatabases) -> Iterator[str]:
+    """The URL of an empty Redis database that the tests just before have not used."""
+    with _redis_databases.empty() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +191,7 @@ def world(database: str, connect: Connect) -> Iterator[World]:
 
 @pytest.fixture
 def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
-    """A factory of Celery workers in processes of their own, stopped after the test."""
+    """A factory of Celery workers in processes of their own, killed after the test: a warm shutdown is a test of its own."""
     started: list[Worker] = []
     request.node.stash[WORKERS] = started
 
@@ -241,4 +228,4 @@ def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> It
 
     yield start
     for it in started:
-        it.stop()
+        it.kill()

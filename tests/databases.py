@@ -1,9 +1,10 @@
-"""Databases for tests: one is migrated, every test gets a clone of it."""
+"""Databases for tests: of Postgres, where one is migrated and every test gets a clone of it, and of Redis."""
 
 from __future__ import annotations
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import LiteralString
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from redis import Redis
 
 
 class Databases:
@@ -81,3 +83,24 @@ class Databases:
     def _execute(self, statement: LiteralString, *names: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+class RedisDatabases:
+    """The numbered databases of one Redis server, as far as they are ours: where one is given, pytest's workers share it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        share, shares = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+        self._free = deque(range(1, 16)[int(share.removeprefix("gw")) :: int(shares)])
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """Take the one that nobody has used for longest, and empty it; yield its URL, and give it back afterwards."""
+        number = self._free.popleft()  # not one that others still use, or their workers would take our messages
+        url = urlunsplit(urlsplit(self.url)._replace(path=f"/{number}"))
+        with Redis.from_url(url) as client:
+            client.flushdb()
+        try:
+            yield url
+        finally:
+            self._free.append(number)

@@ -6,6 +6,7 @@ There is no bridge in them and no driver for Postgres: to a worker in one, the b
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,8 +37,9 @@ def old_python(version: str, config: pytest.Config) -> Path:
     requirements = REQUIREMENTS[version]
     fingerprint = hashlib.sha256(repr((requirements, sys.version_info[:3], sys.base_prefix)).encode()).hexdigest()[:12]
     home = _cache(config) / f"celery-{version}-{fingerprint}"
-    if not home.exists():
-        _build(home, requirements)
+    with _alone(home):
+        if not home.exists():
+            _build(home, requirements)
     return home / "bin" / "python"
 
 
@@ -48,14 +51,23 @@ def overlaid(python: Path) -> dict[str, str]:
 
 
 def _cache(config: pytest.Config) -> Path:
-    if config.cache is not None:
-        return config.cache.mkdir("old-fleets")
+    cache: pytest.Cache | None = getattr(config, "cache", None)  # not with `-p no:cacheprovider`
+    if cache is not None:
+        return cache.mkdir("old-fleets")
     return Path(tempfile.gettempdir()) / f"bridge-old-fleets-{os.getuid()}"
 
 
-def _build(home: Path, requirements: Sequence[str]) -> None:
-    """Build a virtual environment beside its place and move it there whole: no other test run sees half of one."""
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Keep other processes of this test run, and other runs, from building the same: they wait for it instead."""
     home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # gone with its file, and with its process
+        yield
+
+
+def _build(home: Path, requirements: Sequence[str]) -> None:
+    """Build a virtual environment beside its place and move it there whole: an interrupted run leaves no half of one."""
     draft = Path(tempfile.mkdtemp(prefix="draft-", dir=home.parent))
     python = draft / "bin" / "python"
     pip = [
@@ -80,8 +92,5 @@ def _build(home: Path, requirements: Sequence[str]) -> None:
     except subprocess.SubprocessError as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         missing(f"no virtual environment with {requirements[0]} can be built: {said[-1] if said else error}")
-    except OSError:
-        if not home.exists():  # else another test run was quicker
-            raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -57,10 +56,11 @@ def _pooler(port: int, home: Path, settings: str) -> AbstractContextManager[int]
     configuration = home / f"{port}.ini"
     configuration.write_text(settings)
     configuration.chmod(0o644)
+    log = home / f"{port}.log"
     return server(
         [str(PROGRAM), str(configuration)],
-        is_ready=lambda _: _listens(port),
-        log=home / f"{port}.log",
+        is_ready=lambda _: f"listening on 127.0.0.1:{port}" in log.read_text(),  # who connects may find somebody else
+        log=log,
         directory=home,
         stop=signal.SIGTERM,
         orphaned=signal.SIGTERM,
@@ -85,9 +85,3 @@ def _settings(port: int, postgres_url: str, mode: PoolMode, size: int) -> str:
     }
     body = "\n".join(f"{name} = {value}" for name, value in lines.items())
     return f"[databases]\n* = {login}\n\n[pgbouncer]\n{body}\n"
-
-
-def _listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 
 import amqp
+import psutil
 import pytest
 
 from bridge.embedded.process import enter_on_free_port, server
@@ -39,9 +40,8 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
     with ExitStack() as stack:
         try:
             mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
-            distribution = _free_port()
             port = enter_on_free_port(
-                stack, lambda port: _broker(port, mapper=mapper, distribution=distribution, directory=directory)
+                stack, lambda port: _broker(port, mapper=mapper, distribution=_free_port(), directory=directory)
             )
         except BridgeError as error:
             pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
@@ -58,7 +58,7 @@ def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
     """Erlang's port mapper; without one of our own the server would leave a daemon behind."""
     return server(
         ["epmd", "-port", str(port), "-address", "127.0.0.1"],
-        is_ready=lambda _: _listens(port),
+        is_ready=lambda pid: _listens(pid, port),
         log=directory / "epmd.log",
         directory=directory,
         stop=signal.SIGKILL,
@@ -93,7 +93,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
     }
     return server(
         ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],
-        is_ready=lambda _: _answers(port),
+        is_ready=lambda pid: _answers(pid, port),
         log=home / "server.log",
         directory=home,
         stop=signal.SIGKILL,  # nothing in it is worth the wait
@@ -117,14 +117,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether this very process listens there, and not one that was quicker to take the port."""
+    with suppress(psutil.Error):
+        found = psutil.Process(pid).net_connections("tcp")
+        return any(it.laddr.port == port and it.status == psutil.CONN_LISTEN for it in found)
     return False
 
 
-def _answers(port: int) -> bool:
-    if not _listens(port):  # it fails quicker than the driver
+def _answers(pid: int, port: int) -> bool:
+    if not _listens(pid, port):
         return False
     try:
         with amqp.Connection(f"127.0.0.1:{port}", virtual_host=_host(HOSTS - 1), connect_timeout=5):

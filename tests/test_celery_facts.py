@@ -7,7 +7,7 @@ queue. docs/canvas.md says the same in prose.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import celery
@@ -21,6 +21,7 @@ from bridge.sender import COMMIT, FAIL, Sender
 from bridge.settle import Settled, settle
 from tests import fleets
 from tests.conftest import WORKERS
+from tests.databases import RedisDatabases
 from tests.waiting import wait_until
 from tests.workers import Worker, start_worker
 from tests.world import World
@@ -78,29 +79,27 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def _fleet(_redis_server: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    url = _redis_server()
-    with Redis.from_url(url) as client:
-        client.flushdb()
-    worker = start_worker(
-        "workflows",
-        name="workflows",
-        directory=fleets.DIRECTORY,
-        log_path=tmp_path_factory.mktemp("facts") / "workflows.log",
-        env={"CELERY_BROKER_URL": url},
-        queues=["workflows"],
-        pool="prefork",
-        concurrency=2,
-    )
-    try:
-        worker.wait_until_ready()
-        fleet = Fleet(url, worker)
-        yield fleet
-        fleet.sender.close()
-        fleet.app.close()
-        fleet.redis.close()
-    finally:
-        worker.kill()
+def _fleet(_redis_databases: RedisDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with _redis_databases.empty() as url:
+        worker = start_worker(
+            "workflows",
+            name="workflows",
+            directory=fleets.DIRECTORY,
+            log_path=tmp_path_factory.mktemp("facts") / "workflows.log",
+            env={"CELERY_BROKER_URL": url},
+            queues=["workflows"],
+            pool="prefork",
+            concurrency=2,
+        )
+        try:
+            worker.wait_until_ready()
+            fleet = Fleet(url, worker)
+            yield fleet
+            fleet.sender.close()
+            fleet.app.close()
+            fleet.redis.close()
+        finally:
+            worker.kill()
 
 
 @pytest.fixture
@@ -193,7 +192,7 @@ def test_g1_an_event_whose_task_is_revoked_comes_back_after_the_lease_under_anot
     client(world, fleet, "handle")
     offset = publish(world)
     with Celery("operator", broker=fleet.url, backend=fleet.url, set_as_current=False) as operator:
-        operator.control.revoke(f"{fleet.client}:{offset}", reply=True, timeout=5)
+        operator.control.revoke(f"{fleet.client}:{offset}", reply=True, limit=1, timeout=5)
     fleet.hand_over(world)
     wait_until(
         lambda: f"Discarding revoked task: workflows.handle[{fleet.client}:{offset}]" in fleet.worker.log,

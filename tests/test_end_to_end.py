@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ import psutil
 import psycopg
 import pytest
 from celery import Celery
-from redis import Redis
 
 import bridge
 from bridge import embedded
 from tests.conftest import WORKERS
-from tests.databases import Databases
+from tests.databases import Databases, RedisDatabases
 from tests.fleets import let_go_on, offsets
 from tests.servers import missing
 from tests.stage import REPOSITORY, Stage
@@ -40,12 +39,9 @@ def stage(request: pytest.FixtureRequest, database: str, redis_url: str, tmp_pat
 
 @pytest.fixture(scope="module")
 def _loop(
-    _databases: Databases, _redis_server: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+    _databases: Databases, _redis_databases: RedisDatabases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    redis_url = _redis_server()
-    with Redis.from_url(redis_url) as client:
-        client.flushdb()
-    with _databases.clone() as database:
+    with _redis_databases.empty() as redis_url, _databases.clone() as database:
         it = Stage(database, redis_url, tmp_path_factory.mktemp("loop"))
         try:
             it.bridge(wait=False)
@@ -186,7 +182,10 @@ def test_g1_a_pump_killed_between_the_broker_and_its_own_commit_loses_nothing(st
     stage.fleet()
     wait_until(
         lambda: (
-            stage.ask("SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            stage.ask(
+                """SELECT count(*) = 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+                    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"""
+            )
             and stage.handled()
         ),
         what="the fleet has messages of a batch that is not committed",

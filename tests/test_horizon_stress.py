@@ -129,6 +129,7 @@ def in_parallel(load: Callable[[threading.Event], None], until: Callable[[], boo
             writer.result()
 
 
+@pytest.mark.torture
 def test_g2_no_reader_skips_or_repeats_an_event_where_a_naive_one_loses_some(
     every_database: str, connect: Connect, foreign_transaction: Session
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from celery import Celery
 
 from bridge.fleet import look
 from tests.conftest import StartWorker
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("collector", ["true", "false"])
@@ -18,6 +20,9 @@ def test_a_bridge_worker_is_seen_to_consume_the_bridge_s_queue(
     env = {"BRIDGE_DATABASE_URL": database, "BRIDGE_COLLECTOR": collector}
     worker("bridge", directory=tmp_path, env=env, queues=["bridge"], name="bridge")
     with Celery("looker", broker=redis_url, set_as_current=False) as app:
-        seen = look(app, queue="celery", bridge_queue="bridge", timeout_seconds=5)
+        # It always waits that long: so, not long, but again.
+        looks = (look(app, queue="celery", bridge_queue="bridge", timeout_seconds=1) for _ in repeat(None))
+        seen = wait_until(lambda: it if (it := next(looks)).answered else None, what="the worker answers")
         app.close()
+    assert seen is not None
     assert (seen.trouble, seen.answered, len(seen.bridge_workers), seen.consumers) == (None, 1, 1, ())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from redis import Redis
 
 from bridge.sender import Sender, callback
 from tests.conftest import WORKERS
-from tests.databases import Databases
+from tests.databases import Databases, RedisDatabases
 from tests.fleets import let_go_on, offsets
 from tests.old_celery import REQUIREMENTS, old_python
 from tests.stage import Stage
@@ -32,12 +32,9 @@ def old_celery(request: pytest.FixtureRequest) -> tuple[str, Path]:
 
 @pytest.fixture(scope="module")
 def _bridge(
-    _databases: Databases, _redis_server: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+    _databases: Databases, _redis_databases: RedisDatabases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    redis_url = _redis_server()
-    with Redis.from_url(redis_url) as client:
-        client.flushdb()
-    with _databases.clone() as database:
+    with _redis_databases.empty() as redis_url, _databases.clone() as database:
         stage = Stage(database, redis_url, tmp_path_factory.mktemp("bridge"))
         try:
             stage.bridge()

@@ -78,7 +78,8 @@ def collectors_wait(stage: Stage, number: int) -> bool:
     return bool(
         stage.ask(
             """SELECT count(DISTINCT pid) >= %s FROM pg_stat_activity
-                WHERE wait_event_type = 'Lock' AND application_name LIKE 'celery-event-bridge%%'""",
+                WHERE datname = current_database() AND wait_event_type = 'Lock'
+                  AND application_name LIKE 'celery-event-bridge%%'""",
             number,
         )
     )

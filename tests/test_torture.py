@@ -1,4 +1,4 @@
-"""A short torture in every run of the tests, and the proof that its checker sees what it is there to see (G1 to G7).
+"""A short torture, and the proof that its checker sees what it is there to see (G1 to G7).
 
 `BRIDGE_TEST_TORTURE=300` makes each last that many seconds; `python -m tests.torture` has more to choose from.
 """
@@ -43,6 +43,7 @@ def start(directory: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(SECONDS + REST_SECONDS + 120)
 @pytest.mark.parametrize("options", [["--seed", "1"], ["--seed", "2"]], ids=" ".join)
 def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Path, options: list[str]) -> None:
@@ -54,6 +55,7 @@ def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Pa
     assert "every guarantee held" in said
 
 
+@pytest.mark.torture
 def test_nothing_is_left_of_a_torture_that_is_interrupted(tmp_path: Path) -> None:
     torture = start(tmp_path, "--seconds", "600", "--kill-every", "0.5")
     try:

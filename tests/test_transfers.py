@@ -1,4 +1,4 @@
-"""Exactly-once effect under fire: a short run of `python -m tests.torture.transfers` in every run of the tests."""
+"""Exactly-once effect under fire: a short run of `python -m tests.torture.transfers`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.torture.transfers import run
 SECONDS = float(os.environ.get("BRIDGE_TEST_TORTURE", "12"))
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(SECONDS + 240)
 def test_every_transfer_is_applied_exactly_once_while_its_workers_are_killed(tmp_path: Path) -> None:
     if not embedded.postgres_versions():
