@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bridge.model import OnExhausted, Ordering
 
-LONGEST_REST_SECONDS = 0.01
+LONGEST_REST_SECONDS = 0.02
 MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow
 
 
@@ -46,6 +46,6 @@ def rest(worked_seconds: float, *, least: float) -> float:
     """Seconds to rest after a piece of work, so that the next one is larger.
 
     Passes and settling cost nearly the same for one event as for a hundred. Resting twice as long as the work took keeps
-    much of a core free for handlers under load, and no event waits longer than 10 ms for it.
+    much of a core free for handlers under load, and no event waits longer than 20 ms for it.
     """
     return max(least, min(2 * worked_seconds, LONGEST_REST_SECONDS))
