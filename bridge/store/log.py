@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import psycopg
@@ -18,6 +19,7 @@ from bridge.sql import for_psycopg, statement
 from bridge.store.connect import Store
 
 DEEPEST = 200  # levels of nesting: Python's own JSON gives up near 1,000, and a fleet has to read it again
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -92,7 +94,7 @@ def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[
 
 
 def _encoded(event: NewEvent, *, where: str) -> tuple[str, str | None, str, str]:
-    if not isinstance(event.topic, str) or not TOPIC.fullmatch(event.topic) or not _storable(event.topic):
+    if not isinstance(event.topic, str) or not _is_topic(event.topic):
         raise InvalidEvent(
             f"{where}topic {event.topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'"
         )
@@ -100,8 +102,14 @@ def _encoded(event: NewEvent, *, where: str) -> tuple[str, str | None, str, str]
         raise InvalidEvent(f"{where}key {event.key!r} must be text without NUL or half characters, or None")
     if event.headers is not None and not isinstance(event.headers, Mapping):
         raise InvalidEvent(f"{where}headers must be a mapping, not {type(event.headers).__name__}")
-    payload = _json(event.payload, f"{where}payload")
-    return event.topic, event.key, payload, _json(dict(event.headers or {}), f"{where}headers")
+    headers = _json(dict(event.headers), where, "headers") if event.headers else "{}"
+    return event.topic, event.key, _json(event.payload, where, "payload"), headers
+
+
+@lru_cache(maxsize=1024)
+def _is_topic(text: str) -> bool:
+    """Whether this is a topic; the same ones come again and again."""
+    return bool(TOPIC.fullmatch(text)) and _storable(text)
 
 
 def _storable(text: str) -> bool:
@@ -113,20 +121,25 @@ def _storable(text: str) -> bool:
     return "\0" not in text
 
 
-def _json(value: Any, what: str) -> str:
+def _json(value: Any, where: str, name: str) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
+        text = _encode(value)
+        if not text.isascii():
+            text.encode()
     except RecursionError:
-        raise InvalidEvent(f"{what} is nested too deeply, or contains itself: at most {DEEPEST} levels") from None
+        raise InvalidEvent(
+            f"{where}{name} is nested too deeply, or contains itself: at most {DEEPEST} levels"
+        ) from None
     except UnicodeEncodeError:
-        raise InvalidEvent(f"{what} holds half a surrogate pair: it is no Unicode text") from None
+        raise InvalidEvent(f"{where}{name} holds half a surrogate pair: it is no Unicode text") from None
     except (TypeError, ValueError) as error:
-        raise InvalidEvent(f"{what} is not JSON: {error}") from None
+        raise InvalidEvent(f"{where}{name} is not JSON: {error}") from None
     if "\\u0000" in text and _NUL.search(text):
-        raise InvalidEvent(f"{what} holds a NUL character, which Postgres can't store: strip it before publishing")
+        raise InvalidEvent(
+            f"{where}{name} holds a NUL character, which Postgres can't store: strip it before publishing"
+        )
     if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
-        raise InvalidEvent(f"{what} is nested too deeply: at most {DEEPEST} levels")
+        raise InvalidEvent(f"{where}{name} is nested too deeply: at most {DEEPEST} levels")
     return text
 
 
