@@ -39,7 +39,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Write as fast as it goes, then at a rate that leaves room on the machine."""
     program = pgbench()
     figure = Figure(name="writers", setup={"connections": CONNECTIONS, "seconds": sizes.writer_seconds})
-    figure.setup["load"] = f"pgbench {program}" if program else "threads of Python, whose own limit this may be"
+    figure.setup["load"] = "pgbench" if program else "threads of Python, whose own limit this may be"
     with servers.world() as world:
         write = partial(_pgbench, world, program) if program else partial(_threads, world)
         beside: dict[str, Callable[[], float]] = {ALONE: lambda: write(sizes.writer_seconds)}
