@@ -142,10 +142,9 @@ class Bridge:
                 began = time.monotonic()
                 done = self._drain()
                 total = Tick(*map(sum, zip(total, done, strict=True)))
-                idle = not (
-                    done.sent or done.looked
-                )  # somebody else has the client that needs a look, or it is in trouble
-                time.sleep(rest(time.monotonic() - began, least=self.settings.poll_seconds if idle else 0))
+                # Where nothing was done, the client that needs a look is another pump's, or in trouble.
+                least = 0 if done.sent or done.looked else self.settings.poll_seconds
+                time.sleep(rest(time.monotonic() - began, least=least))
         return total
 
     def _drain(self) -> Tick:

@@ -94,7 +94,7 @@ def hand_over(store: Store, client_id: str, *, horizon: int, batch: int, send: S
             _finish_done(connection, client)
             if _give_up_unanswered(connection, client):
                 return Pass(0, 0, hungry=False)
-            todo = handover.look_at_client(connection, client)._replace(woken=True)
+            todo = handover.look_at_client(connection, client)
         taking = Taking(1 if client.ordering == "strict" else client.window, client.dispatched)
         # Closed before the rollback: else an error's traceback keeps it, and its thread uses the connection that the next
         # transaction has.
