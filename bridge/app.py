@@ -8,22 +8,20 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from celery import Celery
-from celery.backends.base import DisabledBackend
 
 from bridge.declared import registrations
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
-from bridge.model import Failure, Outcome, task_id
+from bridge.model import Failure, Outcome
 from bridge.policy import rest
 from bridge.pump import hand_over
-from bridge.sender import FAIL, Sender
+from bridge.reported import Callback, one_by_one, outcomes, signed
+from bridge.sender import Sender
 from bridge.settings import Settings
 from bridge.settle import Settled, settle
-from bridge.signature import genuine
 from bridge.store import Store, pulse
 from bridge.store.clients import register
 from bridge.store.migrate import check
@@ -35,6 +33,7 @@ MODULES = ("bridge.tasks", "bridge.steps", "bridge.inprocess", "bridge.acks")
 PUMP = "bridge.pump"
 LONGEST_WAIT_SECONDS = 0.5  # of one statement, which holds a snapshot as long
 FEW_CLIENTS = 10  # up to so many, a pass for each is cheaper than asking first whether it wants any of the new events
+MOST_OUTCOMES = 10_000  # in one transaction
 TROUBLE_SECONDS = 1.0  # a client in trouble is left alone this long, so that it can't slow down the others
 
 
@@ -194,55 +193,22 @@ class Bridge:
         """Settle outcomes whose signature was checked; see `bridge.settle`."""
         return settle(self.store, batch)
 
-    def settle(self, callbacks: Iterable[tuple[str, Sequence[Any]]]) -> Settled:
-        """Settle what callbacks report: pairs of task name and arguments; see `bridge.settle`."""
-        return settle(self.store, [outcome for task, args in callbacks for outcome in self.outcomes(task, args)])
+    def settle(self, callbacks: Iterable[Callback]) -> Settled:
+        """Settle what callbacks report, see `bridge.reported`; very many in more than one transaction.
 
-    def outcomes(self, task: str, args: Sequence[Any]) -> list[Outcome]:
-        """What a callback reports; nothing, and a warning, if it is none of ours.
-
-        Args:
-            task: `bridge.commit` or `bridge.fail`.
-            args: Client, offset (of a batch: offsets), epoch, attempt and signature.
+        Raises:
+            StoreUnavailable: some may be settled; settle the same callbacks again.
         """
-        outcomes = self.signed_outcomes(args)
-        if not outcomes or task != FAIL:
-            return outcomes
-        failure = self._failure(outcomes[0])
-        return [replace(outcome, failure=failure) for outcome in outcomes]
+        total, batch = Settled(), list[Outcome]()
+        for callback in one_by_one(callbacks):
+            batch += outcomes(self.app, callback, secret=self.secret)  # those of one callback stay together
+            if len(batch) >= MOST_OUTCOMES:
+                total, batch = total + self.settle_outcomes(batch), []
+        return total + self.settle_outcomes(batch)
 
     def signed_outcomes(self, args: Sequence[Any], failure: Failure | None = None) -> list[Outcome]:
         """The outcomes of an attempt whose signature is genuine; nothing, and a warning, for any other."""
-        try:
-            client, offset, epoch, attempt, signature = args
-            offsets = tuple(int(one) for one in offset) if isinstance(offset, list) else (int(offset),)
-            client, epoch, attempt = str(client), int(epoch), int(attempt)
-        except (TypeError, ValueError, OverflowError):
-            logger.warning("a callback with malformed arguments is ignored: %.200r", args)
-            return []
-        if not offsets or not genuine(signature, self.secret, (client, ",".join(map(str, offsets)), epoch, attempt)):
-            logger.warning("a callback with a wrong signature is ignored: client %.100r, event %.100r", client, offset)
-            return []
-        batch = offsets if len(offsets) > 1 else ()
-        return [
-            Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, failure=failure, batch=batch)
-            for offset in offsets
-        ]
-
-    def _failure(self, outcome: Outcome) -> Failure:
-        """Why a task failed, where this app's result backend is the fleet's and knows it."""
-        id = task_id(outcome.client, outcome.offset, outcome.epoch, outcome.attempt)
-        if isinstance(self.app.backend, DisabledBackend):
-            return Failure()
-        try:
-            meta = self.app.backend.get_task_meta(id)
-        except Exception as error:  # whatever a backend raises: the failure counts without its reason too
-            logger.warning("the result backend does not say why %s failed: %s", id, error)
-            return Failure()
-        result = meta.get("result")
-        if not isinstance(result, BaseException):
-            return Failure(traceback=meta.get("traceback"))
-        return Failure(type=type(result).__name__, message=str(result), traceback=meta.get("traceback"))
+        return signed(args, secret=self.secret, failure=failure)
 
 
 _bridges: WeakKeyDictionary[Celery, Bridge] = WeakKeyDictionary()

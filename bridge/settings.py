@@ -28,6 +28,7 @@ class Settings:
         collector: Whether workers that consume the bridge's queue settle outcomes in batches.
         stencil: Whether messages are cut from a stencil where nobody could tell the difference (json on Redis).
         joined_acks: Whether workers that import the bridge tell Redis of many messages at once.
+        joined_callbacks: Whether such workers publish the callbacks of many tasks in one message.
         connect_timeout_seconds: For Postgres and for the broker.
         statement_timeout_seconds: Longest that one statement, or waiting for one lock, may take.
     """
@@ -42,6 +43,7 @@ class Settings:
     collector: bool = True
     stencil: bool = True
     joined_acks: bool = True
+    joined_callbacks: bool = True
     connect_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 60.0
 

@@ -8,7 +8,7 @@ the broker that a batch is done only after this returned, so a crash settles it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,10 @@ class Settled(NamedTuple):
     retried: int = 0
     parked: int = 0
     ignored: int = 0
+
+    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        """What both came to together."""
+        return type(self)(*map(sum, zip(self, other, strict=True)))
 
 
 def settle(store: Store, batch: Sequence[Outcome]) -> Settled:

@@ -21,12 +21,13 @@ from bridge.app import Bridge, bridge_of
 from bridge.commits import Callbacks, reader
 from bridge.errors import BridgeError
 from bridge.policy import rest
-from bridge.sender import COMMIT, FAIL
+from bridge.sender import COMMIT, FAIL, SETTLE
 from bridge.store.migrate import check
 
 logger = logging.getLogger("bridge.collector")
 
-MOST = 2000  # callbacks in one transaction
+OURS = (COMMIT, FAIL, SETTLE)
+MOST = 2000  # messages at once
 IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is quick
 GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
 ADOPT_EVERY_SECONDS = 10.0
@@ -123,9 +124,8 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
 def _settle(bridge: Bridge, callbacks: Callbacks[Any], messages: list[Any]) -> None:
     """Settle the callbacks of a batch, and pass on the rest."""
     found = [(message, callbacks.read(message)) for message in messages]
-    ours = [callback for _, callback in found if callback and callback.task in (COMMIT, FAIL)]
-    bridge.settle((callback.task, callback.args) for callback in ours)
-    callbacks.pass_on([message for message, callback in found if not callback or callback.task not in (COMMIT, FAIL)])
+    bridge.settle(callback for _, callback in found if callback and callback.task in OURS)
+    callbacks.pass_on([message for message, callback in found if not callback or callback.task not in OURS])
 
 
 @celeryd_init.connect

@@ -1,4 +1,4 @@
-"""The bridge's own Celery tasks: the pump that beat starts, and the two callbacks of what it hands over.
+"""The bridge's own Celery tasks: the pump that beat starts, and the callbacks of what it hands over.
 
 They are shared tasks: importing this module adds them to every app of the process.
 """
@@ -10,8 +10,9 @@ from typing import Any
 from celery import Task, shared_task
 
 from bridge.app import PUMP, bridge_of
+from bridge.callbacks import JoinedCallback
 from bridge.errors import Unavailable
-from bridge.sender import COMMIT, FAIL
+from bridge.sender import COMMIT, FAIL, SETTLE
 
 PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is away, it waits
     "autoretry_for": (Unavailable,),
@@ -29,13 +30,19 @@ def pump(self: Task[Any, Any]) -> dict[str, int]:
     return bridge_of(self.app).tick()._asdict()
 
 
-@shared_task(bind=True, name=COMMIT, **PATIENCE)
+@shared_task(bind=True, name=COMMIT, base=JoinedCallback, **PATIENCE)
 def commit(self: Task[Any, Any], *args: Any) -> None:
     """Settle one success. A worker with the collector does this for many at once."""
     bridge_of(self.app).settle([(COMMIT, args)])
 
 
-@shared_task(bind=True, name=FAIL, **PATIENCE)
+@shared_task(bind=True, name=FAIL, base=JoinedCallback, **PATIENCE)
 def fail(self: Task[Any, Any], *args: Any) -> None:
     """Settle one failure."""
     bridge_of(self.app).settle([(FAIL, args)])
+
+
+@shared_task(bind=True, name=SETTLE, **PATIENCE)
+def settle(self: Task[Any, Any], *args: Any) -> None:
+    """Settle many successes and failures, as pairs of task name and arguments."""
+    bridge_of(self.app).settle([(SETTLE, args)])

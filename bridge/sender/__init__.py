@@ -24,10 +24,11 @@ from bridge.queues import own_queue
 from bridge.sender import portable
 from bridge.sender.cutter import is_unheard
 from bridge.sender.fast import FastPath
-from bridge.sender.message import COMMIT, FAIL, callback
+from bridge.sender.joined import publish_callbacks
+from bridge.sender.message import COMMIT, FAIL, SETTLE, callback
 from bridge.sender.prepared import Prepared
 
-__all__ = ["COMMIT", "FAIL", "Sender", "callback"]
+__all__ = ["COMMIT", "FAIL", "SETTLE", "Sender", "callback", "publish_callbacks"]
 
 
 class Sender:

@@ -15,6 +15,7 @@ from bridge.signature import sign
 
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
+SETTLE = "bridge.settle"  # many of both
 
 # How the fleet's worker publishes a callback; patient, because a refused callback fails a task whose work is done.
 CALLBACK_RETRY = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}

@@ -1,15 +1,16 @@
 -- Append many events, in the order of the arrays.
 --
--- Binds      topics    text[]
---            keys      text[]
---            payloads  text[], JSON
---            headers   text[], JSON objects
+-- Binds      topics    text, a JSON array of strings
+--            keys      text, a JSON array of strings and nulls
+--            payloads  text, a JSON array
+--            headers   text, a JSON array of objects
 -- Returns    "offset" of each, ascending
 -- Relies on  the caller's transaction: the events are there when that commits
 WITH published AS (
     INSERT INTO fq.events (topic, key, payload, headers)
-    SELECT topic, key, CAST(payload AS jsonb), CAST(headers AS jsonb)
-      FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:payloads AS text[]), CAST(:headers AS text[]))
+    SELECT topic, key, payload, headers
+      FROM ROWS FROM (jsonb_array_elements_text(CAST(:topics AS jsonb)), jsonb_array_elements_text(CAST(:keys AS jsonb)),
+                      jsonb_array_elements(CAST(:payloads AS jsonb)), jsonb_array_elements(CAST(:headers AS jsonb)))
            WITH ORDINALITY AS e (topic, key, payload, headers, nth)
      ORDER BY nth
     RETURNING "offset"

@@ -64,7 +64,9 @@ def publish(
 
 
 def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[Any, ...]]) -> list[int]:
-    """Append many events in one statement, in order, in the caller's own transaction; thousands a call are fine.
+    """Append many events in one statement, in order, in the caller's own transaction.
+
+    Thousands a call are fine; all their payloads together may take up to 256 MB, Postgres' limit for one jsonb.
 
     Args:
         connection_or_session: As for `publish`.
@@ -79,8 +81,13 @@ def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[A
     encoded = [_encoded(NewEvent(*event), where=f"event {nth}: ") for nth, event in enumerate(events)]
     if not encoded:
         return []
-    columns = [list(column) for column in zip(*encoded, strict=True)]
-    binds = dict(zip(("topics", "keys", "payloads", "headers"), columns, strict=True))
+    topics, keys, payloads, headers = zip(*encoded, strict=True)
+    binds = {  # as JSON arrays: psycopg would escape each quote of a payload for an array of text, four times as slow
+        "topics": _encode(topics),
+        "keys": _encode(keys),
+        "payloads": f"[{','.join(payloads)}]",
+        "headers": f"[{','.join(headers)}]",
+    }
     return [int(row[0]) for row in run(connection_or_session, "publish_many", binds)]
 
 
