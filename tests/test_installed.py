@@ -58,7 +58,7 @@ def fleet(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
 @pytest.mark.parametrize("commit", ["in-process", "callback"])
 def test_outcomes_reach_postgres(
-    database: str, connect: Connect, fleet: Path, worker: StartWorker, pool: str, commit: str
+    database: str, connect: Connect, fleet: Path, worker: StartWorker, *, pool: str, commit: str
 ) -> None:
     store = Store(database)
     settings = {"task": "fleet.handle", "commit": commit, "max_attempts": 2, "backoff_seconds": 0}
