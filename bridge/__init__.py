@@ -23,7 +23,8 @@ from bridge.errors import (
     UnknownClient,
     UsageError,
 )
-from bridge.store.log import NewEvent, publish, publish_many
+from bridge.store.encoding import NewEvent
+from bridge.store.log import publish, publish_many
 
 __version__ = "0.1.0"
 

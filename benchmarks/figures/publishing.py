@@ -12,10 +12,10 @@ from benchmarks.log import as_argument, event
 from benchmarks.measure import interleaved, rate
 from benchmarks.peers import pgqueuer, procrastinate
 from benchmarks.result import Figure, Row, Target
-from benchmarks.running import publish
 from benchmarks.sizes import Sizes
 from benchmarks.world import TASK, Servers, World
 from bridge import publish as publish_one
+from bridge import publish_many
 
 DELAY = ".delay() per event"
 MANY = 1000
@@ -35,7 +35,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         contenders: dict[str, Callable[[], float]] = {
             each: lambda: _each(world, sizes.slow),
             one: lambda: _one(connection, sizes.slow),
-            many: lambda: rate(sizes.pump, lambda: publish(world, sizes.pump, batch=MANY)),
+            many: lambda: _many(world, sizes.pump),
             DELAY: lambda: _delay(world, sizes.slow),
         }
         for peer in PEERS:
@@ -57,20 +57,32 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def _each(world: World, events: int) -> float:
+    made = [event(number) for number in range(events)]
+
     def work() -> None:
-        for number in range(events):
-            topic, payload, key, _ = event(number)
+        for topic, payload, key, _ in made:
             publish_one(world.eyes, topic, payload, key=key)
 
     return rate(events, work)
 
 
 def _one(connection: psycopg.Connection[object], events: int) -> float:
+    made = [event(number) for number in range(events)]
+
     def work() -> None:
-        for number in range(events):
-            topic, payload, key, _ = event(number)
+        for topic, payload, key, _ in made:
             publish_one(connection, topic, payload, key=key)
         connection.commit()
+
+    return rate(events, work)
+
+
+def _many(world: World, events: int) -> float:
+    made = [event(number) for number in range(events)]
+
+    def work() -> None:
+        for first in range(0, events, MANY):
+            publish_many(world.eyes, made[first : first + MANY])
 
     return rate(events, work)
 

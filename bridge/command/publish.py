@@ -15,7 +15,7 @@ from bridge.command.parameters import as_json, parse_json
 from bridge.command.reach import ready_store
 from bridge.errors import InvalidEvent
 from bridge.store import log
-from bridge.store.log import NewEvent
+from bridge.store.encoding import NewEvent
 
 CHUNK = 2000  # events of one statement
 DRAWN = ("offset", "created_at")  # `tail --json` prints them; the log draws new ones
