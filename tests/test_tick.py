@@ -10,6 +10,7 @@ from celery import Celery
 from redis import Redis
 
 from bridge.app import Bridge
+from bridge.sql import statement
 from bridge.store import pulse
 from tests.waiting import wait_until
 from tests.world import World
@@ -81,6 +82,60 @@ def test_g6_a_client_that_another_pump_holds_is_not_moved(world: World, bridge: 
         assert world.row("c8")["dispatched"] == last
     bridge.tick()
     assert world.row("c7")["dispatched"] == last
+
+
+def test_a_pump_waits_while_another_one_moves_many_clients_and_gives_none_of_them_a_pass(
+    world: World, bridge: Bridge
+) -> None:
+    for number in range(20):
+        world.client(f"c{number}", topics=("order.*",))
+    bridge.tick()
+    [last] = world.publish(None, topic="nobody.wants")
+    horizon = pulse.advance_horizon(world.store)
+    with ThreadPoolExecutor(1) as threads, world.store.transaction() as other:
+        other.execute(statement("skip"), {"horizon": horizon, "slice": 100})
+        waiting = threads.submit(bridge._skip, horizon)
+        wait_until(
+            lambda: world.eyes.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall(), what="the second one waits"
+        )
+        other.commit()
+        assert waiting.result(10) == [], "the clients that the first one moved need nothing more"
+    assert world.row("c7")["dispatched"] == last
+
+
+def test_clients_are_moved_although_somebody_emptied_the_table_of_leases(world: World, bridge: Bridge) -> None:
+    for number in range(20):
+        world.client(f"c{number}", topics=("order.*",))
+    bridge.tick()
+    world.eyes.execute("DELETE FROM fq.leases")
+    [last] = world.publish(None, topic="nobody.wants")
+    assert bridge._skip(pulse.advance_horizon(world.store)) == []
+    assert world.row("c7")["dispatched"] == last
+
+
+@pytest.mark.parametrize(
+    ("patterns", "topic", "wants"),
+    [
+        (("#",), "a.b", True),
+        (("*",), "a", True),
+        (("*.b", "x"), "a.b", True),
+        (("a.#",), "a", True),
+        (("a.*",), "ab.c", False),
+        (("x.y", "a.b"), "a.b", True),
+        (("é.#", "ab"), "é", True),
+        (("order.created.#.x",), "order.created.x", True),
+        (("order.created.#.x",), "order.x", False),
+    ],
+)
+def test_who_wants_an_event_is_not_moved_over_it(
+    world: World, bridge: Bridge, patterns: tuple[str, ...], topic: str, wants: bool
+) -> None:
+    for number in range(20):
+        world.client(f"c{number}", topics=("nothing.else",))
+    world.client("probe", topics=patterns)
+    bridge.tick()
+    world.publish(None, topic=topic)
+    assert bridge._skip(pulse.advance_horizon(world.store)) == (["probe"] if wants else [])
 
 
 def test_a_client_in_trouble_does_not_hold_up_those_that_want_nothing(world: World, bridge: Bridge) -> None:

@@ -434,12 +434,13 @@ $$;
 
 -- Housekeeping ------------------------------------------------------------------------------------------------
 
--- Which pump lingers: the newest one that took the lease.
+-- Which pump lingers: the newest one that took the lease. Who moves many clients at once locks the row `skip`.
 CREATE TABLE fq.leases (
     name       text CONSTRAINT leases_pkey PRIMARY KEY,
     holder     text NOT NULL,
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+INSERT INTO fq.leases (name, holder, expires_at) VALUES ('skip', '', 'epoch');
 
 -- Wait until there are events above the horizon or a client to look at. The longer a look takes, because there are many
 -- clients, the less often it is taken: this uses a fortieth of a core at most.
