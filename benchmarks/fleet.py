@@ -36,12 +36,6 @@ def note(event: dict[str, Any]) -> None:
     redis.rpush("bench:notes", json.dumps([event["offset"], began]))
 
 
-@app.task(name="fleet.shape", shared=False)
-def shape(events: Any) -> None:
-    """Note whether a list or a single event came."""
-    redis.set("bench:shape", type(events).__name__)
-
-
 @app.task(name="fleet.keyed", shared=False)
 def keyed(event: dict[str, Any]) -> None:
     """Take a while for the hot key, and note when; count all others."""

@@ -16,6 +16,7 @@ from bridge.errors import InvalidClient, UsageError
 Ordering = Literal["key", "none", "strict"]
 Call = Literal["event", "payload", "kwargs"]
 OnExhausted = Literal["park", "hold-key", "halt"]
+BatchAs = Literal["list", "calls"]
 Commit = Literal["callback", "in-process"]
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -26,6 +27,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "ordering": ("key", "none", "strict"),
     "call": ("event", "payload", "kwargs"),
     "on_exhausted": ("park", "hold-key", "halt"),
+    "batch_as": ("list", "calls"),
     "commit": ("callback", "in-process"),
 }
 
@@ -49,8 +51,9 @@ class ClientSettings:
         backoff_seconds: Wait before the second attempt; it doubles with every further one, with full jitter.
         backoff_max_seconds: Longest wait between two attempts.
         on_exhausted: What happens after the last attempt: park the event, hold its key too, or halt the client.
-        batch: Most events that one task is called with; above 1 the task gets a list.
+        batch: Most events of one message; above 1 the task gets a list, or is called for each in turn.
         batch_wait_ms: How long a batch that is not full may wait for more, in milliseconds.
+        batch_as: How a task gets a batch: as one `list`, or in `calls`, one for each event, so that any handler can.
         commit: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then needs
             this package and access to Postgres.
     """
@@ -71,6 +74,7 @@ class ClientSettings:
     on_exhausted: OnExhausted = "park"
     batch: int = 1
     batch_wait_ms: int = 0
+    batch_as: BatchAs = "list"
     commit: Commit = "callback"
 
     def __post_init__(self) -> None:

@@ -27,6 +27,11 @@ def task_for(client: Client, topic: str) -> str:
     return next((task for pattern, task in client.routes if matches(pattern, topic)), client.task)
 
 
+def is_batch(client: Client, parcel: Sequence[Delivery]) -> bool:
+    """Whether a message carries a list of events, be it of one; a task that is called for each gets a single one as ever."""
+    return client.batch > 1 and (client.batch_as == "list" or len(parcel) > 1)
+
+
 def pack(client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[str, Sequence[Delivery]]]:
     """What goes out as one message: task name, and one delivery, or up to `batch` of them in the order of their offsets.
 

@@ -243,6 +243,14 @@ class Promises(RuleBasedStateMachine):
             self.opened = opened
 
     @invariant()
+    def every_delivery_is_looked_for(self) -> None:
+        """G1: none lies below where searches begin."""
+        rows = self.world.eyes.execute(
+            'SELECT d.client_id, d."offset" FROM fq.deliveries d EXCEPT SELECT o.client_id, o."offset" FROM fq.open_deliveries o'
+        ).fetchall()
+        assert not rows, f"these deliveries are below the client's `lowest`: {rows}"
+
+    @invariant()
     def one_event_of_a_key_is_out(self) -> None:
         """G4."""
         if self.client and self.given["ordering"] == "key" and not self.disordered - self._finished():

@@ -79,6 +79,29 @@ def test_g8_an_old_fleet_that_creates_no_queues_and_knows_no_bridge_is_a_client(
     assert not any(note["bridge installed"] for note in notes)
 
 
+def test_g7_a_handler_of_single_events_gets_many_from_one_message_and_poison_is_found_among_them(
+    stage: Stage, old_celery: tuple[str, Path]
+) -> None:
+    version, python = old_celery
+    client = f"calls-{version}"
+    stage.client(client, batch=8, batch_as="calls", max_attempts=2, state="paused")
+    good = [stage.publish(f"{client}.event", {"n": n}) for n in range(12)]
+    poison = stage.publish(f"{client}.event", {"do": "fail"})
+    good += [stage.publish(f"{client}.event", {"n": n}) for n in range(12)]
+    stage.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", [client])
+    fleet = stage.fleet(f"calls-{version}", python=python, env={"PYTHONPATH": ""})
+    stage.wait_until_done(client)
+    notes = stage.handled()
+    assert {note["task"] for note in notes} == {"plain.handle"}
+    assert all(note["args"][0]["offset"] in {*good, poison} for note in notes), "a single event each"
+    assert set(offsets(notes)) == {*good, poison}
+    alone = [note["id"] for note in notes if note["args"][0]["offset"] == poison and note["id"]]
+    assert len(alone) == 2 and alone[-1].startswith(f"{client}:{poison}:a"), "tried twice as an ordinary task"
+    parked = stage.eyes.execute('SELECT "offset" FROM fq.parked WHERE client_id = %s', [client]).fetchall()
+    assert parked == [(poison,)]
+    assert "celery.map" not in fleet.log, "what the log names is the handler"
+
+
 def test_the_callbacks_signature_is_the_one_that_every_fleet_can_publish() -> None:
     assert callback("bridge.commit", "bridge", ("c", 42, 1, 2, "signature")) == {
         "task": "bridge.commit",

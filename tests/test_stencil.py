@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, signals
+from celery.canvas import xmap
 from redis import Redis
 
 from bridge.model import Client, Delivery
@@ -110,6 +111,36 @@ def test_a_message_is_what_send_task_would_send(
     ours, celerys = sent(redis_url)
     assert flat(ours) == flat(celerys)
     assert ours["headers"]["argsrepr" if call == "payload" else "kwargsrepr"].count('order."%s".ü #42') == 1
+
+
+@WAYS
+@pytest.mark.parametrize("commit", ["callback", "in-process"])
+def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
+    app: Celery, redis_url: str, *, way: str, commit: str
+) -> None:
+    to = client(batch=3, batch_as="calls", commit=commit)
+    out = [delivery(to, offset=offset) for offset in (42, 43, 44, 45)]
+    with sending(app, way) as sender:
+        assert sender.send(to, out) == []
+    many, alone = sent(redis_url)
+    signed = ("c", [42, 43, 44], 1, 1, sign("s", ("c", "42,43,44", 1, 1)))
+    headers: dict[str, Any] = {"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": 1}
+    if commit == "in-process":
+        headers |= {"bridge_epoch": 1, "bridge_offsets": [42, 43, 44], "bridge_signature": signed[-1]}
+    by_callback = commit == "callback"
+    xmap(app.signature("fleet.handle"), [json.loads(d.body) for d in out[:3]], app=app).apply_async(
+        task_id="c:42",
+        queue="celery",
+        shadow="fleet.handle",
+        link=callback("bridge.commit", "bridge", signed) if by_callback else None,
+        link_error=callback("bridge.fail", "bridge", signed) if by_callback else None,
+        headers=headers,
+    )
+    # Celery's own says what the sender's app thinks of results; the bridge leaves that to the fleet.
+    assert flat(many) == {**flat(sent(redis_url)[2]), **FLEETS_OWN}
+    assert many["headers"]["argsrepr"] == '(<order."%s".ü #42..44 (3 events)>,)'
+    assert alone["headers"]["task"] == "fleet.handle"
+    assert flat(alone)["body"][:2] == [[json.loads(out[3].body)], {}], "what is alone is an ordinary task"
 
 
 @WAYS

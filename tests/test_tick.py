@@ -153,6 +153,25 @@ def test_a_client_in_trouble_does_not_hold_up_those_that_want_nothing(world: Wor
     assert world.row("a-broken-one")["dispatched"] == before
 
 
+def test_new_events_are_work_only_while_somebody_has_room_for_them(world: World) -> None:
+    def work() -> bool:
+        return pulse.wait_for_work(world.store, holder="pump", seconds=0, poll_seconds=0.01).work
+
+    pulse.take_lease(world.store, holder="pump", seconds=60)
+    world.publish("a")
+    assert not work(), "nobody reads the log"
+    world.client(window=1)
+    assert work()
+    out = world.hand_over()
+    assert not work(), "its window is full, and the log is read up to its end"
+    world.publish("b")
+    assert not work(), "its window is full"
+    world.succeed(*out)
+    assert work(), "there is room again"
+    world.eyes.execute("UPDATE fq.clients SET state = 'paused'")
+    assert not work()
+
+
 def test_a_look_that_was_held_up_does_not_make_the_pump_sleep_for_long(world: World) -> None:
     pulse.take_lease(world.store, holder="pump", seconds=60)
     with ThreadPoolExecutor(1) as threads, world.store.transaction() as other:

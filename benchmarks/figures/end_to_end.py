@@ -21,7 +21,14 @@ DELAY = ".delay() and a worker, publisher included"
 INSTALLED = "benchmarks.installed"
 CEILING = "the worker alone, its queue filled beforehand"
 BATCH = 100
-TARGETS = {"in-process commit": 1.5, "commit by link": 1.0, f"in-process commit, batch = {BATCH}": 20}
+LINK, LINK_INSTALLED = "commit by link", "commit by link, bridge installed in the fleet"
+BATCHES = {
+    f"in-process commit, batch = {BATCH}": ("in-process", "list"),
+    f"in-process commit, batch = {BATCH} in calls": ("in-process", "calls"),
+    f"{LINK}, batch = {BATCH}": ("callback", "list"),
+    f"{LINK}, batch = {BATCH} in calls": ("callback", "calls"),
+}
+TARGETS = {"in-process commit": 1.5, LINK: 1.0, LINK_INSTALLED: 1.0, **dict.fromkeys(BATCHES, 20.0)}
 PEERS = (procrastinate, pgqueuer)
 
 
@@ -31,20 +38,17 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     with servers.world() as world:
         contenders: dict[str, Callable[[], float]] = {
             "in-process commit": partial(_bridge, world, figure, sizes.tasks, commit="in-process"),
-            "commit by link": partial(_bridge, world, figure, sizes.tasks, commit="callback"),
-            "commit by link, bridge installed in the fleet": partial(
-                _bridge, world, figure, sizes.tasks, commit="callback", app=INSTALLED
-            ),
+            LINK: partial(_bridge, world, figure, sizes.tasks, commit="callback"),
+            LINK_INSTALLED: partial(_bridge, world, figure, sizes.tasks, commit="callback", app=INSTALLED),
             DELAY: partial(_delay, world, sizes.tasks),
             "hand-written poller": partial(_poller, world, sizes.tasks),
             CEILING: partial(_ceiling, world, sizes.tasks),
             f"{CEILING}, with link": partial(_ceiling, world, sizes.tasks, linked=True),
         }
-        if _gets_lists(world):
-            name = f"in-process commit, batch = {BATCH}"
-            contenders[name] = partial(_bridge, world, figure, sizes.batched, commit="in-process", batch=BATCH)
-        else:
-            figure.notes.append(f"batch = {BATCH} is skipped: the handler still gets single events")
+        for name, (commit, given) in BATCHES.items():
+            contenders[name] = partial(
+                _bridge, world, figure, sizes.batched, commit=commit, batch=BATCH, batch_as=given
+            )
         for peer in PEERS:
             if reason := peer.missing():
                 figure.notes.append(f"{peer.NAME} is skipped: {reason}")
@@ -74,7 +78,7 @@ def _bridge(
     *,
     commit: str,
     batch: int = 1,
-    window: int = 1000,
+    batch_as: str = "list",
     app: str = "",
 ) -> float:
     """From the moment when a client with a full table before it goes active, until its cursor is at the end."""
@@ -82,7 +86,8 @@ def _bridge(
     app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
     with fleet(world, app=app) as processes:
         start_bridge(world, processes)
-        client = world.client(start=world.last(), commit=commit, batch=batch, window=max(window, 20 * batch))
+        settings = {"commit": commit, "batch": batch, "batch_as": batch_as, "window": max(1000, 20 * batch)}
+        client = world.client(start=world.last(), **settings)
         warm(world, client)
         world.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
         publishing = time.perf_counter()
@@ -138,15 +143,3 @@ def _poller(world: World, tasks: int) -> float:
         while relay(world.eyes, app):
             pass
         return tasks / (wait_until_empty(world) - began)
-
-
-def _gets_lists(world: World) -> bool:
-    """Whether a client with `batch` set is called with lists."""
-    world.redis.flushall()
-    with fleet(world) as processes:
-        start_bridge(world, processes)
-        client = world.client(start=world.last(), batch=BATCH, task="fleet.shape")
-        warm(world, client)
-    found = world.redis.get("bench:shape")
-    world.forget(client)
-    return found == b"list"

@@ -74,9 +74,14 @@ def route(text: str) -> tuple[str, str]:
     "--batch",
     type=int,
     metavar="N",
-    help="Call the task with a list of up to N events; a batch that fails is split until the event at fault is alone.  [1]",
+    help="Up to N events in one message; a batch that fails is split until the event at fault is alone.  [1]",
 )
 @click.option("--batch-wait", "batch_wait_ms", type=int, metavar="MS", help="How long a batch may wait to fill.  [0]")
+@click.option(
+    "--batch-as",
+    type=click.Choice(CHOICES["batch_as"]),
+    help="Call the task once with the list of a batch's events, or once for each of them.  [list]",
+)
 @click.option(
     "--commit",
     type=click.Choice(CHOICES["commit"]),

@@ -55,7 +55,9 @@ def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if row["max_attempts"] > 1:
         attempts += f", {span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
     if row["batch"] > 1:
-        yield "batch", f"up to {row['batch']:,} events in one call, which wait at most {row['batch_wait_ms']:,} ms"
+        handed = {"list": "one call with the list", "calls": "a call for each"}
+        wait = f", which wait at most {row['batch_wait_ms']:,} ms"
+        yield "batch", f"up to {row['batch']:,} events in one message{wait}; {handed[row['batch_as']]}"
     if row["commit"] == "in-process":
         yield "commit", "the fleet's workers report outcomes to Postgres themselves"
     yield "failure", f"{attempts}, then {exhausted[row['on_exhausted']]}"

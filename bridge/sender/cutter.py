@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from celery import Celery, signals
 from kombu import Producer
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.routing import pack
+from bridge.routing import is_batch, pack
 from bridge.sender.message import NO_KEYWORDS, publish, signed
 from bridge.stencil import MARKERS, Stencil
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
+
+
+class Form(NamedTuple):
+    """What messages of one stencil have in common: their task, whether they carry lists, the trace headers they have."""
+
+    task: str
+    batched: bool
+    trace: tuple[str, ...]
 
 
 class Cutter(Generic[Place]):
@@ -37,42 +45,42 @@ class Cutter(Generic[Place]):
 
     def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[Place, str, str]]:
         """The messages of these deliveries in order: where each goes, its envelope and its body."""
-        tag, batched = uuid.uuid4().hex, client.batch > 1
-        known: dict[tuple[str, tuple[str, ...]], tuple[Place, Stencil]] = {}
+        tag = uuid.uuid4().hex
+        known: dict[Form, tuple[Place, Stencil]] = {}
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            form = task, tuple(parcel[0].trace)
+            form = Form(task, is_batch(client, parcel), tuple(parcel[0].trace))
             if form not in known:
-                known[form] = self._stencil(client, *form)
+                known[form] = self._stencil(client, form)
             place, stencil = known[form]
             signature = signed(self._secret, parcel)
-            yield place, *stencil.cut(parcel, batched=batched, signature=signature, tag=f"{tag}.{nth}")
+            yield place, *stencil.cut(parcel, batched=form.batched, signature=signature, tag=f"{tag}.{nth}")
 
-    def _stencil(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[Place, Stencil]:
-        made_for = (client.id, client.queue, client.call, client.commit, client.batch > 1, task, trace)
+    def _stencil(self, client: Client, form: Form) -> tuple[Place, Stencil]:
+        made_for = (client.id, client.queue, client.call, client.commit, client.batch > 1, client.batch_as, form)
         if made_for not in self._stencils:
-            self._stencils[made_for] = self._render(client, task, trace)
+            self._stencils[made_for] = self._render(client, form)
         return self._stencils[made_for]
 
-    def _render(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[Place, Stencil]:
+    def _render(self, client: Client, form: Form) -> tuple[Place, Stencil]:
         """Let Celery make one message with markers in it, and keep it instead of sending it."""
         raise NotImplementedError
 
-    def _publish(self, producer: Any, client: Client, task: str, trace: tuple[str, ...]) -> None:
+    def _publish(self, producer: Any, client: Client, form: Form) -> None:
         """Publish a message with markers in it."""
         publish(
             self._app,
             producer,
             client,
-            task=task,
+            task=form.task,
             task_id=MARKERS["task_id"],
-            args=[] if client.call == "kwargs" else [MARKERS["event"]],
-            kwargs={MARKERS["event"]: None} if client.call == "kwargs" else {},
+            value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
+            batched=form.batched,
             shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
             headers={
                 "bridge_client": client.id,
                 "bridge_offset": MARKERS["offset"],
                 "bridge_attempt": MARKERS["attempt"],
-                **{name: MARKERS[name] for name in trace},
+                **{name: MARKERS[name] for name in form.trace},
             },
             reported=(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
             queue=self._queue,

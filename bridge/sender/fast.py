@@ -16,7 +16,7 @@ from kombu.utils.json import dumps
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.cutter import Cutter, sort_out
+from bridge.sender.cutter import Cutter, Form, sort_out
 from bridge.stencil import BODY, MARKERS, Stencil
 
 _COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)  # redis-py wanted to know what a connection is for
@@ -69,13 +69,13 @@ class FastPath(Cutter[str]):
         finally:
             pool.release(connection)
 
-    def _render(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[str, Stencil]:
+    def _render(self, client: Client, form: Form) -> tuple[str, Stencil]:
         """The Redis key that messages go to, and what they are cut from: one that kombu was about to store."""
         channel = self._producer.channel
         stored: list[tuple[str, dict[str, Any]]] = []
         channel._put = lambda queue, message, **_: stored.append((queue, message))
         try:
-            self._publish(self._producer, client, task, trace)
+            self._publish(self._producer, client, form)
         finally:
             del channel._put
         [(queue, message)] = stored

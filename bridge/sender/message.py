@@ -16,6 +16,7 @@ from bridge.signature import sign
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many of both
+EACH = "celery.map"  # Celery's own, known to every worker: calls another task for each item of a list
 
 # How the fleet's worker publishes a callback; patient, because a refused callback fails a task whose work is done.
 CALLBACK_RETRY = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}
@@ -78,8 +79,8 @@ def publish(
     *,
     task: str,
     task_id: str,
-    args: Any,
-    kwargs: Any,
+    value: Any,
+    batched: bool,
     shown: str,
     headers: dict[str, object],
     reported: Sequence[object],
@@ -87,30 +88,37 @@ def publish(
 ) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch: offsets), epoch,
-    attempt and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With in-process commit
-    there are no callbacks; the worker finds the same in the headers.
+    `value` is what the task is called with: an event, or, `batched`, a list of them, or, where a client's `call` is `kwargs`,
+    keyword arguments. `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch:
+    offsets), epoch, attempt and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With
+    in-process commit there are no callbacks; the worker finds the same in the headers.
     """
     amqp, by_callback = app.amqp, client.commit == "callback"
+    name, args, kwargs = task, [value], {}
+    if client.call == "kwargs":
+        args, kwargs = [], value
+    elif batched and client.batch_as == "calls":
+        name, args, kwargs = EACH, [], {"task": dict(app.signature(task)), "it": value}
     if not by_callback:
         headers = {**headers, "bridge_epoch": reported[2], "bridge_signature": reported[4]}
         if client.batch > 1:
             headers["bridge_offsets"] = reported[1]
     message = amqp.as_task_v2(
         task_id,
-        task,
+        name,
         args,
         kwargs,
         callbacks=[callback(COMMIT, queue, reported)] if by_callback else None,
         errbacks=[callback(FAIL, queue, reported)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
+        shadow=task if name == EACH else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
         argsrepr="()" if client.call == "kwargs" else f"({shown},)",
         kwargsrepr=f"{{{shown}}}" if client.call == "kwargs" else "{}",
     )
     amqp.send_task_message(
         producer,
-        task,
+        name,
         message,
         exchange="",
         routing_key=client.queue,

@@ -9,7 +9,7 @@ from kombu import Producer
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.routing import pack
+from bridge.routing import is_batch, pack
 from bridge.sender.batched import batched
 from bridge.sender.message import content, publish, signed
 from bridge.stencil import shown
@@ -28,17 +28,16 @@ def send(
     parcels = list(pack(client, [delivery for delivery in deliveries if delivery.offset in contents]))
     with batched(producer, len(parcels)):
         for task, parcel in parcels:
-            head = parcel[0]
+            head, many = parcel[0], is_batch(client, parcel)
             offsets = [delivery.offset for delivery in parcel]
-            value = contents[head.offset] if client.batch == 1 else [contents[offset] for offset in offsets]
             publish(
                 app,
                 producer,
                 client,
                 task=task,
                 task_id=head.task_id,
-                args=[] if client.call == "kwargs" else [value],
-                kwargs=value if client.call == "kwargs" else {},
+                value=[contents[offset] for offset in offsets] if many else contents[head.offset],
+                batched=many,
                 shown=f"<{head.topic} #{shown(parcel)}>",
                 headers={
                     "bridge_client": client.id,
@@ -48,7 +47,7 @@ def send(
                 },
                 reported=(
                     client.id,
-                    head.offset if client.batch == 1 else offsets,
+                    offsets if many else head.offset,
                     head.epoch,
                     head.attempt,
                     signed(secret, parcel),

@@ -17,7 +17,7 @@ from kombu import Producer
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.batched import batched
-from bridge.sender.cutter import Cutter, sort_out
+from bridge.sender.cutter import Cutter, Form, sort_out
 from bridge.stencil import Stencil
 
 
@@ -40,7 +40,7 @@ class Prepared(Cutter[dict[str, Any]]):
                 self._producer.publish(body, **options, **json.loads(changing))
         return refused
 
-    def _render(self, client: Client, task: str, trace: tuple[str, ...]) -> tuple[dict[str, Any], Stencil]:
+    def _render(self, client: Client, form: Form) -> tuple[dict[str, Any], Stencil]:
         """How messages are published, and what they are cut from: one that Celery handed to kombu."""
         published: list[tuple[Any, dict[str, Any]]] = []
 
@@ -50,7 +50,7 @@ class Prepared(Cutter[dict[str, Any]]):
             def publish(self, body: Any, **options: Any) -> None:
                 published.append((body, options))
 
-        self._publish(Keeper(), client, task, trace)
+        self._publish(Keeper(), client, form)
         [(body, options)] = published
         changing = {name: options.pop(name) for name in ("headers", "correlation_id")}
         del options["serializer"]

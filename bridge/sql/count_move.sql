@@ -17,7 +17,7 @@ WITH moving AS MATERIALIZED (
     SELECT l."offset" > :target AS comes, l."offset" <= m."offset" AS done,
            l."offset" > m.dispatched
            OR EXISTS (SELECT FROM fq.lanes w WHERE w.client_id = m.id AND w.key = l.key AND w."offset" <= l."offset") AS unsent,
-           l."offset" IN (SELECT d."offset" FROM fq.deliveries d WHERE d.client_id = :client AND d.state <> 'done') AS open
+           l."offset" IN (SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client AND d.state <> 'done') AS open
       FROM looked l CROSS JOIN moving m
      WHERE '.' || l.topic ~ m.filter
 )

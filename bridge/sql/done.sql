@@ -4,4 +4,5 @@
 -- Returns    client_id, "offset", epoch, attempt of each
 -- Relies on  lock_client having run in this transaction
 SELECT client_id, "offset", epoch, attempt FROM fq.deliveries
- WHERE client_id = :client AND state = 'done' AND due_at <= now()
+ WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+   AND state = 'done' AND due_at <= now()

@@ -9,10 +9,13 @@
 -- Returns    nothing
 -- Relies on  lock_client having run in this transaction
 UPDATE fq.clients c
-   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), delivered = c.delivered + :delivered, trouble = NULL,
+   SET "offset" = s."offset", lowest = least(d.lowest, s."offset" + 1), delivered = c.delivered + :delivered, trouble = NULL,
        trouble_at = NULL, "full" = :full,
        wake_at = CASE WHEN :hungry THEN 'epoch'
-                 ELSE least((SELECT min(CASE WHEN d.due_at > now() THEN d.due_at ELSE now() + interval '1 second' END)
-                               FROM fq.deliveries d WHERE d.client_id = c.id),
-                            now() + make_interval(secs => CAST(:within AS double precision))) END
- WHERE c.id = :client
+                 ELSE least(d.wake_at, now() + make_interval(secs => CAST(:within AS double precision))) END
+  FROM fq.clients b
+ CROSS JOIN LATERAL fq.safe_offset(b.id, b."offset", b.dispatched) AS s ("offset")
+ CROSS JOIN LATERAL (SELECT min(o."offset") AS lowest,
+                            min(CASE WHEN o.due_at > now() THEN o.due_at ELSE now() + interval '1 second' END) AS wake_at
+                       FROM fq.deliveries o WHERE o.client_id = b.id AND o."offset" >= b.lowest) d
+ WHERE b.id = :client AND c.id = b.id

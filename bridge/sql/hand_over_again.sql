@@ -11,15 +11,16 @@
 -- Relies on  lock_client and expired having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
-     WHERE d.client_id = :client AND d.due_at <= now() AND d.state <> 'done'
+     WHERE d.client_id = :client AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client) AND d.due_at <= now() AND d.state <> 'done'
        AND (d.key IS NULL OR NOT :ordered OR NOT EXISTS (
-            SELECT FROM fq.deliveries o WHERE o.client_id = :client AND o.key = d.key AND o."offset" <> d."offset"
+            SELECT FROM fq.open_deliveries o WHERE o.client_id = :client AND o.key = d.key AND o."offset" <> d."offset"
                AND (o.state = 'sent' OR o."offset" < d."offset")))
      ORDER BY d."offset" LIMIT :room
        FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE fq.deliveries d
-       SET attempt = d.attempt + 1, batch = CASE WHEN d.state = 'sent' THEN d."offset" ELSE d.batch END, state = 'sent', sent_at = now(), due_at = now() + make_interval(secs => :lease)
+       SET attempt = d.attempt + 1, batch = CASE WHEN d.state = 'sent' THEN d."offset" ELSE d.batch END, state = 'sent',
+           sent_at = now(), due_at = now() + make_interval(secs => :lease)
       FROM due
      WHERE d.client_id = :client AND d."offset" = due."offset"
     RETURNING d."offset", d.attempt, d.epoch, d.batch

@@ -19,7 +19,7 @@ WITH slice AS MATERIALIZED (
      WHERE e."offset" > :after AND e."offset" <= :horizon
      ORDER BY e."offset" LIMIT :slice
 ), blocked AS MATERIALIZED (
-    SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
+    SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
      UNION ALL
     SELECT l.key FROM fq.lanes l WHERE l.client_id = :client  -- in any order: a lane covers all that follows in its key
      UNION ALL

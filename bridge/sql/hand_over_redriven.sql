@@ -14,7 +14,7 @@ WITH free AS MATERIALIZED (
     SELECT p."offset" FROM fq.parked p
      WHERE p.client_id = :client AND p.redrive
        AND (p.key IS NULL OR NOT :ordered
-            OR p.key NOT IN (SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL)
+            OR p.key NOT IN (SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL)
             AND NOT EXISTS (SELECT FROM fq.parked o WHERE o.client_id = :client AND o.key = p.key
                                AND (o.redrive OR o.held) AND o."offset" < p."offset"))
      ORDER BY p."offset" LIMIT :room
@@ -28,6 +28,9 @@ WITH free AS MATERIALIZED (
            now() + make_interval(secs => :lease), g.first_at, g.error_type, g.error, g.traceback
       FROM gone g
     RETURNING "offset", attempt, epoch
+), lowered AS (
+    UPDATE fq.clients c SET lowest = t.lowest FROM (SELECT min("offset") AS lowest FROM taken) t
+     WHERE c.id = :client AND t.lowest < c.lowest
 )
 SELECT e."offset", t.attempt, t.epoch, e.topic,
        fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, t.attempt, :call) AS body,

@@ -25,14 +25,14 @@ WITH replay AS MATERIALIZED (
      WHERE e."offset" >= (SELECT next FROM replay) AND e."offset" <= (SELECT upto FROM replay)
      ORDER BY e."offset" LIMIT :slice
 ), blocked AS MATERIALIZED (
-    SELECT d.key FROM fq.deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
+    SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
      UNION
     SELECT l.key FROM fq.lanes l WHERE l.client_id = :client AND :ordered
      UNION
     SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL AND :ordered
 ), numbered AS MATERIALIZED (
     SELECT s."offset", s.key, row_number() OVER (ORDER BY s."offset") AS nth,
-           s."offset" IN (SELECT d."offset" FROM fq.deliveries d WHERE d.client_id = :client)
+           s."offset" IN (SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client)
            OR :ordered AND s.key IS NOT NULL
               AND (s.key IN (SELECT key FROM blocked) OR row_number() OVER (PARTITION BY s.key ORDER BY s."offset") > 1) AS waits
       FROM slice s CROSS JOIN replay r
@@ -51,6 +51,9 @@ WITH replay AS MATERIALIZED (
       FROM numbered n, seen s, replay r
      WHERE n."offset" < s.next
     RETURNING "offset", epoch
+), lowered AS (
+    UPDATE fq.clients c SET lowest = t.lowest FROM (SELECT min("offset") AS lowest FROM taken) t
+     WHERE c.id = :client AND t.lowest < c.lowest
 ), moved AS (
     UPDATE fq.replays p SET next = s.next, sent = p.sent + (SELECT count(*) FROM taken), started_at = r.base
       FROM seen s, replay r

@@ -14,5 +14,5 @@ SELECT s."full", s.woken,
   FROM fq.served s JOIN fq.clients c ON c.id = s.id
  CROSS JOIN LATERAL (SELECT count(*) AS opened, count(*) FILTER (WHERE o.epoch > c.epoch) AS replayed,
                             count(*) FILTER (WHERE o.due_at <= now()) AS due
-                       FROM fq.deliveries o WHERE o.client_id = s.id) d
+                       FROM fq.deliveries o WHERE o.client_id = s.id AND o."offset" >= c.lowest) d
  WHERE s.id = :client

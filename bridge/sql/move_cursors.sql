@@ -8,13 +8,15 @@
 -- Returns    nothing
 -- Relies on  the clients being locked in this transaction
 UPDATE fq.clients c
-   SET "offset" = fq.safe_offset(c.id, c."offset", c.dispatched), succeeded = c.succeeded + n.succeeded,
+   SET "offset" = s."offset", lowest = least(d.lowest, s."offset" + 1), succeeded = c.succeeded + n.succeeded,
        "full" = c."full" AND d.open > 0.9 * c."window",
        wake_at = CASE WHEN n.failed OR d.retrying OR c.state = 'draining'
                         OR EXISTS (SELECT FROM fq.replays r WHERE r.client_id = c.id)
                         OR EXISTS (SELECT FROM fq.parked p WHERE p.client_id = c.id AND p.redrive)
                       THEN 'epoch' ELSE c.wake_at END
   FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[]), CAST(:failed AS boolean[])) AS n (id, succeeded, failed)
- CROSS JOIN LATERAL (SELECT count(*) AS open, coalesce(bool_or(o.state = 'retrying'), false) AS retrying
-                       FROM fq.deliveries o WHERE o.client_id = n.id) d
+  JOIN fq.clients b ON b.id = n.id
+ CROSS JOIN LATERAL fq.safe_offset(b.id, b."offset", b.dispatched) AS s ("offset")
+ CROSS JOIN LATERAL (SELECT min(o."offset") AS lowest, count(*) AS open, coalesce(bool_or(o.state = 'retrying'), false) AS retrying
+                       FROM fq.deliveries o WHERE o.client_id = b.id AND o."offset" >= b.lowest) d
  WHERE c.id = n.id

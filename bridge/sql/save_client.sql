@@ -17,19 +17,21 @@
 --            on_exhausted         text
 --            batch                integer
 --            batch_wait_ms        integer
+--            batch_as             text
 --            commit               text
 -- Returns    "offset"
 -- Relies on  find_client having run in this transaction
 INSERT INTO fq.clients (id, "offset", task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds,
-                        max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, commit)
+                        max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as,
+                        commit)
 VALUES (:id, :offset, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS text[]), :ordering, :window, :call, :serializer,
         :ack_timeout_seconds, :max_attempts, :backoff_seconds, :backoff_max_seconds, :on_exhausted, :batch, :batch_wait_ms,
-        :commit)
+        :batch_as, :commit)
     ON CONFLICT (id) DO UPDATE
    SET task = EXCLUDED.task, routes = EXCLUDED.routes, queue = EXCLUDED.queue, topics = EXCLUDED.topics,
        ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call, serializer = EXCLUDED.serializer,
        ack_timeout_seconds = EXCLUDED.ack_timeout_seconds, max_attempts = EXCLUDED.max_attempts,
        backoff_seconds = EXCLUDED.backoff_seconds, backoff_max_seconds = EXCLUDED.backoff_max_seconds,
        on_exhausted = EXCLUDED.on_exhausted, batch = EXCLUDED.batch, batch_wait_ms = EXCLUDED.batch_wait_ms,
-       commit = EXCLUDED.commit, updated_at = now(), wake_at = 'epoch', "full" = false
+       batch_as = EXCLUDED.batch_as, commit = EXCLUDED.commit, updated_at = now(), wake_at = 'epoch', "full" = false
 RETURNING "offset"

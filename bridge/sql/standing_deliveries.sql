@@ -5,13 +5,13 @@
 --            or its wait ends), error_type, error, oldest, next: whether it is the one or the other
 -- Relies on  nothing
 WITH oldest AS (
-    SELECT d."offset" FROM fq.deliveries d WHERE d.client_id = :client ORDER BY d."offset" LIMIT 1
+    SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client ORDER BY d."offset" LIMIT 1
 ), next AS (
-    SELECT d."offset" FROM fq.deliveries d WHERE d.client_id = :client AND d.state = 'retrying' ORDER BY d.due_at LIMIT 1
+    SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client AND d.state = 'retrying' ORDER BY d.due_at LIMIT 1
 )
 SELECT d."offset", d.epoch, d.attempt, d.state, d.key,
        CAST(extract(epoch FROM clock_timestamp() - d.first_at) AS double precision) AS age_seconds,
        CAST(extract(epoch FROM d.due_at - clock_timestamp()) AS double precision) AS due_seconds, d.error_type, d.error,
        d."offset" IN (SELECT "offset" FROM oldest) AS oldest, d."offset" IN (SELECT "offset" FROM next) AS next
-  FROM fq.deliveries d
+  FROM fq.open_deliveries d
  WHERE d.client_id = :client AND (d."offset" IN (SELECT "offset" FROM oldest) OR d."offset" IN (SELECT "offset" FROM next))

@@ -36,6 +36,7 @@ CLIENTS: dict[str, dict[str, Any]] = {
     "everything": {"topics": ("#",), "window": 15, "ordering": "none", "max_attempts": 60},
     "line": {"topics": ("line.#",), "ordering": "strict", "max_attempts": 60},
     "poison": {"topics": ("order.paid.#",), "window": 8, "max_attempts": 4},
+    "parcels": {"topics": ("order.#",), "window": 20, "batch": 5, "batch_as": "calls", "max_attempts": 60},
 }
 
 
@@ -111,8 +112,14 @@ class Torture:
         ]
         self.beat = process("beat", "bridge", ["beat", *schedule("two")], root, common)
         self.fleet = [
-            process(f"fleet {n}", "fleet", [*worker, "fleet", "-n", f"fleet{n}@%h", "-c", "3"], FLEET, fleet)
-            for n in (1, 2)
+            process(
+                f"fleet {n}",
+                "fleet",
+                [*worker, "fleet", "-n", f"fleet{n}@%h", "-c", "3"],
+                FLEET,
+                {**fleet, "TORTURE_INSTALL": installed},
+            )
+            for n, installed in ((1, ""), (2, "the bridge"))
         ]
         self._forger = stack.enter_context(Celery("forger", broker=self.broker, set_as_current=False))
         self._eyes = stack.enter_context(psycopg.connect(self.database, autocommit=True))

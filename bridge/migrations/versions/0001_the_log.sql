@@ -62,6 +62,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_id CHECK (id ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' AND length(id) <= 100 OR task IS NULL),
     "offset"     bigint NOT NULL DEFAULT -1,
     dispatched   bigint NOT NULL DEFAULT -1,
+    lowest       bigint NOT NULL DEFAULT -1,  -- no delivery is below: see open_deliveries
     epoch        integer NOT NULL DEFAULT 1,
     last_epoch   integer NOT NULL DEFAULT 1,
     state        text NOT NULL DEFAULT 'active'
@@ -88,6 +89,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_on_exhausted CHECK (on_exhausted IN ('park', 'hold-key', 'halt')),
     batch        integer NOT NULL DEFAULT 1 CONSTRAINT clients_batch CHECK (batch >= 1),
     batch_wait_ms integer NOT NULL DEFAULT 0 CONSTRAINT clients_batch_wait CHECK (batch_wait_ms >= 0),
+    batch_as     text NOT NULL DEFAULT 'list' CONSTRAINT clients_batch_as CHECK (batch_as IN ('list', 'calls')),
     commit       text NOT NULL DEFAULT 'callback' CONSTRAINT clients_commit CHECK (commit IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
@@ -126,6 +128,11 @@ CREATE TABLE fq.deliveries (
     traceback        text,
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+-- The deliveries of clients, for whoever wants all of a client's. They are looked for from `lowest` on, which follows the
+-- cursor: what lies below are only rows that were deleted, hundreds of thousands between two vacuums, more under an old snapshot.
+CREATE VIEW fq.open_deliveries AS
+    SELECT d.* FROM fq.clients c JOIN fq.deliveries d ON d.client_id = c.id AND d."offset" >= c.lowest;
 
 -- One row per key whose next event waits for its predecessor: the events themselves stay in the log.
 CREATE TABLE fq.lanes (
@@ -210,7 +217,7 @@ CREATE VIEW fq.served AS
     SELECT c.id, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id)
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id AND d."offset" >= c.lowest)
                                       < CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END) AS woken
       FROM fq.clients c
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
@@ -242,6 +249,9 @@ BEGIN
         DELETE FROM fq.deliveries WHERE client_id = OLD.id;
         DELETE FROM fq.lanes WHERE client_id = OLD.id;
         DELETE FROM fq.replays WHERE client_id = OLD.id;
+    END IF;
+    IF NEW.epoch <> OLD.epoch THEN
+        NEW.lowest := -1;
     END IF;
     IF OLD.task IS NULL OR NEW.task IS NULL THEN
         NEW.dispatched := NEW."offset";
@@ -436,7 +446,8 @@ CREATE TABLE fq.leases (
 ) WITH (fillfactor = 50);
 INSERT INTO fq.leases (name, holder, expires_at) VALUES ('skip', '', 'epoch');
 
--- Wait until there are events above the horizon or a client to look at. The longer a look takes, because there are many
+-- Wait until a client is to be looked at, or there are events that one has room for: with all windows full, writers at full
+-- speed keep the core that looking would take. The longer a look takes, because there are many
 -- clients, the less often it is taken: this uses a fortieth of a core at most.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean) LANGUAGE plpgsql VOLATILE AS $$
@@ -444,14 +455,14 @@ DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);
     began   timestamptz;
+    drawn   bigint;
 BEGIN
     newest := EXISTS (SELECT FROM fq.leases l WHERE l.name = 'linger' AND l.holder = wait_for_work.holder);
     LOOP
         began := clock_timestamp();
-        SELECT coalesce(pg_sequence_last_value(offsets), -1) > h."offset"
-               OR EXISTS (SELECT FROM fq.served s
-                           WHERE s.dispatched < h."offset" AND NOT s."full" AND s.state = 'active' OR s.woken)
-          INTO work FROM fq.horizon h;
+        drawn := coalesce(pg_sequence_last_value(offsets), -1);
+        work := EXISTS (SELECT FROM fq.served s
+                         WHERE s.dispatched < drawn AND NOT s."full" AND s.state = 'active' OR s.woken);
         EXIT WHEN work OR NOT newest OR began >= until;
         PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));

@@ -1,4 +1,4 @@
-"""The fleet under torture: plain Celery that has never heard of the bridge, with a record of its own.
+"""The fleet under torture: plain Celery that has never heard of the bridge, but where it is installed, with a record of its own.
 
 Every start and every end of a handler is one line in a file opened for appending, written with one system call: the
 lines have one order for all processes, and kill -9 can't take back or tear what was written.
@@ -23,6 +23,10 @@ app.conf.update(
     worker_prefetch_multiplier=2,
     broker_connection_retry_on_startup=True,
 )
+if os.environ["TORTURE_INSTALL"]:  # then its callbacks and its acks are joined
+    import bridge
+
+    bridge.install(app)
 
 
 @app.task

@@ -1,0 +1,79 @@
+"""What was handed over and finished costs nobody anything, although its dead rows are still there (G5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from bridge.sql import for_psycopg
+from tests.conftest import Connect
+from tests.world import World
+
+DEAD = 40_000
+FEW = 200  # pages that a statement may look at
+
+
+@pytest.fixture
+def crowded(world: World, connect: Connect) -> psycopg.Connection[Any]:
+    """A client that has finished many events whose dead rows nobody may remove, and has a few open, one for each key."""
+    snapshot = connect(autocommit=False)
+    snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    snapshot.execute("SELECT FROM fq.clients")
+    world.client(window=DEAD)
+    statement = "INSERT INTO fq.events (topic, key) SELECT 'order.created', 'k' || n FROM generate_series(1, %s) n"
+    world.eyes.execute(statement, [DEAD])
+    world.batch = DEAD
+    world.succeed(*world.hand_over())
+    assert world.cursor() == DEAD
+    world.publish(*"abc")
+    world.hand_over()
+    world.publish(*"abd")
+    return snapshot
+
+
+def pages(world: World, query: bytes, binds: dict[str, Any]) -> int:
+    """Pages that a statement looks at."""
+    with world.eyes.transaction(force_rollback=True):
+        world.eyes.execute(b"SET LOCAL plan_cache_mode = force_generic_plan")
+        [(found,)] = world.eyes.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, binds).fetchall()
+    plan = found[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+STATEMENTS: dict[str, dict[str, Any]] = {
+    "look_at_client": {},
+    "expired": {"max_attempts": 3},
+    "done": {},
+    "hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease": 60},
+    "hand_over_new": {
+        "after": DEAD + 3,
+        "horizon": DEAD + 6,
+        "slice": 100,
+        "room": 100,
+        "filter": ".*",
+        "ordered": True,
+        "epoch": 1,
+        "call": "event",
+        "lease": 60,
+    },
+    "hand_over_lanes": {"dispatched": DEAD + 3, "room": 100, "filter": ".*", "epoch": 1, "call": "event", "lease": 60},
+    "finish_pass": {"delivered": 1, "hungry": False, "full": False, "within": None},
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_g5_a_pass_does_not_look_at_what_is_finished(world: World, crowded: psycopg.Connection[Any], name: str) -> None:
+    assert pages(world, for_psycopg(name), {"client": "c", **STATEMENTS[name]}) < FEW
+
+
+def test_g5_settling_does_not_look_at_what_is_finished(world: World, crowded: psycopg.Connection[Any]) -> None:
+    binds = {"clients": ["c"], "succeeded": [1], "failed": [False]}
+    assert pages(world, for_psycopg("move_cursors"), binds) < FEW
+
+
+def test_g5_waiting_does_not_look_at_what_is_finished(world: World, crowded: psycopg.Connection[Any]) -> None:
+    world.eyes.execute('UPDATE fq.clients SET "full" = true')
+    world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
+    assert pages(world, b"SELECT * FROM fq.served", {}) < FEW
