@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from benchmarks.fleet import QUEUE
 from benchmarks.log import as_argument
@@ -86,7 +87,12 @@ def _bridge(
     app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
     with fleet(world, app=app) as processes:
         start_bridge(world, processes)
-        settings = {"commit": commit, "batch": batch, "batch_as": batch_as, "window": max(1000, 20 * batch)}
+        settings: dict[str, Any] = {
+            "commit": commit,
+            "batch": batch,
+            "batch_as": batch_as,
+            "window": max(1000, 20 * batch),
+        }
         client = world.client(start=world.last(), **settings)
         warm(world, client)
         world.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))

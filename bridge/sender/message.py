@@ -88,7 +88,7 @@ def publish(
 ) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `value` is what the task is called with: an event, or, `batched`, a list of them, or, where a client's `call` is `kwargs`,
+    `value` is what the task is called with: an event, or, `batched`, a list of them, or, if a client's `call` is `kwargs`,
     keyword arguments. `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch:
     offsets), epoch, attempt and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With
     in-process commit there are no callbacks; the worker finds the same in the headers.

@@ -6,7 +6,10 @@
 -- Returns    again: handed over before, and then once more; skipped: not finished, and then never handed over; exact: whether
 --            the whole way was looked at
 -- Relies on  hold_client having run in this transaction
-WITH moving AS MATERIALIZED (
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), moving AS MATERIALIZED (
     SELECT c.id, c."offset", c.dispatched, c.filter, least(c."offset", :target) AS low, greatest(c.dispatched, :target) AS high
       FROM fq.clients c WHERE c.id = :client
 ), looked AS MATERIALIZED (
@@ -17,7 +20,7 @@ WITH moving AS MATERIALIZED (
     SELECT l."offset" > :target AS comes, l."offset" <= m."offset" AS done,
            l."offset" > m.dispatched
            OR EXISTS (SELECT FROM fq.lanes w WHERE w.client_id = m.id AND w.key = l.key AND w."offset" <= l."offset") AS unsent,
-           l."offset" IN (SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client AND d.state <> 'done') AS open
+           l."offset" IN (SELECT d."offset" FROM open d WHERE d.state <> 'done') AS open
       FROM looked l CROSS JOIN moving m
      WHERE '.' || l.topic ~ m.filter
 )

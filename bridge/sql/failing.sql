@@ -10,6 +10,6 @@
 SELECT d.client_id, d."offset", d.attempt, d.attempt - d.earlier_attempts AS tries
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
               CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
-  JOIN fq.deliveries d ON d.client_id = o.client_id AND d."offset" = o."offset" AND d.epoch = o.epoch
-   AND d.attempt = o.attempt
- WHERE d.state = 'sent'
+ CROSS JOIN LATERAL (  -- OFFSET 0 keeps the planner from joining in another way: see decision 14
+       SELECT * FROM fq.deliveries l WHERE l.client_id = o.client_id AND l."offset" = o."offset" OFFSET 0) d
+ WHERE d.epoch = o.epoch AND d.attempt = o.attempt AND d.state = 'sent'

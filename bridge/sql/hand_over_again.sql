@@ -11,9 +11,12 @@
 -- Relies on  lock_client and expired having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
-     WHERE d.client_id = :client AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client) AND d.due_at <= now() AND d.state <> 'done'
+     WHERE d.client_id = :client
+       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client) AND d.due_at <= now() AND d.state <> 'done'
        AND (d.key IS NULL OR NOT :ordered OR NOT EXISTS (
-            SELECT FROM fq.open_deliveries o WHERE o.client_id = :client AND o.key = d.key AND o."offset" <> d."offset"
+            SELECT FROM fq.deliveries o
+             WHERE o.client_id = :client AND o."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+               AND o.key = d.key AND o."offset" <> d."offset"
                AND (o.state = 'sent' OR o."offset" < d."offset")))
      ORDER BY d."offset" LIMIT :room
        FOR UPDATE SKIP LOCKED
@@ -23,6 +26,7 @@ WITH due AS (
            sent_at = now(), due_at = now() + make_interval(secs => :lease)
       FROM due
      WHERE d.client_id = :client AND d."offset" = due."offset"
+       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
     RETURNING d."offset", d.attempt, d.epoch, d.batch
 )
 SELECT e."offset", t.attempt, t.epoch, e.topic,

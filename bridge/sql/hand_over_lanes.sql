@@ -10,9 +10,12 @@
 --            lease       double precision, seconds until an answer is due
 -- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
 -- Relies on  lock_client having run in this transaction
-WITH ready AS MATERIALIZED (
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), ready AS MATERIALIZED (
     SELECT l.key, l."offset",
-           l.key IN (SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL)
+           l.key IN (SELECT d.key FROM open d WHERE d.key IS NOT NULL)
            OR l.key IN (SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL) AS busy
       FROM fq.lanes l
      WHERE l.client_id = :client AND l.ready

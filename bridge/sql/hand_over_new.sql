@@ -14,12 +14,15 @@
 -- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate of each event handed over, in order; then one
 --            row with "offset" NULL whose upto says how far the log was looked through
 -- Relies on  lock_client having run in this transaction
-WITH slice AS MATERIALIZED (
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), slice AS MATERIALIZED (
     SELECT e.* FROM fq.events e
      WHERE e."offset" > :after AND e."offset" <= :horizon
      ORDER BY e."offset" LIMIT :slice
 ), blocked AS MATERIALIZED (
-    SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
+    SELECT d.key FROM open d WHERE d.key IS NOT NULL AND :ordered
      UNION ALL
     SELECT l.key FROM fq.lanes l WHERE l.client_id = :client  -- in any order: a lane covers all that follows in its key
      UNION ALL

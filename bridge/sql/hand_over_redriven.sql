@@ -10,11 +10,14 @@
 --            lease    double precision, seconds until an answer is due
 -- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, batch of each, in order
 -- Relies on  lock_client having run in this transaction
-WITH free AS MATERIALIZED (
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), free AS MATERIALIZED (
     SELECT p."offset" FROM fq.parked p
      WHERE p.client_id = :client AND p.redrive
        AND (p.key IS NULL OR NOT :ordered
-            OR p.key NOT IN (SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL)
+            OR p.key NOT IN (SELECT d.key FROM open d WHERE d.key IS NOT NULL)
             AND NOT EXISTS (SELECT FROM fq.parked o WHERE o.client_id = :client AND o.key = p.key
                                AND (o.redrive OR o.held) AND o."offset" < p."offset"))
      ORDER BY p."offset" LIMIT :room

@@ -12,7 +12,10 @@
 --            row with "offset" NULL whose within says in how many seconds there may be more: 0 at once, NULL never, 1
 --            where an event waits for others
 -- Relies on  lock_client having run in this transaction
-WITH replay AS MATERIALIZED (
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), replay AS MATERIALIZED (
     SELECT r.id, r.epoch, r.next, r.upto, r.filter, r.per_second, r.sent, b.base,
            greatest(0, floor(extract(epoch FROM now() - b.base) * r.per_second + 0.001) + 1 - r.sent) AS allowed
       FROM fq.replays r CROSS JOIN LATERAL (  -- what a standstill would make up for is at most one second's worth
@@ -25,14 +28,14 @@ WITH replay AS MATERIALIZED (
      WHERE e."offset" >= (SELECT next FROM replay) AND e."offset" <= (SELECT upto FROM replay)
      ORDER BY e."offset" LIMIT :slice
 ), blocked AS MATERIALIZED (
-    SELECT d.key FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key IS NOT NULL AND :ordered
+    SELECT d.key FROM open d WHERE d.key IS NOT NULL AND :ordered
      UNION
     SELECT l.key FROM fq.lanes l WHERE l.client_id = :client AND :ordered
      UNION
     SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL AND :ordered
 ), numbered AS MATERIALIZED (
     SELECT s."offset", s.key, row_number() OVER (ORDER BY s."offset") AS nth,
-           s."offset" IN (SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client)
+           s."offset" IN (SELECT d."offset" FROM open d)
            OR :ordered AND s.key IS NOT NULL
               AND (s.key IN (SELECT key FROM blocked) OR row_number() OVER (PARTITION BY s.key ORDER BY s."offset") > 1) AS waits
       FROM slice s CROSS JOIN replay r

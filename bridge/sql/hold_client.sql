@@ -4,7 +4,7 @@
 -- Returns    id, task, state, "offset", dispatched, epoch, open deliveries, parked events; no row if there is no such client
 -- Relies on  a transaction: the lock ends with it
 SELECT c.id, c.task, c.state, c."offset", c.dispatched, c.epoch,
-       (SELECT count(*) FROM fq.open_deliveries d WHERE d.client_id = c.id) AS open,
+       (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id AND d."offset" >= c.lowest) AS open,
        (SELECT count(*) FROM fq.parked p WHERE p.client_id = c.id) AS parked
   FROM fq.clients c WHERE c.id = :client
    FOR NO KEY UPDATE OF c

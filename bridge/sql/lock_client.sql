@@ -1,4 +1,5 @@
--- Take one client for a pass, unless another pump has it or it is not served.
+-- Take one client for a pass, unless another pump has it or it is not served. From here on the transaction reads no table as a
+-- whole: see decision 14.
 --
 -- Binds      client  text
 -- Returns    the client's settings, cursors, epoch, filter and state; no row if it is taken
@@ -8,5 +9,5 @@ SELECT c.id, c.task, c.routes, c.queue, c.topics, c.ordering, c."window", c.call
        c.commit,
        c."offset", c.dispatched, c.epoch, c.filter, c.state
   FROM fq.clients c JOIN fq.served s ON s.id = c.id
- WHERE c.id = :client
+ WHERE c.id = :client AND set_config('enable_seqscan', 'off', true) IS NOT NULL
    FOR NO KEY UPDATE OF c SKIP LOCKED

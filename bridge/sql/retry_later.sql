@@ -7,6 +7,9 @@
 --            error_types  text[]
 --            errors       text[]
 --            tracebacks   text[]
+--            among        text[], the same clients once each
+--            first        bigint, the lowest of the offsets
+--            last         bigint, the highest
 -- Returns    nothing
 -- Relies on  failing having named them in this transaction
 UPDATE fq.deliveries d
@@ -17,3 +20,4 @@ UPDATE fq.deliveries d
               CAST(:fresh AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]), CAST(:tracebacks AS text[]))
        AS r (client_id, "offset", seconds, fresh, error_type, error, traceback)
  WHERE d.client_id = r.client_id AND d."offset" = r."offset"
+   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- see decision 14

@@ -68,7 +68,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_id CHECK (id ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' AND length(id) <= 100 OR task IS NULL),
     "offset"     bigint NOT NULL DEFAULT -1,
     dispatched   bigint NOT NULL DEFAULT -1,
-    lowest       bigint NOT NULL DEFAULT -1,  -- no delivery is below: see open_deliveries
+    lowest       bigint NOT NULL DEFAULT -1,  -- no delivery of its is below
     epoch        integer NOT NULL DEFAULT 1,
     last_epoch   integer NOT NULL DEFAULT 1,
     state        text NOT NULL DEFAULT 'active'
@@ -115,6 +115,8 @@ CREATE TABLE fq.epochs (
 
 -- Deliveries ----------------------------------------------------------------------------------------------------
 
+-- Whoever wants all of a client's looks from `clients.lowest` on, which follows the cursor: what lies below are only rows that
+-- were deleted, hundreds of thousands between two vacuums, and more while somebody has an old snapshot open.
 -- No foreign key to clients: its check costs more per row than everything else in an INSERT. Whoever writes here holds
 -- the client's row lock, and removing a client removes these rows (trigger clients_gone).
 CREATE TABLE fq.deliveries (
@@ -134,11 +136,6 @@ CREATE TABLE fq.deliveries (
     traceback        text,
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
-
--- The deliveries of clients, for whoever wants all of a client's. They are looked for from `lowest` on, which follows the
--- cursor: what lies below are only rows that were deleted, hundreds of thousands between two vacuums, more under an old snapshot.
-CREATE VIEW fq.open_deliveries AS
-    SELECT d.* FROM fq.clients c JOIN fq.deliveries d ON d.client_id = c.id AND d."offset" >= c.lowest;
 
 -- One row per key whose next event waits for its predecessor: the events themselves stay in the log.
 CREATE TABLE fq.lanes (
@@ -456,7 +453,8 @@ INSERT INTO fq.leases (name, holder, expires_at) VALUES ('skip', '', 'epoch');
 -- speed keep the core that looking would take. The longer a look takes, because there are many
 -- clients, the less often it is taken: this uses a fortieth of a core at most.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
-                                 OUT work boolean, OUT newest boolean) LANGUAGE plpgsql VOLATILE AS $$
+                                 OUT work boolean, OUT newest boolean)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);

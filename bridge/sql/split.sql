@@ -4,9 +4,13 @@
 -- Binds      clients  text[]
 --            offsets  bigint[]
 --            batches  bigint[], the first offset of the part that each belongs to
+--            among    text[], the same clients once each
+--            first    bigint, the lowest of the offsets
+--            last     bigint, the highest
 -- Returns    nothing
 -- Relies on  failing having named them in this transaction
 UPDATE fq.deliveries d
    SET state = 'retrying', due_at = now(), batch = p.batch, earlier_attempts = d.attempt
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:batches AS bigint[])) AS p (client_id, "offset", batch)
  WHERE d.client_id = p.client_id AND d."offset" = p."offset"
+   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- see decision 14

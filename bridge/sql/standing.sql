@@ -20,7 +20,7 @@ SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.s
   FROM fq.clients c
  CROSS JOIN fq.horizon h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
-                       FROM fq.open_deliveries WHERE client_id = c.id) d
+                       FROM fq.deliveries o WHERE o.client_id = c.id AND o."offset" >= c.lowest) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE redrive) AS redriving
                        FROM fq.parked WHERE client_id = c.id) p
  CROSS JOIN LATERAL (SELECT count(*) AS events, min(created_at) AS oldest FROM (

@@ -4,14 +4,17 @@
 -- Returns    "offset", epoch, attempt, state, key, age_seconds (since it was first handed over), due_seconds (until its lease
 --            or its wait ends), error_type, error, oldest, next: whether it is the one or the other
 -- Relies on  nothing
-WITH oldest AS (
-    SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client ORDER BY d."offset" LIMIT 1
+WITH open AS NOT MATERIALIZED (
+    SELECT * FROM fq.deliveries
+     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+), oldest AS (
+    SELECT d."offset" FROM open d ORDER BY d."offset" LIMIT 1
 ), next AS (
-    SELECT d."offset" FROM fq.open_deliveries d WHERE d.client_id = :client AND d.state = 'retrying' ORDER BY d.due_at LIMIT 1
+    SELECT d."offset" FROM open d WHERE d.state = 'retrying' ORDER BY d.due_at LIMIT 1
 )
 SELECT d."offset", d.epoch, d.attempt, d.state, d.key,
        CAST(extract(epoch FROM clock_timestamp() - d.first_at) AS double precision) AS age_seconds,
        CAST(extract(epoch FROM d.due_at - clock_timestamp()) AS double precision) AS due_seconds, d.error_type, d.error,
        d."offset" IN (SELECT "offset" FROM oldest) AS oldest, d."offset" IN (SELECT "offset" FROM next) AS next
-  FROM fq.open_deliveries d
+  FROM fq.deliveries d
  WHERE d.client_id = :client AND (d."offset" IN (SELECT "offset" FROM oldest) OR d."offset" IN (SELECT "offset" FROM next))

@@ -14,7 +14,8 @@ SELECT l.key, l."offset", b."offset" AS blocker, b.epoch, b.attempt, b.parked, b
          ORDER BY 2, 1 LIMIT :most) l
   LEFT JOIN LATERAL (
        SELECT d."offset", d.epoch, d.attempt, false AS parked, NULL AS reason, false AS redrive
-         FROM fq.open_deliveries d WHERE d.client_id = :client AND d.key = l.key
+         FROM fq.deliveries d
+         WHERE d.client_id = :client AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client) AND d.key = l.key
         UNION ALL
        SELECT p."offset", p.epoch, p.attempt, true, p.reason, p.redrive
          FROM fq.parked p WHERE p.client_id = :client AND p.key = l.key AND p.held

@@ -13,7 +13,7 @@ SELECT c.id AS client, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END A
   FROM fq.clients c
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
-                       FROM fq.open_deliveries WHERE client_id = c.id) d
+                       FROM fq.deliveries o WHERE o.client_id = c.id AND o."offset" >= c.lowest) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked FROM fq.parked WHERE client_id = c.id) p
  CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM (
                         SELECT 1 FROM fq.lanes l JOIN fq.events e

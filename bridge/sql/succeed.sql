@@ -6,6 +6,9 @@
 --            offsets   bigint[]
 --            epochs    integer[]
 --            attempts  integer[]
+--            among     text[], the same clients once each
+--            first     bigint, the lowest of the offsets
+--            last      bigint, the highest
 -- Returns    client_id, finished: how many events each client finished
 -- Relies on  lock_clients having run in this transaction
 WITH fenced AS MATERIALIZED (
@@ -13,9 +16,17 @@ WITH fenced AS MATERIALIZED (
       FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
                   CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
      GROUP BY o.client_id, o."offset", o.epoch
+), looked AS MATERIALIZED (  -- a FULL JOIN can't be a nested loop, and IS TRUE keeps IN from becoming one: see decision 14
+    SELECT d.client_id, d."offset", d.epoch, d.attempt FROM fq.deliveries d
+     WHERE d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last
+), known AS MATERIALIZED (
+    SELECT l.client_id, l."offset", l.epoch
+      FROM fenced f FULL JOIN looked l ON l.client_id = f.client_id AND l."offset" = f."offset" AND l.epoch = f.epoch
+     WHERE coalesce(f.attempt <= l.attempt, false)
 ), finished AS (
-    DELETE FROM fq.deliveries d USING fenced f
-     WHERE d.client_id = f.client_id AND d."offset" = f."offset" AND d.epoch = f.epoch AND f.attempt <= d.attempt
+    DELETE FROM fq.deliveries d
+     WHERE d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last
+       AND ((d.client_id, d."offset", d.epoch) IN (SELECT k.client_id, k."offset", k.epoch FROM known k)) IS TRUE
     RETURNING d.client_id, d.key
 ), taken_back AS (
     DELETE FROM fq.parked p USING fenced f

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
 from bridge.model import Client, Failure, OnExhausted, Ordering, Outcome
 from bridge.sql import statement
+
+PORTION = (
+    200  # deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each
+)
 
 
 class RetryPolicy(NamedTuple):
@@ -58,6 +62,10 @@ class Exhausted(NamedTuple):
     on_exhausted: OnExhausted
 
 
+Reported = Outcome | Retry | Part | Exhausted
+ReportedT = TypeVar("ReportedT", bound=Reported)
+
+
 def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, RetryPolicy]:
     """Lock these clients, waiting for passes that hold them; those that don't exist are missing."""
     rows = connection.execute(statement("lock_clients"), {"clients": sorted(clients)})
@@ -71,7 +79,10 @@ def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, 
 
 def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Finish what succeeded; how many events each client finished."""
-    return {row.client_id: row.finished for row in connection.execute(statement("succeed"), _arrays(outcomes))}
+    return {
+        row.client_id: row.finished
+        for row in connection.execute(statement("succeed"), _attempts(outcomes) | _range(outcomes))
+    }
 
 
 def expired(connection: Connection, client: Client) -> list[Failing]:
@@ -88,29 +99,25 @@ def done(connection: Connection, client: Client) -> list[Outcome]:
 
 def failing(connection: Connection, outcomes: Sequence[Outcome]) -> list[Failing]:
     """The deliveries that these failures are about."""
-    return [Failing(*row) for row in connection.execute(statement("failing"), _arrays(outcomes))]
+    return [Failing(*row) for row in connection.execute(statement("failing"), _attempts(outcomes))]
 
 
 def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
     """Let failed deliveries wait for their next attempt."""
-    binds = {
-        "clients": [r.client for r in retries],
-        "offsets": [r.offset for r in retries],
-        "seconds": [r.seconds for r in retries],
-        "fresh": [r.fresh for r in retries],
-        **_failures([r.failure for r in retries]),
-    }
-    connection.execute(statement("retry_later"), binds)
+    for some in _portions(retries):
+        binds = {
+            **_places(some),
+            "seconds": [r.seconds for r in some],
+            "fresh": [r.fresh for r in some],
+            **_failures([r.failure for r in some]),
+        }
+        connection.execute(statement("retry_later"), binds)
 
 
 def split(connection: Connection, parts: Sequence[Part]) -> None:
     """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted from there on."""
-    binds = {
-        "clients": [part.client for part in parts],
-        "offsets": [part.offset for part in parts],
-        "batches": [part.batch for part in parts],
-    }
-    connection.execute(statement("split"), binds)
+    for some in _portions(parts):
+        connection.execute(statement("split"), {**_places(some), "batches": [part.batch for part in some]})
 
 
 def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
@@ -120,13 +127,12 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
     `halt` nothing is skipped: the client stops, and the event goes out afresh when somebody resumes it.
     """
     parked = [e for e in exhausted if e.on_exhausted != "halt"]
-    if parked:
+    for some in _portions(parked):
         binds = {
-            "clients": [e.client for e in parked],
-            "offsets": [e.offset for e in parked],
-            "reasons": [e.reason for e in parked],
-            "held": [e.on_exhausted == "hold-key" for e in parked],
-            **_failures([e.failure for e in parked]),
+            **_places(some),
+            "reasons": [e.reason for e in some],
+            "held": [e.on_exhausted == "hold-key" for e in some],
+            **_failures([e.failure for e in some]),
         }
         connection.execute(statement("park"), binds)
     halting = [e for e in exhausted if e.on_exhausted == "halt"]
@@ -156,13 +162,36 @@ def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed
     connection.execute(statement("move_cursors"), binds)
 
 
-def _arrays(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+def _attempts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "clients": [o.client for o in outcomes],
         "offsets": [o.offset for o in outcomes],
         "epochs": [o.epoch for o in outcomes],
         "attempts": [o.attempt for o in outcomes],
     }
+
+
+def _range(deliveries: Sequence[Reported]) -> dict[str, Any]:
+    """Where a statement has to look for these deliveries: between which offsets, of which clients."""
+    offsets = [delivery.offset for delivery in deliveries]
+    return {
+        "among": list(dict.fromkeys([delivery.client for delivery in deliveries])),
+        "first": min(offsets, default=0),
+        "last": max(offsets, default=0),
+    }
+
+
+def _places(deliveries: Sequence[Reported]) -> dict[str, Any]:
+    return {
+        "clients": [delivery.client for delivery in deliveries],
+        "offsets": [delivery.offset for delivery in deliveries],
+        **_range(deliveries),
+    }
+
+
+def _portions(deliveries: Sequence[ReportedT]) -> Iterator[Sequence[ReportedT]]:
+    for first in range(0, len(deliveries), PORTION):
+        yield deliveries[first : first + PORTION]
 
 
 def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
