@@ -103,7 +103,8 @@ def test_what_is_json_comes_out_as_it_went_in(connect: Connect, publish: Publish
 @each_way
 def test_headers_that_are_not_given_are_an_empty_object(connect: Connect, publish: Publish) -> None:
     connection = connect()
-    for headers in (None, {}, UserDict[str, Any](), MappingProxyType({})):
+    absent: list[Any] = [None, {}, UserDict(), MappingProxyType({})]
+    for headers in absent:
         publish(connection, bridge.NewEvent("a", 1, None, headers))
     assert connection.execute("SELECT DISTINCT headers, key FROM fq.events WHERE topic = 'a'").fetchall() == [
         ({}, None)
