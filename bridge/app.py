@@ -19,6 +19,7 @@ from bridge.model import Failure, Outcome
 from bridge.policy import rest
 from bridge.pump import hand_over
 from bridge.reported import Callback, one_by_one, outcomes, signed
+from bridge.schedule import Every
 from bridge.sender import Sender
 from bridge.settings import Settings
 from bridge.settle import Settled, settle
@@ -254,7 +255,7 @@ def beat_entry(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         PUMP: {
             "task": PUMP,
-            "schedule": settings.interval_seconds,
+            "schedule": Every(settings.interval_seconds),
             "options": {
                 "queue": settings.queue,
                 "expires": max(1.0, settings.interval_seconds * 2),
