@@ -9,6 +9,7 @@ from bridge.declared import client
 from bridge.effect import transaction
 from bridge.errors import (
     AlreadyDone,
+    BatchInterrupted,
     BridgeError,
     BrokerUnavailable,
     ClientConflict,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlreadyDone",
+    "BatchInterrupted",
     "BridgeError",
     "BrokerUnavailable",
     "ClientConflict",

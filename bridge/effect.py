@@ -15,7 +15,8 @@ from celery import current_app
 from sqlalchemy.orm import Session
 
 from bridge.app import bridge_of
-from bridge.errors import UsageError
+from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
+from bridge.sender import EACH
 from bridge.store.effect import begin_effect, end_effect
 
 
@@ -49,6 +50,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
     Raises:
         AlreadyDone: the event was finished by another attempt; the block does not run. Let it through: Celery then
             ignores the task.
+        BatchInterrupted: the same, in a batch in calls; let it through, the rest of the batch goes out again.
         UsageError: this is no event's dict, or `on` is inside a transaction.
     """
     try:
@@ -58,7 +60,12 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
             "bridge.transaction needs the event's dict with its client and offset: register the client with --call event"
         ) from None
     with _begun(on) as connection:
-        begin_effect(connection, client=client, offset=offset)
+        try:
+            begin_effect(connection, client=client, offset=offset)
+        except AlreadyDone as error:
+            if current_app.tasks[EACH].request.id is not None:  # this task runs inside that one
+                raise BatchInterrupted(f"{error}, its batch goes on without it") from error
+            raise
         yield connection
         end_effect(connection, client=client, offset=offset)
 

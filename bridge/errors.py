@@ -21,7 +21,8 @@
     │   ├── BrokerUnavailable     the broker refused, dropped or timed out
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── Undeliverable         set aside: this event can never become a message of this client
-    └── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
+    ├── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
+    └── BatchInterrupted      nothing: ... and the rest of its batch goes out again without it
 
 Messages are lower case, name the thing and its state, and say what to do.
 """
@@ -137,4 +138,11 @@ class AlreadyDone(BridgeError, Ignore):
     """Another attempt has finished this event, or nobody waits for it any more; the handler's body did not run.
 
     A Celery task that lets it through is ignored: no result, no callback, and no failure in Flower.
+    """
+
+
+class BatchInterrupted(BridgeError):
+    """An event of a batch that is called one by one is done already: the batch fails, and goes on without it.
+
+    Ignored like a single task, the rest of the batch would wait for its lease.
     """

@@ -74,11 +74,11 @@ class Reporter(Generic[Report]):
         self._wanted.set()
         try:
             self.flush()
-        except Unavailable as error:
+        except Exception as error:  # whatever it is: there may be other reporters to close
             lost = counted(
                 len(self._pending), "outcome is not settled, its event", "outcomes are not settled, their events"
             )
-            logger.warning("%s will come again: %s", lost, error)
+            logger.warning("%s will come again: %s", lost, error, exc_info=not isinstance(error, Unavailable))
 
     def _run(self) -> None:
         delay, last = 0.0, 0.0
@@ -119,5 +119,5 @@ def reporter(purpose: object, hand_on: Callable[[list[Any]], object]) -> Reporte
 @atexit.register
 def _close(**_: Any) -> None:
     if _pid == os.getpid():
-        for one in list(_reporters.values()):
-            one.close()
+        while _reporters:  # for good: another worker in this process makes its own
+            _reporters.popitem()[1].close()

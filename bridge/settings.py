@@ -18,7 +18,7 @@ class Settings:
 
     Attributes:
         database_url: Postgres, as `postgresql://user:password@host:5432/database`.
-        queue: Queue of the bridge's own tasks: pump, commit and fail.
+        queue: Queue of the bridge's own tasks: pump, commit, fail and settle.
         secret: Key that signs the callbacks; by default a random one that the database keeps.
         interval_seconds: How often beat starts the pump.
         linger_seconds: How long a pump goes on looking for new events after it has handed over all there were;

@@ -43,13 +43,17 @@ def settle(store: Store, batch: Sequence[Outcome]) -> Settled:
     with store.transaction() as connection:
         policies = outcomes.lock_clients(connection, {outcome.client for outcome in batch})
         known = [outcome for outcome in batch if outcome.client in policies]
+        failures = [outcome for outcome in known if outcome.failure is not None]
+        succeeded = [outcome for outcome in known if outcome.failure is None]
+        if failures:  # of a batch, say, in which another event failed
+            succeeded += outcomes.effected(connection, failures)
         # Successes first: COMMIT wins over FAIL of the same attempt, and then there is nothing left to fail.
-        finished = outcomes.succeed(connection, [outcome for outcome in known if outcome.failure is None])
-        retried, parked = _fail(connection, policies, [outcome for outcome in known if outcome.failure is not None])
-        failed = {outcome.client for outcome in known if outcome.failure is not None}
+        finished = outcomes.succeed(connection, succeeded)
+        retried, parked = _fail(connection, policies, failures)
+        failed = {failure.client for failure in failures}
         outcomes.move_cursors(connection, {client: finished.get(client, 0) for client in policies}, failed=failed)
-    succeeded = sum(finished.values())
-    return Settled(succeeded, retried, parked, max(0, len(batch) - succeeded - retried - parked))
+    total = sum(finished.values())
+    return Settled(total, retried, parked, max(0, len(batch) - total - retried - parked))
 
 
 def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from bridge.model import Delivery, Failure, Outcome
 from bridge.routing import pack
 from bridge.sender import Sender
 from bridge.settle import settle
+from bridge.store.effect import begin_effect, end_effect
 from tests.test_stencil import client, delivery, flat
 from tests.world import World, offsets
 
@@ -78,6 +79,19 @@ def test_g7_a_failing_batch_is_split_until_the_poison_event_alone_is_parked(worl
     assert world.rows("parked", '"offset", reason') == [(poison, "failed 2 times")]
     assert world.cursor() == 16
     assert messages == 1 + 2 * 4 + 1, "halved four times, and the poison tried twice alone"
+
+
+def test_what_a_handler_s_transaction_ended_is_done_although_its_batch_failed(world: World) -> None:
+    world.client(batch=4)
+    world.publish(*[None] * 4)
+    deliveries = world.hand_over()
+    with world.eyes.transaction():
+        begin_effect(world.eyes, client="c", offset=1)
+        end_effect(world.eyes, client="c", offset=1)
+    settled = settle(world.store, outcomes([1, 2, 3, 4], deliveries, Failure(type="E")))
+    assert (settled.succeeded, settled.retried) == (1, 3)
+    assert world.cursor() == 1, "its key goes on at once, not when its lease ends"
+    assert parcels(world.hand_over()) == [[2, 3], [4]]
 
 
 def test_g4_keys_stay_in_order_inside_and_across_batches(world: World) -> None:

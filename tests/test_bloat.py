@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from bridge.model import Outcome
 from bridge.sql import for_psycopg
-from bridge.store.outcomes import lock_clients
+from bridge.store.outcomes import _portions, lock_clients, succeed
 from tests.conftest import Connect
 from tests.world import World
 
@@ -83,7 +84,7 @@ ABOUT: dict[str, Any] = {
 WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3}
 OUTCOMES: dict[str, dict[str, Any]] = {
     "succeed": {"epochs": [1] * 3, "attempts": [1] * 3},
-    "failing": {"epochs": [1] * 3, "attempts": [1] * 3},
+    "failing": {"epochs": [1] * 3, "attempts": [1] * 3, "state": "sent"},
     "retry_later": {"seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
     "split": {"batches": [DEAD + 1] * 3},
     "park": {"reasons": ["no"] * 3, "held": [False] * 3, **WHY},
@@ -101,3 +102,29 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
     read["wait_for_work"] = pages(world, "wait_for_work", {"holder": "p", "seconds": 0, "poll_seconds": 0})
     assert {name: number for name, number in read.items() if number >= FEW} == {}
+
+
+def test_g5_outcomes_that_are_far_apart_are_looked_for_one_by_one(
+    world: World, crowded: psycopg.Connection[Any]
+) -> None:
+    world.eyes.execute("UPDATE fq.clients SET lowest = -1")
+    world.eyes.execute(
+        "INSERT INTO fq.deliveries (client_id, \"offset\", epoch, due_at) VALUES ('c', 5, 1, now() + interval '1 hour')"
+    )  # as a replay would
+    reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in (DEAD + 2, 5, DEAD + 1)]
+    with world.store.transaction() as connection:
+        lock_clients(connection, ["c"])
+        assert succeed(connection, reported) == {"c": 3}
+    assert world.rows("deliveries") == [DEAD + 3]
+    portions = list(_portions(reported, most=10))
+    assert [[one.offset for one in some] for some in portions] == [[5], [DEAD + 1, DEAD + 2]]
+
+
+def test_waiting_is_never_compiled(every_database: str, connect: Connect) -> None:
+    connection = connect(every_database)
+    settings = "SELECT unnest(proconfig) FROM pg_proc WHERE proname = 'wait_for_work'"
+    assert connection.execute(settings).fetchall() == [("enable_seqscan=off",), ("jit=off",)]
+    connection.execute("INSERT INTO fq.clients (id, task) VALUES ('c', 't')")
+    connection.execute("SET enable_seqscan = off; SET jit = off")
+    plan = connection.execute("EXPLAIN SELECT FROM fq.served WHERE woken").fetchall()
+    assert "JIT" not in str(plan)

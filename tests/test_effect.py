@@ -154,3 +154,41 @@ def test_a_session_inside_a_transaction_is_a_clear_error(world: World, handled: 
         connection.execute("SELECT 1")
         with pytest.raises(bridge.UsageError, match="inside"), bridge.transaction(event(handled), connection):
             pass
+
+
+def test_a_failure_does_not_undo_what_another_attempt_commits_meanwhile(
+    world: World, handled: Delivery, connect: Connect
+) -> None:
+    with bridge.transaction(event(handled), connect()) as connection:
+        connection.execute("INSERT INTO effects VALUES (1)")
+        assert world.fail(handled).retried == 0, "its event is in another handler's hands"
+    assert world.rows("deliveries", "state") == ["done"]
+    assert world.hand_over() == []
+
+
+def test_a_failure_after_the_effect_finishes_the_event(world: World, handled: Delivery, connect: Connect) -> None:
+    with bridge.transaction(event(handled), connect()) as connection:
+        connection.execute("INSERT INTO effects VALUES (1)")
+    settled = world.fail(handled)
+    assert (settled.succeeded, settled.retried) == (1, 0)
+    assert world.cursor() == 1
+
+
+def test_in_a_batch_in_calls_an_event_that_is_done_interrupts_the_batch(
+    world: World, handled: Delivery, connect: Connect
+) -> None:
+    with bridge.transaction(event(handled), connect()) as connection:
+        connection.execute("INSERT INTO effects VALUES (1)")
+    with Celery("fleet", broker="memory://", backend="cache+memory://") as app:
+        app.conf.task_always_eager = True
+
+        @app.task(name="fleet.handle")
+        def handle(event: dict[str, Any]) -> None:
+            with bridge.transaction(event, connect()):
+                pytest.fail("the body ran")
+
+        alone = handle.delay(event(handled))
+        many = handle.map([event(handled)]).apply_async()
+    assert alone.state == "IGNORED"
+    assert many.state == "FAILURE"
+    assert isinstance(many.result, bridge.BatchInterrupted)

@@ -9,6 +9,7 @@ import pytest
 from celery import Celery
 
 from bridge import app as module
+from bridge import reporter as reporters
 from bridge.app import Bridge
 from bridge.errors import BrokerUnavailable
 from bridge.reported import one_by_one
@@ -74,6 +75,30 @@ def test_what_is_left_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING):
         reporter.close()
     assert "1 outcome is not settled, its event will come again: away" in caplog.text
+
+
+def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker_gets_new_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    taken: list[int] = []
+
+    def break_down(batch: list[int]) -> None:
+        raise ValueError("not expected")
+
+    first = reporters.reporter("good", taken.extend)
+    first.report([1])
+    wait_until(lambda: taken == [1], what="the first goes at once")
+    first.report([2])
+    reporters.reporter("broken", break_down).report([3])
+    with caplog.at_level(logging.WARNING):
+        reporters._close()
+    assert taken == [1, 2]
+    assert "1 outcome is not settled, its event will come again: not expected" in caplog.text
+    again = reporters.reporter("good", taken.extend)
+    assert again is not first
+    again.report([4])
+    wait_until(lambda: taken == [1, 2, 4], what="the next worker's are handed on, too")
+    reporters._close()
 
 
 @pytest.mark.parametrize("args", [[], [[]], [3], [[["bridge.commit"]]], [[["bridge.pump", []]]], [["ab"]]])

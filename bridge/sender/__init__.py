@@ -25,10 +25,10 @@ from bridge.sender import portable
 from bridge.sender.cutter import is_unheard
 from bridge.sender.fast import FastPath
 from bridge.sender.joined import publish_callbacks
-from bridge.sender.message import COMMIT, FAIL, SETTLE, callback
+from bridge.sender.message import COMMIT, EACH, FAIL, SETTLE, callback
 from bridge.sender.prepared import Prepared
 
-__all__ = ["COMMIT", "FAIL", "SETTLE", "Sender", "callback", "publish_callbacks"]
+__all__ = ["COMMIT", "EACH", "FAIL", "SETTLE", "Sender", "callback", "publish_callbacks"]
 
 
 class Sender:

@@ -23,6 +23,7 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Se
     connection = app.connection_for_write()
     try:
         for first in range(0, len(callbacks), MOST):
-            app.signature(callback(SETTLE, queue, [callbacks[first : first + MOST]])).apply_async()
+            # Without Celery's patience: whoever gathers them tries again, and a worker that ends can't wait.
+            app.signature(callback(SETTLE, queue, [callbacks[first : first + MOST]])).apply_async(retry=False)
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error

@@ -9,5 +9,5 @@ SELECT c.id, c.task, c.routes, c.queue, c.topics, c.ordering, c."window", c.call
        c.commit,
        c."offset", c.dispatched, c.epoch, c.filter, c.state
   FROM fq.clients c JOIN fq.served s ON s.id = c.id
- WHERE c.id = :client AND set_config('enable_seqscan', 'off', true) IS NOT NULL
+ WHERE c.id = :client AND set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true) <> ''
    FOR NO KEY UPDATE OF c SKIP LOCKED

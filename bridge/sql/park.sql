@@ -20,7 +20,8 @@ WITH doomed AS (
 ), gone AS (
     DELETE FROM fq.deliveries d USING doomed p
      WHERE d.client_id = p.client_id AND d."offset" = p."offset"
-       AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- see decision 14
+       AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- else it may read all: decision 14
+       AND d.state = 'sent'
     RETURNING d.client_id, d."offset", d.key, d.epoch, d.attempt, d.first_at, p.reason,
               coalesce(p.error_type, d.error_type) AS error_type, coalesce(p.error, d.error) AS error,
               coalesce(p.traceback, d.traceback) AS traceback, p.held AND d.key IS NOT NULL AS held

@@ -20,4 +20,5 @@ UPDATE fq.deliveries d
               CAST(:fresh AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]), CAST(:tracebacks AS text[]))
        AS r (client_id, "offset", seconds, fresh, error_type, error, traceback)
  WHERE d.client_id = r.client_id AND d."offset" = r."offset"
-   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- see decision 14
+   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- else it may read all: decision 14
+   AND d.state = 'sent'

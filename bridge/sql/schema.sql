@@ -68,7 +68,7 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_id CHECK (id ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' AND length(id) <= 100 OR task IS NULL),
     "offset"     bigint NOT NULL DEFAULT -1,
     dispatched   bigint NOT NULL DEFAULT -1,
-    lowest       bigint NOT NULL DEFAULT -1,  -- no delivery of its is below
+    lowest       bigint NOT NULL DEFAULT -1,  -- none of its deliveries is below
     epoch        integer NOT NULL DEFAULT 1,
     last_epoch   integer NOT NULL DEFAULT 1,
     state        text NOT NULL DEFAULT 'active'
@@ -449,12 +449,12 @@ CREATE TABLE fq.leases (
 ) WITH (fillfactor = 50);
 INSERT INTO fq.leases (name, holder, expires_at) VALUES ('skip', '', 'epoch');
 
--- Wait until a client is to be looked at, or there are events that one has room for: with all windows full, writers at full
--- speed keep the core that looking would take. The longer a look takes, because there are many
+-- Wait until a client is to be looked at, or there are events that one has room for: while all windows are full nobody looks for
+-- new ones, so that writers get that core. The longer a look takes, because there are many
 -- clients, the less often it is taken: this uses a fortieth of a core at most.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$  -- decision 14; what is off would seem worth a compilation
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);

@@ -3,7 +3,7 @@
 -- Binds      horizon  bigint
 --            slice    bigint, most events to look at
 -- Returns    nothing
--- Relies on  nothing; clients that somebody else has are left to him
+-- Relies on  nothing; clients that somebody else has are left to him, and who is at this already is waited for
 WITH turn AS MATERIALIZED (  -- two at once would each find half of the clients taken, and give these a pass of their own
     SELECT FROM fq.leases WHERE name = 'skip' FOR UPDATE
 ), behind AS MATERIALIZED (

@@ -13,4 +13,5 @@ UPDATE fq.deliveries d
    SET state = 'retrying', due_at = now(), batch = p.batch, earlier_attempts = d.attempt
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:batches AS bigint[])) AS p (client_id, "offset", batch)
  WHERE d.client_id = p.client_id AND d."offset" = p."offset"
-   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- see decision 14
+   AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- else it may read all: decision 14
+   AND d.state = 'sent'

@@ -16,5 +16,5 @@ SELECT d."offset", d.epoch, d.attempt, d.state, d.key,
        CAST(extract(epoch FROM clock_timestamp() - d.first_at) AS double precision) AS age_seconds,
        CAST(extract(epoch FROM d.due_at - clock_timestamp()) AS double precision) AS due_seconds, d.error_type, d.error,
        d."offset" IN (SELECT "offset" FROM oldest) AS oldest, d."offset" IN (SELECT "offset" FROM next) AS next
-  FROM fq.deliveries d
- WHERE d.client_id = :client AND (d."offset" IN (SELECT "offset" FROM oldest) OR d."offset" IN (SELECT "offset" FROM next))
+  FROM open d
+ WHERE (d."offset" IN (SELECT "offset" FROM oldest) OR d."offset" IN (SELECT "offset" FROM next))

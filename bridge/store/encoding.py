@@ -54,7 +54,7 @@ def encoded_together(events: Iterable[NewEvent | tuple[Any, ...]]) -> str:
         for nth, event in enumerate(events)
     ]
     try:
-        return _json(checked, "", deepest=DEEPEST + 2) if checked else ""
+        return _json(checked, "the list of events", deepest=DEEPEST + 2) if checked else ""
     except InvalidEvent:
         for nth, event in enumerate(checked):
             _json(event.payload, f"event {nth}: payload")

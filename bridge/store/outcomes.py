@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -10,9 +12,10 @@ from sqlalchemy import Connection
 from bridge.model import Client, Failure, OnExhausted, Ordering, Outcome
 from bridge.sql import statement
 
-PORTION = (
-    200  # deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each
-)
+# Deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each.
+PORTION = 200
+# Offsets without an outcome that a statement reads over, with all that was there; farther apart, there are two statements.
+FAR = 10_000
 
 
 class RetryPolicy(NamedTuple):
@@ -77,12 +80,13 @@ def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, 
     }
 
 
-def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> dict[str, int]:
+def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]:
     """Finish what succeeded; how many events each client finished."""
-    return {
-        row.client_id: row.finished
-        for row in connection.execute(statement("succeed"), _attempts(outcomes) | _range(outcomes))
-    }
+    finished = Counter[str]()
+    for some in _portions(outcomes, most=len(outcomes)):
+        rows = connection.execute(statement("succeed"), _attempts(some) | _range(some))
+        finished.update({row.client_id: row.finished for row in rows})
+    return finished
 
 
 def expired(connection: Connection, client: Client) -> list[Failing]:
@@ -97,9 +101,16 @@ def done(connection: Connection, client: Client) -> list[Outcome]:
     return [Outcome(client=row.client_id, offset=row.offset, epoch=row.epoch, attempt=row.attempt) for row in rows]
 
 
-def failing(connection: Connection, outcomes: Sequence[Outcome]) -> list[Failing]:
-    """The deliveries that these failures are about."""
-    return [Failing(*row) for row in connection.execute(statement("failing"), _attempts(outcomes))]
+def failing(connection: Connection, outcomes: Sequence[Outcome], *, state: str = "sent") -> list[Failing]:
+    """The deliveries in this state that these failures are about."""
+    binds = {**_attempts(outcomes), "state": state}
+    return [Failing(*row) for row in connection.execute(statement("failing"), binds)]
+
+
+def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcome]:
+    """Those of these failures whose event is done all the same: its handler's transaction committed before."""
+    done = {(delivery.client, delivery.offset) for delivery in failing(connection, failures, state="done")}
+    return [failure for failure in failures if (failure.client, failure.offset) in done]
 
 
 def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
@@ -172,13 +183,9 @@ def _attempts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _range(deliveries: Sequence[Reported]) -> dict[str, Any]:
-    """Where a statement has to look for these deliveries: between which offsets, of which clients."""
-    offsets = [delivery.offset for delivery in deliveries]
-    return {
-        "among": list(dict.fromkeys([delivery.client for delivery in deliveries])),
-        "first": min(offsets, default=0),
-        "last": max(offsets, default=0),
-    }
+    """Where a statement has to look for these deliveries, which are in the order of their offsets."""
+    among = list(dict.fromkeys([delivery.client for delivery in deliveries]))
+    return {"among": among, "first": deliveries[0].offset, "last": deliveries[-1].offset}
 
 
 def _places(deliveries: Sequence[Reported]) -> dict[str, Any]:
@@ -189,9 +196,15 @@ def _places(deliveries: Sequence[Reported]) -> dict[str, Any]:
     }
 
 
-def _portions(deliveries: Sequence[ReportedT]) -> Iterator[Sequence[ReportedT]]:
-    for first in range(0, len(deliveries), PORTION):
-        yield deliveries[first : first + PORTION]
+def _portions(deliveries: Sequence[ReportedT], *, most: int = PORTION) -> Iterator[Sequence[ReportedT]]:
+    """These deliveries in the order of their offsets, cut where they are far apart, and into no more than `most`."""
+    ordered = sorted(deliveries, key=attrgetter("offset"))
+    first = 0
+    for upto in range(1, len(ordered) + 1):
+        ends = upto == len(ordered) or ordered[upto].offset - ordered[upto - 1].offset > FAR
+        if ends or upto - first == most:
+            yield ordered[first:upto]
+            first = upto
 
 
 def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
