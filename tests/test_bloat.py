@@ -9,7 +9,7 @@ import pytest
 
 from bridge.model import Outcome
 from bridge.sql import for_psycopg
-from bridge.store.outcomes import _portions, lock_clients, succeed
+from bridge.store.outcomes import CUTS, _portions, lock_clients, succeed
 from tests.conftest import Connect
 from tests.world import World
 
@@ -116,8 +116,27 @@ def test_g5_outcomes_that_are_far_apart_are_looked_for_one_by_one(
         lock_clients(connection, ["c"])
         assert succeed(connection, reported) == {"c": 3}
     assert world.rows("deliveries") == [DEAD + 3]
-    portions = list(_portions(reported, most=10))
-    assert [[one.offset for one in some] for some in portions] == [[5], [DEAD + 1, DEAD + 2]]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "portions"),
+    [
+        ([], []),
+        ([7], [[7]]),
+        ([5_000_000, 5, 5_000_001], [[5], [5_000_000, 5_000_001]]),
+        ([4, 3, 2, 1, 10_000], [[1, 2, 3], [4, 10_000]]),
+    ],
+)
+def test_outcomes_are_cut_where_they_are_far_apart(offsets: list[int], portions: list[list[int]]) -> None:
+    reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
+    assert [[one.offset for one in some] for some in _portions(reported, most=3)] == portions
+
+
+def test_outcomes_of_a_client_that_wants_few_events_are_not_all_in_statements_of_their_own() -> None:
+    rare = [Outcome(client="c", offset=100_000 * n, epoch=1, attempt=1) for n in range(1000)]
+    found = list(_portions(rare, most=1000))
+    assert len(found) == CUTS + 1
+    assert sum(map(len, found)) == 1000
 
 
 def test_waiting_is_never_compiled(every_database: str, connect: Connect) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from heapq import nlargest
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,8 +16,9 @@ from bridge.sql import statement
 
 # Deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each.
 PORTION = 200
-# Offsets without an outcome that a statement reads over, with all that was there; farther apart, there are two statements.
-FAR = 10_000
+# Outcomes that are farther apart than this go into statements of their own, because each reads over all between its first
+# and its last; but not into many, because those of a client that wants few events are all far apart.
+FAR, CUTS = 10_000, 7
 
 
 class RetryPolicy(NamedTuple):
@@ -83,7 +86,7 @@ def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, 
 def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]:
     """Finish what succeeded; how many events each client finished."""
     finished = Counter[str]()
-    for some in _portions(outcomes, most=len(outcomes)):
+    for some in _portions(outcomes, most=max(1, len(outcomes))):
         rows = connection.execute(statement("succeed"), _attempts(some) | _range(some))
         finished.update({row.client_id: row.finished for row in rows})
     return finished
@@ -197,14 +200,13 @@ def _places(deliveries: Sequence[Reported]) -> dict[str, Any]:
 
 
 def _portions(deliveries: Sequence[ReportedT], *, most: int = PORTION) -> Iterator[Sequence[ReportedT]]:
-    """These deliveries in the order of their offsets, cut where they are far apart, and into no more than `most`."""
+    """These deliveries in the order of their offsets, cut in the widest gaps, and into no more than `most`."""
     ordered = sorted(deliveries, key=attrgetter("offset"))
-    first = 0
-    for upto in range(1, len(ordered) + 1):
-        ends = upto == len(ordered) or ordered[upto].offset - ordered[upto - 1].offset > FAR
-        if ends or upto - first == most:
-            yield ordered[first:upto]
-            first = upto
+    gaps = ((b.offset - a.offset, nth) for nth, (a, b) in enumerate(pairwise(ordered), start=1))
+    ends = [*sorted(nth for gap, nth in nlargest(CUTS, gaps) if gap > FAR), len(ordered)]
+    for first, end in pairwise([0, *ends]):
+        for nth in range(first, end, most):
+            yield ordered[nth : min(end, nth + most)]
 
 
 def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
