@@ -57,8 +57,8 @@ FULL = Sizes(
     clients=100,
     writer_seconds=8,
     hot=4_000,
-    deliveries=5_000_000,
-    snapshot_seconds=120,
+    deliveries=8_000_000,
+    snapshot_seconds=150,
 )
 QUICK = Sizes(
     rounds=3,

@@ -15,9 +15,11 @@ from benchmarks.sizes import Sizes
 from benchmarks.world import Servers, World
 
 WINDOW, BATCH = 5_000, 1_000
-SHARES = {"before": 0.3, "during": 0.6}  # of all deliveries, until the snapshot is taken and until it is let go
+SHARES = {"before": 0.1, "during": 0.75}  # of all deliveries, until the snapshot is taken and until it is let go
 SAMPLE_SECONDS = 0.5
 LONGEST_SECONDS = 1800
+RECOVERY_SECONDS = 300
+FEW = 10_000  # dead rows, from which on autovacuum comes by
 SIZES = b"""
 SELECT c.dispatched, pg_total_relation_size('fq.deliveries'), pg_total_relation_size('fq.clients'),
        (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'fq.deliveries'::regclass),
@@ -74,6 +76,16 @@ class Watch:
             self._reader.close()
             self._reader = None
 
+    def recover(self) -> float | None:
+        """Wait until autovacuum has freed what is dead; in how many seconds, None if it takes too long."""
+        self._phase, began = "at rest", time.perf_counter()
+        while (passed := time.perf_counter() - began) < RECOVERY_SECONDS:
+            self.look()
+            if self.samples[-1]["phase"] == self._phase and self.samples[-1]["deliveries_dead"] < FEW:
+                return passed
+            time.sleep(SAMPLE_SECONDS)
+        return None
+
     def rate(self, phase: str) -> float:
         """Events a second in a phase; 0 if it was too short to tell."""
         own = [sample for sample in self.samples if sample["phase"] == phase]
@@ -100,6 +112,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
                 )
         finally:
             watch.let_go()
+        recovered = watch.recover()
         world.forget(client)
     figure.raw["samples"] = watch.samples
     before = watch.rate("before")
@@ -117,9 +130,15 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
             )
         else:
             figure.notes.append(f"too few deliveries to tell the cost {phase} the snapshot: use a bigger size")
-    for phase in dict.fromkeys(sample["phase"] for sample in watch.samples):
+    for phase in ("before", "during", "after"):
         mib = watch.most(phase, "deliveries_bytes") / 2**20
         figure.rows.append(Row(name=f"largest size of fq.deliveries {phase} the snapshot", ours=mib, unit="MiB"))
+    if recovered is None:
+        figure.notes.append(f"autovacuum has not freed what was dead within {RECOVERY_SECONDS} s")
+    else:
+        figure.rows.append(
+            Row(name="time after the last delivery until autovacuum has freed all", ours=recovered, unit="s")
+        )
     if "pumps" not in figure.raw:
         done = watch.samples[-1]["events"] if watch.samples else 0
         figure.notes.append(f"ended after {LONGEST_SECONDS} s with {done:,} deliveries")
