@@ -72,6 +72,17 @@ def signed(secret: str, parcel: Sequence[Delivery]) -> str:
 NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
 
 
+def _call(
+    app: Celery, client: Client, task: str, value: Any, *, batched: bool
+) -> tuple[str, list[Any], dict[str, Any]]:
+    """Name, arguments and keyword arguments of the task that a message calls."""
+    if client.call == "kwargs":
+        return task, [], value
+    if batched and client.batch_as == "calls":
+        return EACH, [], {"task": dict(app.signature(task)), "it": value}
+    return task, [value], {}
+
+
 def publish(
     app: Celery,
     producer: Producer,
@@ -94,11 +105,7 @@ def publish(
     in-process commit there are no callbacks; the worker finds the same in the headers.
     """
     amqp, by_callback = app.amqp, client.commit == "callback"
-    name, args, kwargs = task, [value], {}
-    if client.call == "kwargs":
-        args, kwargs = [], value
-    elif batched and client.batch_as == "calls":
-        name, args, kwargs = EACH, [], {"task": dict(app.signature(task)), "it": value}
+    name, args, kwargs = _call(app, client, task, value, batched=batched)
     if not by_callback:
         headers = {**headers, "bridge_epoch": reported[2], "bridge_signature": reported[4]}
         if client.batch > 1:
