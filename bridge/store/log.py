@@ -60,9 +60,8 @@ def publish_many(connection_or_session: Any, events: Iterable[NewEvent | tuple[A
     """
     text = encoded_together(events)
     rows = run(connection_or_session, "publish_many", {"events": text}) if text else []
-    return sorted(
-        offset for (offset,) in rows
-    )  # in the order in which they were drawn, whatever order they came back in
+    # In the order in which they were drawn, whatever order they came back in.
+    return sorted(offset for (offset,) in rows)
 
 
 def tail(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[dict[str, Any]]:
