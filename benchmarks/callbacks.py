@@ -11,7 +11,8 @@ from celery import signature
 from benchmarks.fleet import QUEUE
 from benchmarks.world import World
 from bridge.app import Bridge
-from bridge.sender import COMMIT, callback
+from bridge.contract import COMMIT, callback_signature
+from bridge.pump.loop import pump_of
 
 SLICE = 1000
 
@@ -19,13 +20,13 @@ SLICE = 1000
 def hand_over(world: World, bridge: Bridge, client: str, upto: int) -> None:
     """Let the bridge hand over a client's events, and lose the messages: only the deliveries are wanted."""
     while world.ask("SELECT dispatched < %s FROM fq.clients WHERE id = %s", upto, client):
-        bridge.tick()
+        pump_of(bridge).tick()
         world.redis.delete(QUEUE)
 
 
 def deliveries(world: World, bridge: Bridge, client: str) -> list[tuple[object, ...]]:
     """The arguments of the callbacks of all that a client has open."""
-    from bridge.signature import sign
+    from bridge.contract import sign
 
     query = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries WHERE client_id = %s ORDER BY "offset"'
     rows = world.eyes.execute(query, (client,)).fetchall()
@@ -36,7 +37,7 @@ def prefill(world: World, bridge: Bridge, client: str) -> int:
     """Put a success of everything that a client has open onto the bridge's queue; how many."""
     queue = bridge.settings.queue
     reported = deliveries(world, bridge, client)
-    signature(callback(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
+    signature(callback_signature(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
     found: Any = world.redis.rpop(queue)
     message = json.loads(found)
     body = json.loads(base64.b64decode(message["body"]))

@@ -1,8 +1,9 @@
 """The two ends of a client in processes of their own: a pump, and an ideal fleet that finishes whatever arrives.
 
-`python -m benchmarks.drain pump UNTIL` hands over until every client's log is read up to UNTIL; `python -m benchmarks.drain
-sink` takes messages off the fleet's queue in bulk and settles them as its workers would with commit = in-process, without
-the cost of a Celery worker. Both begin when Redis says so, stop when it says so, and leave what they measured there.
+`python -m benchmarks.drain pump UNTIL` hands over until every client's log is read up to UNTIL; `python -m
+benchmarks.drain sink` takes messages off the fleet's queue in bulk and settles them as its workers would with commit =
+in-process, without the cost of a Celery worker. Both begin when Redis says so, stop when it says so, and leave what
+they measured there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sqlalchemy import text
 from benchmarks.fleet import QUEUE
 from bridge.app import Bridge
 from bridge.model import Outcome
+from bridge.pump.loop import pump_of
+from bridge.settle.settle import settle
 
 READY, GO, STOP, RESULTS = "bench:ready", "bench:go", "bench:stop", "bench:results"
 TAKE = 2000
@@ -38,7 +41,7 @@ def pump(bridge: Bridge, redis: Redis, until: int) -> int:
     sent = 0
     caught_up = text("SELECT coalesce(min(dispatched), 0) >= :until FROM fq.clients WHERE task IS NOT NULL")
     while not redis.exists(STOP):
-        tick = bridge.tick()
+        tick = pump_of(bridge).tick()
         sent += tick.sent
         with bridge.store.reading() as connection:
             if connection.execute(caught_up, {"until": until}).scalar_one():
@@ -66,7 +69,7 @@ def sink(bridge: Bridge, redis: Redis, until: int) -> int:
             time.sleep(0.002)
             continue
         outcomes = [_success(json.loads(message)["headers"]) for message in messages]
-        settled += bridge.settle_outcomes(outcomes).succeeded
+        settled += settle(bridge.store, outcomes).succeeded
     return settled
 
 
@@ -77,7 +80,7 @@ def main(part: str, until: int) -> None:
     """Play one part."""
     redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
     bridge = Bridge(Celery("drain", broker=os.environ["CELERY_BROKER_URL"]))
-    bridge.prepare()
+    pump_of(bridge).prepare()
     bridge.secret  # noqa: B018 - asked for once, before the clock runs
     redis.rpush(READY, part)
     while not redis.exists(GO):

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from bridge.embedded.process import die_with_parent, tail
+from bridge.demo.servers.process import die_with_parent, tail
 from bridge.errors import BridgeError
 
 REPOSITORY = Path(__file__).parent.parent

@@ -37,7 +37,7 @@ def fleet(
 
 def start_bridge(world: World, processes: Processes, **environment: str) -> Running:
     """Start a complete bridge with default settings, and wait until its pump looks for events."""
-    world.eyes.execute("DELETE FROM fq.leases WHERE name = 'linger'")
+    world.eyes.execute("DELETE FROM fq.turns WHERE name = 'linger'")
     bridge = processes.bridge(**environment)
 
     def is_ready() -> bool:

@@ -17,8 +17,8 @@ from redis import Redis
 from benchmarks.fleet import QUEUE
 from benchmarks.log import fill
 from benchmarks.processes import Processes
-from bridge import embedded
 from bridge.app import Bridge
+from bridge.demo import servers as embedded
 from bridge.model import Position, Registration
 from bridge.store import Store
 from bridge.store.clients import register
@@ -90,7 +90,7 @@ class World:
 
     def is_lingering(self) -> bool:
         """Whether a pump waits for events."""
-        return bool(self.ask("SELECT EXISTS (SELECT FROM fq.leases WHERE name = 'linger')"))
+        return bool(self.ask("SELECT EXISTS (SELECT FROM fq.turns WHERE name = 'linger')"))
 
     def processes(self) -> Processes:
         """Processes that reach this database and this broker."""

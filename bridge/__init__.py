@@ -1,12 +1,10 @@
 """Celery Event Bridge: events appended to a Postgres table become Celery tasks for every registered client.
 
-The client's reading cursor moves when those tasks succeed, so a Celery fleet that exists today becomes a consumer without
-changing a line.
+The client's reading cursor moves when those tasks succeed, so a Celery fleet that exists today becomes a consumer
+without changing a line.
 """
 
-from bridge.app import install
-from bridge.declared import client
-from bridge.effect import transaction
+from bridge.declare import client
 from bridge.errors import (
     AlreadyDone,
     BatchInterrupted,
@@ -24,8 +22,10 @@ from bridge.errors import (
     UnknownClient,
     UsageError,
 )
-from bridge.store.encoding import NewEvent
-from bridge.store.log import publish, publish_many
+from bridge.install import install
+from bridge.log.encoding import NewEvent
+from bridge.log.publish import publish, publish_many
+from bridge.worker.transaction import transaction
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ from celery.bin.base import CLIContext
 from bridge import __version__
 from bridge.command import bridge
 from bridge.command.group import BridgeGroup
-from bridge.command.reach import named_app
+from bridge.command.project import named_app
 
 
 @click.group("bridge", cls=BridgeGroup, help=bridge.help)

@@ -17,7 +17,7 @@ Ordering = Literal["key", "none", "strict"]
 Call = Literal["event", "payload", "kwargs"]
 OnExhausted = Literal["park", "hold-key", "halt"]
 BatchAs = Literal["list", "calls"]
-Commit = Literal["callback", "in-process"]
+ReportBy = Literal["callback", "in-process"]
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 WORD = r"[^.*#\s\x00\ud800-\udfff]+"
@@ -28,7 +28,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "call": ("event", "payload", "kwargs"),
     "on_exhausted": ("park", "hold-key", "halt"),
     "batch_as": ("list", "calls"),
-    "commit": ("callback", "in-process"),
+    "report_by": ("callback", "in-process"),
 }
 
 
@@ -54,7 +54,8 @@ class ClientSettings:
         batch: Most events of one message; above 1 the task gets a list, or is called for each in turn.
         batch_wait_ms: How long a batch that is not full may wait for more, in milliseconds.
         batch_as: How a task gets a batch: as one `list`, or in `calls`, one for each event, so that any handler can.
-        commit: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then needs
+        report_by: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then
+        needs
             this package and access to Postgres.
     """
 
@@ -75,7 +76,7 @@ class ClientSettings:
     batch: int = 1
     batch_wait_ms: int = 0
     batch_as: BatchAs = "list"
-    commit: Commit = "callback"
+    report_by: ReportBy = "callback"
 
     def __post_init__(self) -> None:
         if not CLIENT_ID.fullmatch(self.id):
@@ -106,10 +107,12 @@ class ClientSettings:
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int if whole else int | float)
-                or not least <= value <= MOST
+                or not least <= value <= LARGEST_SETTING
             ):
                 kind = "a whole number" if whole else "a number"
-                raise InvalidClient(f"client {self.id!r}: {name} is {value!r}, must be {kind} from {least} to {MOST}")
+                raise InvalidClient(
+                    f"client {self.id!r}: {name} is {value!r}, must be {kind} from {least} to {LARGEST_SETTING}"
+                )
         if self.batch > 1 and self.call == "kwargs":
             raise InvalidClient(f"client {self.id!r}: a batch has no keyword arguments: use call event or payload")
         if not self.ack_timeout_seconds > 0:
@@ -128,7 +131,7 @@ LEAST: Mapping[str, int] = {
     "batch_wait_ms": 0,
 }
 WHOLE = frozenset({"window", "max_attempts", "batch", "batch_wait_ms"})
-MOST = 2_000_000_000
+LARGEST_SETTING = 2_000_000_000
 SETTING_NAMES = tuple(f.name for f in fields(ClientSettings) if f.name != "id")
 
 
@@ -159,7 +162,7 @@ class Delivery(NamedTuple):
 
     Attributes:
         body: The event as JSON text, in the shape that the client's `call` asks for.
-        batch: Which part of a batch that failed it belongs to: the parts go out by themselves. None for any other.
+        part: Of a batch that failed, the first offset of the part that goes out together. None for any other.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
     """
 
@@ -169,7 +172,7 @@ class Delivery(NamedTuple):
     attempt: int
     topic: str
     body: str
-    batch: int | None = None
+    part: int | None = None
     trace: Mapping[str, str] = UNTRACED
 
     @property
@@ -198,7 +201,7 @@ class Outcome:
 
     Attributes:
         failure: Why it failed; None for a success.
-        batch: The offsets of the batch that was reported together, itself among them; empty for a single event.
+        batch_offsets: The offsets of the batch that was reported together, itself among them; empty for a single event.
     """
 
     client: str
@@ -206,7 +209,7 @@ class Outcome:
     epoch: int
     attempt: int
     failure: Failure | None = None
-    batch: tuple[int, ...] = ()
+    batch_offsets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

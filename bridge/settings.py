@@ -24,7 +24,7 @@ class Settings:
         linger_seconds: How long a pump goes on looking for new events after it has handed over all there were;
             0 lets every tick return at once.
         poll_seconds: How often a lingering pump looks.
-        batch: Most events that one pass hands over to one client.
+        pass_limit: Most events that one pass hands over to one client.
         collector: Whether workers that consume the bridge's queue settle outcomes in batches.
         stencil: Whether messages are cut from a stencil where nobody could tell the difference (json on Redis).
         joined_acks: Whether workers that import the bridge tell Redis of many messages at once.
@@ -39,7 +39,7 @@ class Settings:
     interval_seconds: float = 1.0
     linger_seconds: float = 5.0
     poll_seconds: float = 0.01
-    batch: int = 2000
+    pass_limit: int = 2000
     collector: bool = True
     stencil: bool = True
     joined_acks: bool = True
@@ -63,11 +63,6 @@ class Settings:
                 values[spec.name] = _convert(conf[key], spec.default, f"setting {key}")
         return cls(**values)
 
-    @property
-    def ticks_queue(self) -> str:
-        """The queue beside the bridge's own, where a collector puts what is no callback."""
-        return ticks_queue(self.queue)
-
     def need_database_url(self) -> str:
         """The database's URL.
 
@@ -80,11 +75,6 @@ class Settings:
                 "into the environment, as postgresql://user:password@host:5432/database"
             )
         return self.database_url
-
-
-def ticks_queue(queue: str) -> str:
-    """The queue beside a bridge's queue, where a collector puts what is no callback: the pump's ticks."""
-    return f"{queue}.ticks"
 
 
 def _convert(value: object, default: object, where: str) -> object:

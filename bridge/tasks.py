@@ -1,4 +1,4 @@
-"""The bridge's own Celery tasks: the pump that beat starts, and the callbacks of what it hands over.
+"""The bridge's own Celery tasks: the pump that beat starts, and the callbacks of the tasks that it hands over.
 
 They are shared tasks: importing this module adds them to every app of the process.
 """
@@ -9,10 +9,12 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from bridge.app import PUMP, bridge_of
-from bridge.callbacks import JoinedCallback
+from bridge.app import bridge_of
+from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
 from bridge.errors import Unavailable
-from bridge.sender import COMMIT, FAIL, SETTLE
+from bridge.pump.loop import pump_of
+from bridge.settle.read_callbacks import settle_callbacks
+from bridge.worker.callbacks import JoinedCallback
 
 PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is away, it waits
     "autoretry_for": (Unavailable,),
@@ -26,23 +28,23 @@ PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is 
 
 @shared_task(bind=True, name=PUMP, ignore_result=True)
 def pump(self: Task[Any, Any]) -> dict[str, int]:
-    """Hand over everything that can be, then linger for more; what was done is the result."""
-    return bridge_of(self.app).tick()._asdict()
+    """Hand over everything that can be, then wait for more; the result says what was done."""
+    return pump_of(bridge_of(self.app)).tick()._asdict()
 
 
 @shared_task(bind=True, name=COMMIT, base=JoinedCallback, **PATIENCE)
 def commit(self: Task[Any, Any], *args: Any) -> None:
     """Settle one success. A worker with the collector does this for many at once."""
-    bridge_of(self.app).settle([(COMMIT, args)])
+    settle_callbacks(bridge_of(self.app), [(COMMIT, args)])
 
 
 @shared_task(bind=True, name=FAIL, base=JoinedCallback, **PATIENCE)
 def fail(self: Task[Any, Any], *args: Any) -> None:
     """Settle one failure."""
-    bridge_of(self.app).settle([(FAIL, args)])
+    settle_callbacks(bridge_of(self.app), [(FAIL, args)])
 
 
 @shared_task(bind=True, name=SETTLE, **PATIENCE)
 def settle(self: Task[Any, Any], *args: Any) -> None:
-    """Settle many successes and failures, as pairs of task name and arguments."""
-    bridge_of(self.app).settle([(SETTLE, args)])
+    """Settle many successes and failures, which come as pairs of task name and arguments."""
+    settle_callbacks(bridge_of(self.app), [(SETTLE, args)])

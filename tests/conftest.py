@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from bridge import embedded
+from bridge.demo import servers as embedded
 from bridge.store import Store
-from tests import pgbouncer, rabbit, servers
-from tests.databases import Databases, RedisDatabases
-from tests.workers import Worker, start_worker
-from tests.world import World
+from tests.support import pgbouncer, rabbit, servers
+from tests.support.databases import Databases, RedisDatabases
+from tests.support.workers import Worker, start_worker
+from tests.support.world import World
 
 LOG_CHARACTERS = 6000
 CHOICES = pytest.StashKey[tuple[servers.Choice, servers.Choice]]()

@@ -103,7 +103,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     figure = Figure(name="bloat", setup={"deliveries": sizes.deliveries, "window": WINDOW, "batch": BATCH})
     with servers.world_with_log(max(sizes.log, sizes.deliveries)) as world:
         first = world.last() - sizes.deliveries
-        client = world.client(start=first, commit="in-process", window=WINDOW)
+        client = world.client(start=first, report_by="in-process", window=WINDOW)
         watch = Watch(world, client, first=first, events=sizes.deliveries, snapshot_seconds=sizes.snapshot_seconds)
         try:
             with suppress(Stalled):

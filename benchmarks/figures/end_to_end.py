@@ -16,7 +16,7 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.running import PREFETCH, WARM, fleet, publish, start_bridge, wait_until_empty, warm
 from benchmarks.sizes import Sizes
 from benchmarks.world import TASK, Servers, World
-from bridge.sender import COMMIT, callback
+from bridge.contract import COMMIT, callback_signature
 
 DELAY = ".delay() and a worker, publisher included"
 INSTALLED = "benchmarks.installed"
@@ -88,7 +88,7 @@ def _bridge(
     with fleet(world, app=app) as processes:
         start_bridge(world, processes)
         settings: dict[str, Any] = {
-            "commit": commit,
+            "report_by": commit,
             "batch": batch,
             "batch_as": batch_as,
             "window": max(1000, 20 * batch),
@@ -127,7 +127,7 @@ def _ceiling(world: World, tasks: int, *, linked: bool = False) -> float:
     """How fast the worker empties its queue with the machine to itself: nobody who feeds it one by one can be faster."""
     world.redis.flushall()
     app = world.app()
-    link = app.signature(callback(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
+    link = app.signature(callback_signature(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
     for number in range(tasks):
         app.tasks[TASK].apply_async([as_argument(number)], link=link, link_error=link)
     with fleet(world):

@@ -19,7 +19,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         for _ in range(min(3, sizes.rounds)):
             for backlog, peaks in found.items():
                 start = world.last() - backlog
-                client = world.client(start=start, commit="in-process", window=WINDOW)
+                client = world.client(start=start, report_by="in-process", window=WINDOW)
                 [pump] = drain(world, until=start + min(backlog, sizes.drained), batch=BATCH)
                 peaks.append(pump["peak_kib"] / 1024)
                 figure.raw.setdefault("pumps", []).append({"backlog": backlog, **pump})

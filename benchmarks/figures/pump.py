@@ -14,6 +14,7 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
 from benchmarks.world import TASK, Servers, World
 from bridge.app import Bridge
+from bridge.pump.loop import pump_of
 
 WINDOW, BATCH = 20_000, 20_000
 HEARD = "portable, somebody listens to publish signals"
@@ -62,7 +63,7 @@ def _pump(world: World, bridge: Bridge, events: int, *, window: int = WINDOW, or
     while began_at < events:
         upto = min(events, began_at + window)
         client = world.client(start=began_at, window=upto - began_at, ordering=ordering)
-        seconds += (upto - began_at) / rate(upto - began_at, bridge.tick)
+        seconds += (upto - began_at) / rate(upto - began_at, pump_of(bridge).tick)
         sent = world.redis.llen(QUEUE)
         assert sent == upto - began_at, f"{sent} messages of {upto - began_at}"
         world.forget(client)

@@ -14,6 +14,8 @@ from benchmarks.sizes import Sizes
 from benchmarks.world import Servers, World
 from bridge.app import Bridge
 from bridge.model import Outcome
+from bridge.pump.loop import pump_of
+from bridge.settle.settle import settle
 
 SMALL = 10_000
 EVENTS = 4_000  # handed over and settled in one round, with the default window and batch
@@ -70,12 +72,12 @@ def _cost(world: World, bridge: Bridge, *, start: int) -> float:
     upto, done = start + EVENTS, start
     began = perf_counter()
     while done < upto:
-        bridge.tick()
+        pump_of(bridge).tick()
         found = world.ask("SELECT dispatched FROM fq.clients WHERE id = %s", client)
         if found == done:
             raise Stalled(f"client {client} got nothing behind event {done}")
         outcomes = [Outcome(client=client, offset=offset, epoch=1, attempt=1) for offset in range(done + 1, found + 1)]
-        bridge.settle_outcomes(outcomes)
+        settle(bridge.store, outcomes)
         done = found
     seconds = perf_counter() - began
     events = done - start
@@ -88,7 +90,7 @@ def _sparse(world: World, bridge: Bridge, figure: Figure) -> float:
     client = world.client(start=0, topics=[RARE])
     began = perf_counter()
     while not world.is_done(client, world.last()):
-        bridge.tick()
+        pump_of(bridge).tick()
         sent = world.redis.llen(QUEUE)
         if world.ask("SELECT dispatched >= %s FROM fq.clients WHERE id = %s", world.last(), client):
             break
@@ -105,8 +107,8 @@ def _alone(world: World, bridge: Bridge, times: int = 20) -> float:
     seconds = 0.0
     for nth in range(1, times + 1):
         began = perf_counter()
-        bridge.tick()
+        pump_of(bridge).tick()
         seconds += perf_counter() - began
-        bridge.settle_outcomes([Outcome(client=client, offset=start + nth, epoch=1, attempt=1)])
+        settle(bridge.store, [Outcome(client=client, offset=start + nth, epoch=1, attempt=1)])
     world.forget(client)
     return seconds / times * 1e3

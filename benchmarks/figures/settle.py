@@ -13,7 +13,7 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
 from benchmarks.world import Servers, World
 from bridge.app import Bridge
-from bridge.steps import collect
+from bridge.collector.step import collect
 
 TASKS = "bridge.commit as tasks, the better of solo and prefork"
 COLLECTOR = "collector"

@@ -42,7 +42,7 @@ def _pumps(world: World, events: int, *, pumps: int, clients: int, sinks: int = 
     """Events a second of all clients together, from the first pump's beginning to the last one's end."""
     events = events if clients <= 2 else max(1, 2 * events // clients)
     window = WINDOW if sinks else events
-    names = [world.client(start=0, commit="in-process", window=window, ordering="none") for _ in range(clients)]
+    names = [world.client(start=0, report_by="in-process", window=window, ordering="none") for _ in range(clients)]
     measured = drain(world, until=events, pumps=pumps, sinks=sinks, batch=BATCH)
     world.forget(*names)
     return float(events * clients / max(pump["seconds"] for pump in measured))

@@ -21,7 +21,7 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.running import fleet, start_bridge
 from benchmarks.sizes import Sizes
 from benchmarks.world import Servers, World
-from bridge.embedded import postgres_versions
+from bridge.demo.servers import postgres_versions
 from bridge.errors import BridgeError
 
 CONNECTIONS = 32

@@ -7,13 +7,13 @@ from textwrap import wrap
 import click
 from rich.text import Text
 
-from bridge import fleet
 from bridge.command.output import console, print_json
 from bridge.command.parameters import as_json
-from bridge.command.reach import bridge_here, ready_store
-from bridge.command.showing import plain
-from bridge.explain import explain as causes_of
-from bridge.store.standing import facts
+from bridge.command.project import bridge_here, ready_store
+from bridge.command.texts import plain
+from bridge.operate import workers
+from bridge.operate.explain import explain as causes_of
+from bridge.store.facts import facts
 
 GRAVE = ("rewound", "halted", "no-pump", "trouble", "broker-away", "no-consumer", "no-bridge-worker")
 CALM = ("caught-up", "open", "unread", "next-pass", "reader", "key-next")
@@ -41,7 +41,7 @@ def explain(ctx: click.Context, client: str, offline: bool, timeout_seconds: flo
     seen = (
         None
         if offline or known.task is None
-        else fleet.look(bridge.app, queue=known.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds)
+        else workers.look(bridge.app, queue=known.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds)
     )
     causes = causes_of(known, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
     if as_json:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from bridge.command.output import console, print_json
 from bridge.command.parameters import as_json
-from bridge.command.reach import ready_store
-from bridge.command.showing import plain
+from bridge.command.project import ready_store
+from bridge.command.texts import plain
 from bridge.store.journal import entries
 
 LAST = 20

@@ -8,16 +8,16 @@ from typing import Any
 import click
 from rich.text import Text
 
-from bridge.command.asking import confirmed, yes
+from bridge.command.confirm import confirmed, yes
 from bridge.command.output import console, print_json
 from bridge.command.parameters import as_json, offset
-from bridge.command.reach import ready_store, whoami
-from bridge.command.showing import plain
-from bridge.redrive import discard as give_up
-from bridge.redrive import redrive as try_again
+from bridge.command.project import ready_store, whoami
+from bridge.command.texts import plain
+from bridge.operate.parked import discard as give_up
+from bridge.operate.parked import redrive as try_again
 from bridge.store import clients as stored
 from bridge.store.parked import Selection, list_parked
-from bridge.words import counted
+from bridge.wording import counted
 
 LAST = 50
 
@@ -71,8 +71,9 @@ def parked(
 ) -> None:
     """List parked events of CLIENT, or of all clients, the last one first.
 
-    They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on, unless
-    the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given fit it.
+    They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on,
+    unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
+    fit it.
     """
     store = ready_store(ctx)
     if client is not None:

@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json, parse_json
-from bridge.command.reach import ready_store
+from bridge.command.project import ready_store
 from bridge.errors import InvalidEvent
-from bridge.store import log
-from bridge.store.encoding import NewEvent
+from bridge.log import publish as log
+from bridge.log.encoding import NewEvent
 
 CHUNK = 2000  # events of one statement
-DRAWN = ("offset", "created_at")  # `tail --json` prints them; the log draws new ones
+DRAWN = ("offset", "created_at")  # `tail --json` prints them; the publish draws new ones
 
 
 @click.command()

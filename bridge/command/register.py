@@ -11,9 +11,9 @@ from bridge.command.group import exit_code, say_error, say_warning
 from bridge.command.output import console, print_json
 from bridge.command.parameters import as_json
 from bridge.command.parameters import topics as patterns
-from bridge.command.reach import bridge_here, import_tasks, name_of, ready_store
-from bridge.command.showing import clients_view, registered_line
-from bridge.declared import registrations
+from bridge.command.project import bridge_here, import_tasks, name_of, ready_store
+from bridge.command.texts import clients_view, registered_line
+from bridge.declare import registrations
 from bridge.errors import BridgeError, Unavailable, UsageError
 from bridge.model import CHOICES, Position, Registration
 from bridge.store import clients as stored
@@ -83,8 +83,10 @@ def route(text: str) -> tuple[str, str]:
     help="Call the task once with the list of a batch's events, or once for each of them.  [list]",
 )
 @click.option(
+    "--report-by",
     "--commit",
-    type=click.Choice(CHOICES["commit"]),
+    "report_by",
+    type=click.Choice(CHOICES["report_by"]),
     help="Outcomes are reported by callbacks, or by the fleet's workers, which write to Postgres themselves.  [callback]",
 )
 @click.option("--serializer", metavar="NAME", help="Serializer of the messages, as kombu names it.  [json]")

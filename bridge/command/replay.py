@@ -9,12 +9,12 @@ import click
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json
 from bridge.command.parameters import topics as patterns
-from bridge.command.reach import ready_store, whoami
+from bridge.command.project import ready_store, whoami
 from bridge.model import Position
-from bridge.replay import replay as start_replay
-from bridge.replay import stop_replays
+from bridge.operate.replay import replay as start_replay
+from bridge.operate.replay import stop_replays
 from bridge.store import Store
-from bridge.words import counted
+from bridge.wording import counted
 
 
 @click.command(short_help="Hand old events to CLIENT again.")

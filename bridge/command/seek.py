@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from bridge.command.asking import confirmed, yes
+from bridge.command.confirm import confirmed, yes
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json
-from bridge.command.reach import ready_store, whoami
+from bridge.command.project import ready_store, whoami
 from bridge.model import Position
-from bridge.seek import Sought
-from bridge.seek import seek as move
-from bridge.words import counted
+from bridge.operate.seek import Sought
+from bridge.operate.seek import seek as move
+from bridge.wording import counted
 
 
 @click.command()
@@ -25,15 +25,15 @@ from bridge.words import counted
     metavar="POSITION",
     help="`beginning`, `end`, a timestamp from which on events are delivered, or the offset of the last event that is not.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be delivered again and what skipped.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be delivered again and what will be passed over.")
 @yes
 @as_json
 @click.pass_context
 def seek(ctx: click.Context, /, *, client: str, to: Position, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Move the cursor of CLIENT, forward or back.
 
-    What is in flight is forgotten, and what is reported of it later changes nothing. Parked events above the new place are
-    delivered again.
+    What is in flight is forgotten, and what is reported of it later changes nothing. Parked events above the new place
+    are delivered again.
     """
     store = ready_store(ctx)
     if dry_run or not yes:
@@ -57,7 +57,7 @@ def _said(client: str, sought: Sought) -> str:
     least = "" if sought.exact else "at least "
     return (
         f"the cursor of client {client} {verb} from {sought.before} to {sought.offset}: "
-        f"{least}{counted(sought.again, 'event')} will be delivered again, {least}{sought.skipped:,} will be skipped"
+        f"{least}{counted(sought.again, 'event')} will be delivered again, {least}{sought.passed_over:,} will be passed over"
     )
 
 

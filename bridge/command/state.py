@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bridge import service
-from bridge.command.asking import confirmed, yes
+from bridge.command.confirm import confirmed, yes
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json
-from bridge.command.reach import ready_store, whoami
+from bridge.command.project import ready_store, whoami
+from bridge.operate import lifecycle
 from bridge.store import clients as stored
-from bridge.words import counted
+from bridge.wording import counted
 
 
 @click.command()
@@ -26,7 +26,7 @@ def pause(ctx: click.Context, client: str, reason: str, drain: bool, as_json: bo
 
     What is in flight still commits, and the events wait in the log.
     """
-    state = service.pause(ready_store(ctx), client, reason=reason, by=whoami(), drain=drain)
+    state = lifecycle.pause(ready_store(ctx), client, reason=reason, by=whoami(), drain=drain)
     if as_json:
         print_json({"client": client, "state": state})
     elif state == "draining":
@@ -41,7 +41,7 @@ def pause(ctx: click.Context, client: str, reason: str, drain: bool, as_json: bo
 @click.pass_context
 def resume(ctx: click.Context, client: str, as_json: bool) -> None:
     """Go on handing events to CLIENT, where it was paused or halted."""
-    was = service.resume(ready_store(ctx), client, by=whoami())
+    was = lifecycle.resume(ready_store(ctx), client, by=whoami())
     if as_json:
         print_json({"client": client, "state": "active", "was": was})
     else:
@@ -67,7 +67,7 @@ def remove(ctx: click.Context, client: str, force: bool, yes: bool, as_json: boo
             f"and {counted(row['parked'], 'parked event')}"
         )
         confirmed(f"remove client {client} with {has}?", yes=yes, as_json=as_json)
-    gone = service.remove(store, client, by=whoami(), force=force)
+    gone = lifecycle.remove(store, client, by=whoami(), force=force)
     if as_json:
         print_json({"client": client, "offset": gone.offset, "open": gone.open, "parked": gone.parked})
     else:

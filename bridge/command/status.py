@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bridge.command.output import console, print_json
 from bridge.command.parameters import as_json
-from bridge.command.reach import ready_store
+from bridge.command.project import ready_store
 from bridge.command.status_view import status_view
 from bridge.errors import Unavailable
 from bridge.store import Store

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.command.showing import NO_CLIENTS, STATE_STYLES, plain
-from bridge.words import counted, span
+from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
+from bridge.wording import counted, span
 
 COUNTED = 100_000  # status.sql counts the lag no further
 NAME_WIDTH = 16  # a longer name breaks into lines before a column is left out

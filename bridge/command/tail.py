@@ -15,12 +15,13 @@ import click
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json
 from bridge.command.parameters import topics as patterns
-from bridge.command.reach import ready_store
-from bridge.command.showing import event_line
+from bridge.command.project import ready_store
+from bridge.command.texts import event_line
 from bridge.model import Position
-from bridge.store import Store, log
+from bridge.store import Store
 from bridge.store.clients import resolve
-from bridge.store.pulse import advance_horizon
+from bridge.store.events import events_after
+from bridge.store.horizon import advance_horizon
 
 LAST = 10
 PAGE = 500
@@ -84,7 +85,7 @@ def events(
         limit = PAGE if most is None else min(PAGE, most)
         # The horizon first: what becomes final while the page is read may be missing from it, below what is not.
         horizon = advance_horizon(store)
-        page = [e for e in log.tail(store, after=after, topics=topics, most=limit) if e["offset"] <= horizon]
+        page = [e for e in events_after(store, after=after, topics=topics, most=limit) if e["offset"] <= horizon]
         yield from page
         if most is not None:
             most -= len(page)

@@ -14,9 +14,9 @@ from bridge.demo.processes import Workers
 from bridge.demo.progress import Progress, Standing
 from bridge.demo.stopping import Stopping
 from bridge.errors import BridgeError
+from bridge.log.publish import publish_many
 from bridge.store import Store
 from bridge.store.clients import status
-from bridge.store.log import publish_many
 
 BATCH = 500  # events of one transaction
 BATCH_SECONDS = 0.2  # a month in some ten seconds, so that publishing and consuming can be seen side by side

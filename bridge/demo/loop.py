@@ -17,8 +17,7 @@ from redis import Redis, RedisError
 from rich.console import Console
 from rich.text import Text
 
-from bridge import embedded
-from bridge.demo import facts
+from bridge.demo import facts, servers
 from bridge.demo.clients import CLIENTS, QUEUE
 from bridge.demo.feed import feed
 from bridge.demo.flights import Flight, flights
@@ -29,7 +28,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.store import Store
 from bridge.store.clients import register, status
 from bridge.store.migrate import migrate
-from bridge.words import counted
+from bridge.wording import counted
 
 FLEET = Path(__file__).with_name("fleet.py")
 FLEET_WORKERS = 2
@@ -74,8 +73,8 @@ def _play(console: Console, published: Sequence[Flight], stopping: Stopping) -> 
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-demo-")))
         with stopping.held():
-            database_url = stack.enter_context(embedded.postgres(directory))
-            broker_url = stack.enter_context(embedded.redis(directory))
+            database_url = stack.enter_context(servers.postgres(directory))
+            broker_url = stack.enter_context(servers.redis(directory))
         redis = stack.enter_context(Redis.from_url(broker_url, socket_timeout=30))
         store = Store(database_url, role="demo")
         stack.callback(store.close)

@@ -11,9 +11,9 @@ from kombu import Producer
 
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.routing import is_batch, pack
-from bridge.sender.message import NO_KEYWORDS, publish, signed
-from bridge.stencil import MARKERS, Stencil
+from bridge.sender.message import NO_KEYWORDS, publish, signature_of
+from bridge.sender.parcels import is_batch, pack
+from bridge.sender.stencil import MARKERS, Stencil
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
 
@@ -52,11 +52,11 @@ class Cutter(Generic[Place]):
             if form not in known:
                 known[form] = self._stencil(client, form)
             place, stencil = known[form]
-            signature = signed(self._secret, parcel)
+            signature = signature_of(self._secret, parcel)
             yield place, *stencil.cut(parcel, batched=form.batched, signature=signature, tag=f"{tag}.{nth}")
 
     def _stencil(self, client: Client, form: Form) -> tuple[Place, Stencil]:
-        made_for = (client.id, client.queue, client.call, client.commit, client.batch > 1, client.batch_as, form)
+        made_for = (client.id, client.queue, client.call, client.report_by, client.batch > 1, client.batch_as, form)
         if made_for not in self._stencils:
             self._stencils[made_for] = self._render(client, form)
         return self._stencils[made_for]

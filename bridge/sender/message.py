@@ -9,42 +9,9 @@ from typing import Any
 from celery import Celery
 from kombu import Producer
 
+from bridge.contract import COMMIT, FAIL, MAP, callback_signature, sign
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.signature import sign
-
-COMMIT = "bridge.commit"
-FAIL = "bridge.fail"
-SETTLE = "bridge.settle"  # many of both
-EACH = "celery.map"  # Celery's own, known to every worker: calls another task for each item of a list
-
-# How the fleet's worker publishes a callback; patient, because a refused callback fails a task whose work is done.
-CALLBACK_RETRY = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}
-
-
-def callback(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
-    """The signature that a fleet's worker publishes when an attempt ends, in the exact form that every fleet can.
-
-    An `exchange_type` that is not `direct` keeps Celery from rewriting the anonymous exchange to the fleet's own default
-    queue; a plain `queue` option would end in QueueNotFound on fleets that create no missing queues, after their task has
-    succeeded. The serializer is named because a fleet's own may be one that the bridge refuses.
-    """
-    return {
-        "task": task,
-        "args": list(args),
-        "kwargs": {},
-        "subtask_type": None,
-        "immutable": True,
-        "options": {
-            "exchange": "",
-            "routing_key": queue,
-            "exchange_type": "topic",
-            "serializer": "json",
-            "ignore_result": True,
-            "retry": True,
-            "retry_policy": CALLBACK_RETRY,
-        },
-    }
 
 
 def content(client: Client, delivery: Delivery) -> Any:
@@ -62,8 +29,8 @@ def content(client: Client, delivery: Delivery) -> Any:
     return value
 
 
-def signed(secret: str, parcel: Sequence[Delivery]) -> str:
-    """The signature of a message's callbacks."""
+def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
+    """Make the signature of a message's callbacks."""
     head = parcel[0]
     offsets = head.offset if len(parcel) == 1 else ",".join([str(delivery.offset) for delivery in parcel])
     return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
@@ -79,7 +46,7 @@ def _call(
     if client.call == "kwargs":
         return task, [], value
     if batched and client.batch_as == "calls":
-        return EACH, [], {"task": dict(app.signature(task)), "it": value}
+        return MAP, [], {"task": dict(app.signature(task)), "it": value}
     return task, [value], {}
 
 
@@ -99,12 +66,12 @@ def publish(
 ) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `value` is what the task is called with: an event, or, `batched`, a list of them, or, if a client's `call` is `kwargs`,
-    keyword arguments. `shown` is the event in one word, for Flower and logs; `reported` are client, offset (of a batch:
-    offsets), epoch, attempt and signature, the arguments of both callbacks, which go to the bridge's own `queue`. With
-    in-process commit there are no callbacks; the worker finds the same in the headers.
+    `value` is what the task is called with: an event, or, `batched`, a list of them, or, if a client's `call` is
+    `kwargs`, keyword arguments. `shown` is the event in one word, for Flower and logs; `reported` are client, offset
+    (of a batch: offsets), epoch, attempt and signature, the arguments of both callbacks, which go to the bridge's own
+    `queue`. With in-process commit there are no callbacks; the worker finds the same in the headers.
     """
-    amqp, by_callback = app.amqp, client.commit == "callback"
+    amqp, by_callback = app.amqp, client.report_by == "callback"
     name, args, kwargs = _call(app, client, task, value, batched=batched)
     if not by_callback:
         headers = {**headers, "bridge_epoch": reported[2], "bridge_signature": reported[4]}
@@ -115,10 +82,10 @@ def publish(
         name,
         args,
         kwargs,
-        callbacks=[callback(COMMIT, queue, reported)] if by_callback else None,
-        errbacks=[callback(FAIL, queue, reported)] if by_callback else None,
+        callbacks=[callback_signature(COMMIT, queue, reported)] if by_callback else None,
+        errbacks=[callback_signature(FAIL, queue, reported)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
-        shadow=task if name == EACH else None,  # what Flower and the worker's log call it
+        shadow=task if name == MAP else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
         argsrepr="()" if client.call == "kwargs" else f"({shown},)",
         kwargsrepr=f"{{{shown}}}" if client.call == "kwargs" else "{}",

@@ -1,7 +1,9 @@
-"""Every statement that the bridge sends, one per file, named as the function that runs it.
+"""Every statement that the bridge sends, one per file, in folders by who sends it.
 
-A file opens with a header: one sentence, then Binds, Returns, Relies on. Comments are cut off before the statement is
-handed to SQLAlchemy, which would take a `:word` in a comment for a bind.
+`schema/` is the schema as it is now. `boot/` runs before everything else, `log/` in a publisher's process, `pass/` in
+the pump, `outcomes/` where outcomes are settled, `operate/` and `look/` for people. A file opens with a header: one
+sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes to SQLAlchemy, which would take
+a `:word` in a comment for a bind.
 """
 
 from __future__ import annotations
@@ -14,18 +16,24 @@ from sqlalchemy import TextClause, text
 
 
 def source(name: str) -> str:
-    """The text of `name`.sql, comments included."""
+    """Read the text of `name`.sql, such as `pass/lock_client`, comments included."""
     return files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def schema() -> str:
+    """Read the statements that make the schema `fq` as it is now, in their order."""
+    parts = sorted(file.name for file in files(__name__).joinpath("schema").iterdir() if file.name.endswith(".sql"))
+    return "\n".join(source(f"schema/{part.removesuffix('.sql')}") for part in parts)
 
 
 @cache
 def statement(name: str) -> TextClause:
-    """The statement in `name`.sql, ready to execute with its binds."""
+    """Return the statement in `name`.sql, ready to execute with its binds."""
     return text(re.sub(r"--[^\n]*", "", source(name)).strip())
 
 
 @cache
 def for_psycopg(name: str) -> bytes:
-    """The same for a psycopg cursor: with `%(name)s` instead of `:name`."""
+    """Return the same for a psycopg cursor: with `%(name)s` instead of `:name`."""
     body = re.sub(r"--[^\n]*", "", source(name)).strip().replace("%", "%%")
     return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", body).encode()

@@ -13,7 +13,7 @@ from bridge.model import SETTING_NAMES, ClientSettings, Position, Registration
 from bridge.sql import statement
 from bridge.store import outcomes
 from bridge.store.connect import Store
-from bridge.store.pulse import advance_horizon
+from bridge.store.horizon import advance_horizon
 
 
 class Registered(NamedTuple):
@@ -40,7 +40,9 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
     """
     horizon = advance_horizon(store)
     with store.transaction() as connection:
-        found = connection.execute(statement("find_client"), {"client": registration.id}).mappings().one_or_none()
+        found = (
+            connection.execute(statement("operate/find_client"), {"client": registration.id}).mappings().one_or_none()
+        )
         before = _settings(registration.id, dict(found)) if found and found["task"] else None
         after = registration.applied_to(before)
         if before and before.task != after.task and not replace_task:
@@ -51,7 +53,7 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
         offset = resolve(connection, registration.start, horizon=horizon)
         binds = {name: getattr(after, name) for name in SETTING_NAMES}
         binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
-        cursor = connection.execute(statement("save_client"), binds).scalar_one()
+        cursor = connection.execute(statement("operate/save_client"), binds).scalar_one()
     changed = {
         name: (getattr(before, name), getattr(after, name))
         for name in SETTING_NAMES
@@ -70,7 +72,7 @@ def resolve(connection: Connection, position: Position, *, horizon: int) -> int:
         return horizon
     if position.since is not None:
         binds = {"since": position.since, "horizon": horizon}
-        return int(connection.execute(statement("offset_since"), binds).scalar_one())
+        return int(connection.execute(statement("log/offset_since"), binds).scalar_one())
     if position.offset is not None and position.offset > horizon:
         raise UsageError(
             f"offset {position.offset} is above the horizon {horizon}: use `now` to begin behind the last event"
@@ -96,7 +98,7 @@ def status(store: Store, client: str | None = None) -> list[dict[str, Any]]:
         UnknownClient: no such client.
     """
     with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(statement("status"), {"client": client}).mappings()]
+        rows = [dict(row) for row in connection.execute(statement("look/status"), {"client": client}).mappings()]
     if client is not None and not rows:
         raise UnknownClient(client)
     return rows
@@ -105,7 +107,7 @@ def status(store: Store, client: str | None = None) -> list[dict[str, Any]]:
 def list_clients(store: Store) -> list[dict[str, Any]]:
     """The settings of every client, one mapping each."""
     with store.reading() as connection:
-        return [dict(row) for row in connection.execute(statement("list_clients")).mappings()]
+        return [dict(row) for row in connection.execute(statement("look/list_clients")).mappings()]
 
 
 def _settings(client: str, row: Mapping[str, Any]) -> ClientSettings:

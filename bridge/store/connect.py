@@ -95,7 +95,7 @@ class Store:
             pid = cursor.execute("SELECT pg_backend_pid()").fetchone()
             if pid == (connection.info.backend_pid,):
                 connection.prepare_threshold = PREPARE_AFTER
-                cursor.execute(for_psycopg("limit"), {**self._limits, "local": False})
+                cursor.execute(for_psycopg("boot/limit"), {**self._limits, "local": False})
                 record.info[DIRECT] = True
         connection.commit()
 
@@ -108,7 +108,7 @@ class Store:
         """
         with translated(), self.engine.begin() as connection:
             if DIRECT not in connection.info:
-                connection.execute(statement("limit"), {**self._limits, "local": True})
+                connection.execute(statement("boot/limit"), {**self._limits, "local": True})
             yield connection
 
     @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.errors import AlreadyDone
-from bridge.store.log import run
+from bridge.store.callers import run_on
 
 
 def begin_effect(connection: Any, *, client: str, offset: int) -> None:
@@ -14,11 +14,11 @@ def begin_effect(connection: Any, *, client: str, offset: int) -> None:
     Raises:
         AlreadyDone: it is finished, or nobody waits for it; nothing is locked.
     """
-    found = run(connection, "begin_effect", {"client": client, "offset": offset})
+    found = run_on(connection, "outcomes/begin_effect", {"client": client, "offset": offset})
     if not found or found[0][0] == "done":
         raise AlreadyDone(f"event {offset} is already done for client {client!r}")
 
 
 def end_effect(connection: Any, *, client: str, offset: int) -> None:
     """Mark the event as done, in the same transaction."""
-    run(connection, "end_effect", {"client": client, "offset": offset})
+    run_on(connection, "outcomes/end_effect", {"client": client, "offset": offset})

@@ -47,7 +47,7 @@ class Taken(NamedTuple):
 
 def lock_client(connection: Connection, client: str) -> Client | None:
     """The client, which this pass has for itself; None if another pump has it, or it is not served."""
-    row = connection.execute(statement("lock_client"), {"client": client}).mappings().one_or_none()
+    row = connection.execute(statement("pass/lock_client"), {"client": client}).mappings().one_or_none()
     if row is None:
         return None
     values = dict(row)
@@ -58,25 +58,25 @@ def lock_client(connection: Connection, client: str) -> Client | None:
 
 def look_at_client(connection: Connection, client: Client) -> Todo:
     """What there is to do for the client."""
-    return Todo(*connection.execute(statement("look_at_client"), {"client": client.id}).one())
+    return Todo(*connection.execute(statement("pass/look_at_client"), {"client": client.id}).one())
 
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
     binds = {**_binds(client, room), "ordered": client.ordering == "key"}
-    return _deliveries(client, connection.execute(statement("hand_over_again"), binds).all())
+    return _deliveries(client, connection.execute(statement("pass/hand_over_again"), binds).all())
 
 
 def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take parked events that somebody wants to try again, at most `room` of them."""
     binds = {**_binds(client, room), "ordered": client.ordering == "key", "epoch": client.epoch}
-    return _deliveries(client, connection.execute(statement("hand_over_redriven"), binds).all())
+    return _deliveries(client, connection.execute(statement("pass/hand_over_redriven"), binds).all())
 
 
 def hand_over_replay(connection: Connection, client: Client, *, room: int, slice: int) -> Taken:
     """Take the next events of the oldest replay, at most `room` of the next `slice`."""
     binds = {**_binds(client, room), "ordered": client.ordering == "key", "filter": client.filter, "slice": slice}
-    rows = connection.execute(statement("hand_over_replay"), binds).all()
+    rows = connection.execute(statement("pass/hand_over_replay"), binds).all()
     return Taken(_deliveries(client, rows[:-1]), rows[-1].within) if rows else Taken([], None)
 
 
@@ -88,7 +88,7 @@ def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> lis
         "dispatched": client.dispatched,
         "filter": client.filter,
     }
-    return _deliveries(client, connection.execute(statement("hand_over_lanes"), binds).all())
+    return _deliveries(client, connection.execute(statement("pass/hand_over_lanes"), binds).all())
 
 
 def is_gathering(connection: Connection, client: Client, *, horizon: int) -> bool:
@@ -102,7 +102,7 @@ def is_gathering(connection: Connection, client: Client, *, horizon: int) -> boo
         "batch": client.batch,
         "wait_ms": client.batch_wait_ms,
     }
-    return bool(connection.execute(statement("is_gathering"), binds).scalar_one())
+    return bool(connection.execute(statement("pass/is_gathering"), binds).scalar_one())
 
 
 def hand_over_new(
@@ -122,14 +122,14 @@ def hand_over_new(
         "filter": client.filter,
         "ordered": client.ordering == "key",
     }
-    rows = connection.execute(statement("hand_over_new"), binds).all()
+    rows = connection.execute(statement("pass/hand_over_new"), binds).all()
     return _deliveries(client, rows[:-1]), rows[-1].upto
 
 
 def leap(connection: Connection, client: Client, *, after: int, horizon: int) -> int:
     """How far the log holds nothing for the client; `after` where there are too many topics to know."""
     binds = {"client": client.id, "after": after, "horizon": horizon, "filter": client.filter, "topics": MOST_TOPICS}
-    upto: int | None = connection.execute(statement("leap"), binds).scalar_one_or_none()
+    upto: int | None = connection.execute(statement("pass/leap"), binds).scalar_one_or_none()
     return after if upto is None else upto
 
 
@@ -138,12 +138,12 @@ def finish_pass(
 ) -> None:
     """End a pass: move the cursor over what needed no delivery, and say when the pump must look again."""
     binds = {"client": client.id, "delivered": delivered, "hungry": hungry, "full": full, "within": within}
-    connection.execute(statement("finish_pass"), binds)
+    connection.execute(statement("pass/finish_pass"), binds)
 
 
 def end_drain(connection: Connection, client: Client) -> None:
     """Pause a client that was draining and has nothing open any more."""
-    connection.execute(statement("end_drain"), {"client": client.id})
+    connection.execute(statement("pass/end_drain"), {"client": client.id})
 
 
 def _binds(client: Client, room: int) -> dict[str, Any]:

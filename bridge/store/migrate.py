@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
 from bridge.sql import statement
 from bridge.store.connect import translated
-from bridge.words import counted
+from bridge.wording import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `celery -A proj bridge migrate` (or `python -m bridge migrate`)"
@@ -37,7 +37,7 @@ def migrate(engine: Engine) -> list[str]:
     with translated(), engine.begin() as connection:
         _refuse_old_server(connection)
         _refuse_unusable(connection)
-        connection.execute(statement("lock_migrations"))
+        connection.execute(statement("boot/lock_migrations"))
         before = _revision(connection)
         _refuse_foreign(connection, before)
         if before is not None and before not in _revisions():
@@ -76,13 +76,13 @@ def _too_new(revision: str) -> str:
 
 
 def _refuse_old_server(connection: Connection) -> None:
-    version = connection.execute(statement("server_version")).scalar_one()
+    version = connection.execute(statement("boot/server_version")).scalar_one()
     if version < OLDEST_SERVER:
         raise SchemaForeign(f"the server is PostgreSQL {version // 10000}: the bridge needs 14 or newer")
 
 
 def _refuse_unusable(connection: Connection) -> None:
-    found = connection.execute(statement("schema_owner")).one_or_none()
+    found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is not None and not found.may_use:
         raise SchemaForeign(
             f"schema fq is owned by {found.owner}, and this role may not use it: "
@@ -92,7 +92,7 @@ def _refuse_unusable(connection: Connection) -> None:
 
 def _refuse_foreign(connection: Connection, revision: str | None) -> None:
     """A schema `fq` without our version table is only ours to fill if it is empty and we may create in it."""
-    found = connection.execute(statement("schema_owner")).one_or_none()
+    found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is None or revision is not None:
         return
     if found.tables:
@@ -120,7 +120,7 @@ def _config() -> Any:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell every worker's log about its plugins
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
 

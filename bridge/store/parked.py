@@ -37,17 +37,17 @@ def list_parked(
     """Parked events of a client, or of all, the last one first; the keys are those of `list_parked.sql`."""
     with store.reading() as connection:
         binds = {"client": client, "most": most, **_binds(selection)}
-        return [dict(row) for row in connection.execute(statement("list_parked"), binds).mappings()]
+        return [dict(row) for row in connection.execute(statement("look/list_parked"), binds).mappings()]
 
 
 def redrive(connection: Connection, client: str, selection: Selection) -> list[int]:
     """Let these go out again; the offsets of those that will."""
-    return _offsets(connection, "redrive", client, selection)
+    return _offsets(connection, "operate/redrive", client, selection)
 
 
 def discard(connection: Connection, client: str, selection: Selection) -> list[int]:
     """Give these up for good; their offsets."""
-    return _offsets(connection, "discard", client, selection)
+    return _offsets(connection, "operate/discard", client, selection)
 
 
 def _offsets(connection: Connection, name: str, client: str, selection: Selection) -> list[int]:

@@ -16,7 +16,7 @@ import psutil
 import psycopg
 from celery import Celery
 
-from bridge import embedded
+from bridge.demo import servers as embedded
 from bridge.model import Registration
 from bridge.store import Store
 from bridge.store.clients import register

@@ -1,7 +1,7 @@
 """`python -m tests.torture.transfers --seconds 60 --seed N`: transfers between accounts while workers are killed at random.
 
-The handler uses `bridge.transaction`. Afterwards every event of the log must be applied exactly once and every balance must
-be the one that the log says; the check reads nothing but the log and the handler's own tables.
+The handler uses `bridge.transaction`. Afterwards every event of the log must be applied exactly once and every balance
+must be the one that the log says; the check reads nothing but the log and the handler's own tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bridge import embedded
+from bridge.demo import servers as embedded
 from bridge.model import Registration
 from bridge.store import Store
 from bridge.store.clients import register

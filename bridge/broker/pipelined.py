@@ -1,0 +1,18 @@
+"""One round trip for a whole batch, where kombu (5.7 and later) and its transport can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kombu import Producer
+
+
+@contextmanager
+def pipelined(producer: Producer, size: int) -> Iterator[None]:
+    """Hold back what is published within, and send it together, if that is possible."""
+    if size > 1 and getattr(producer, "supports_batch_publish", False):
+        with producer.batch(size):
+            yield
+    else:
+        yield

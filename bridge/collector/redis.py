@@ -1,0 +1,166 @@
+"""Reader on Redis: what is taken moves, in one step, to a list of this collector's own.
+
+It leaves the broker only when it is settled. A collector that dies leaves its list behind; another one puts it back on
+the queue.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import redis
+from celery import Celery
+from kombu.transport.redis import Channel
+from redis.exceptions import RedisError
+
+from bridge.collector.callback import Callback, parse
+from bridge.errors import BrokerUnavailable
+from bridge.wording import counted
+
+logger = logging.getLogger("bridge.collector")
+
+DEAD_AFTER_SECONDS = 30
+
+# Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life.
+_TAKE = """
+local own, alive, left, taken = KEYS[1], KEYS[2], tonumber(ARGV[1]), {}
+redis.call('ZADD', alive, redis.call('TIME')[1], own)
+for nth = 3, #KEYS do
+    if left <= 0 then break end
+    local found = redis.call('LRANGE', KEYS[nth], -left, -1)
+    if #found > 0 then
+        redis.call('LTRIM', KEYS[nth], 0, -#found - 1)
+        redis.call('RPUSH', own, unpack(found))
+        for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
+        left = left - #found
+    end
+end
+return taken
+"""
+
+# Put back what collectors without a sign of life had taken; all keys have one prefix and live on one server.
+_ADOPT = """
+local alive, queue, before = KEYS[1], KEYS[2], redis.call('TIME')[1] - ARGV[1]
+local dead = redis.call('ZRANGEBYSCORE', alive, '-inf', before)
+for _, own in ipairs(dead) do
+    while redis.call('RPOPLPUSH', own, queue) do end
+    redis.call('ZREM', alive, own)
+end
+return #dead
+"""
+
+
+class RedisReader:
+    """Reader on a Redis broker.
+
+    Args:
+        app: Its broker, key prefix and priority steps are used.
+        queue: Queue of the bridge's own tasks.
+        others: Queue for every message that is no callback, as it came.
+    """
+
+    def __init__(self, app: Celery, *, queue: str, others: str) -> None:
+        self._connection = app.connection_for_read()
+        channel: Channel = self._connection.default_channel
+        prefix = channel.global_keyprefix or ""
+        self._queues = [prefix + channel._q_for_pri(queue, step) for step in channel.priority_steps]
+        self._others = prefix + others
+        self._unreadable = f"{prefix}{queue}.unreadable"
+        self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
+        self._alive = f"{prefix}{queue}.collectors"
+        self._redis = redis.Redis(connection_pool=channel.pool)
+        self._take = self._redis.register_script(_TAKE)
+        self._adopt = self._redis.register_script(_ADOPT)
+
+    def take(self, most: int) -> list[bytes]:
+        """Take up to `most` messages; they stay in the broker, on our own list, until `done`.
+
+        Raises:
+            BrokerUnavailable: what was taken will be put back.
+        """
+        with _translated():
+            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues], args=[most])
+            return found
+
+    def wait(self, seconds: float) -> list[bytes]:
+        """Take the next message as soon as there is one, or none after `seconds`."""
+        with _translated():
+            # A sign of life first: a list of our own that nobody knows of would never be adopted.
+            self._take(keys=[self._own, self._alive], args=[0])
+            found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
+            return [found] if found else []  # type: ignore[list-item]
+
+    def read(self, message: bytes) -> Callback | None:
+        """What a message calls; None if it is not one that this module can read."""
+        return decode(message)
+
+    def done(self) -> None:
+        """Forget what was taken: it is settled."""
+        with _translated():
+            self._redis.delete(self._own)
+
+    def pass_on(self, messages: Sequence[bytes]) -> None:
+        """Hand messages that are no callbacks to the worker's ordinary consumer, which garbage would stop for good.
+
+        What is no message at all is kept on a list of its own for somebody to look at.
+        """
+        readable = [message for message in messages if _is_message(message)]
+        garbage = [message for message in messages if not _is_message(message)]
+        with _translated():
+            if readable:
+                self._redis.lpush(self._others, *readable)
+            if garbage:
+                number = counted(len(garbage), "message")
+                logger.warning("%s on the queue can't be read, kept on %s", number, self._unreadable)
+                self._redis.lpush(self._unreadable, *garbage)
+
+    def adopt(self) -> int:
+        """Put back what dead collectors had taken; how many were dead."""
+        with _translated():
+            return int(self._adopt(keys=[self._alive, self._queues[0]], args=[DEAD_AFTER_SECONDS]))
+
+    def close(self) -> None:
+        """Put back what is not settled, and disconnect."""
+        try:
+            with _translated():
+                while self._redis.rpoplpush(self._own, self._queues[0]):
+                    pass
+                self._redis.zrem(self._alive, self._own)
+        finally:
+            self._connection.release()
+
+
+def decode(message: bytes) -> Callback | None:
+    """What a message calls; None if it is not one that this module can read."""
+    try:
+        envelope = json.loads(message.decode())
+        if envelope["properties"]["body_encoding"] != "base64":
+            return None
+        return parse(envelope["content-type"], envelope["headers"], base64.b64decode(envelope["body"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _is_message(message: bytes) -> bool:
+    """Whether this is an envelope that kombu can open."""
+    try:
+        envelope = json.loads(message)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("properties"), dict):
+        return False
+    return "body" in envelope and {"delivery_tag", "delivery_info"} <= envelope["properties"].keys()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Redis' errors as ours."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"the broker is not available: {error}") from error

@@ -1,0 +1,57 @@
+"""Append events to the log in the caller's own transaction: they exist when that commits, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bridge.log.encoding import NewEvent, encoded, encoded_together
+from bridge.store.callers import CallersConnection, run_on
+
+
+def publish(
+    connection_or_session: CallersConnection,
+    topic: str,
+    payload: Any,
+    *,
+    key: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> int:
+    """Append one event in the caller's own transaction: it exists when that commits, and only then.
+
+    Args:
+        connection_or_session: A psycopg connection, or a SQLAlchemy connection or session, on the bridge's database.
+        topic: Dotted words, such as `order.created`.
+        payload: Anything that is JSON: dict, list, str, int, float, bool or None, at most 200 levels deep.
+        key: Events of one key reach a client in order, one at a time; None if no order is needed.
+        headers: A JSON object that travels with the event, for example a W3C `traceparent`.
+
+    Returns:
+        The event's offset. It may be delivered before a lower one that commits later.
+
+    Raises:
+        InvalidEvent: the event can't be stored; nothing was sent, the transaction is as it was.
+    """
+    [(offset,)] = run_on(connection_or_session, "log/publish", encoded(NewEvent(topic, payload, key, headers)))
+    return int(offset)
+
+
+def publish_many(connection_or_session: CallersConnection, events: Iterable[NewEvent | tuple[Any, ...]]) -> list[int]:
+    """Append many events in one statement, in order, in the caller's own transaction.
+
+    Thousands a call are fine; all of them together may take up to 256 MB, Postgres' limit for one jsonb.
+
+    Args:
+        connection_or_session: As for `publish`.
+        events: `NewEvent`s, or tuples of topic, payload and optionally key and headers.
+
+    Returns:
+        The offsets, in the order of the events.
+
+    Raises:
+        InvalidEvent: one of the events can't be stored, the message says which; nothing was sent.
+    """
+    text = encoded_together(events)
+    rows = run_on(connection_or_session, "log/publish_many", {"events": text}) if text else []
+    # In the order in which they were drawn, whatever order they came back in.
+    return sorted(offset for (offset,) in rows)

@@ -1,0 +1,64 @@
+"""Who does the work: the pump, the broker, and the workers on both sides of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.operate.explain.cause import Cause
+from bridge.operate.workers import Workers
+from bridge.store.facts import Facts
+from bridge.wording import counted, span
+
+SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
+
+
+def pump(facts: Facts, *, lingers: bool) -> Iterator[Cause]:
+    """No pump comes."""
+    silent = facts.pump_silent_seconds
+    if silent is not None and silent < SILENT_SECONDS:
+        return
+    overdue = (facts.unread_seconds or 0) > SILENT_SECONDS and facts.open < facts.window and not facts.holders
+    if not lingers and not (overdue and facts.state == "active"):
+        return
+    last = "no pump has ever run" if silent is None else f"no pump has run for {span(silent)}"
+    if not lingers:
+        last = f"an event has waited for {span(facts.unread_seconds or 0)}, and no pump has taken it"
+    yield Cause(
+        kind="no-pump",
+        text=f"{last}: nothing is handed over to any client",
+        do="is `celery beat` running, and a worker that consumes the bridge's queue?",
+        data={"silent_seconds": silent},
+    )
+
+
+def fleet(facts: Facts, seen: Workers, bridge_queue: str) -> Iterator[Cause]:
+    """What the broker and its workers say of themselves."""
+    if seen.trouble:
+        yield Cause(kind="broker-away", text=seen.trouble, do="the bridge waits for it and loses nothing")
+        return
+    others = f" ({counted(seen.answered, 'worker')} answered)" if seen.answered else " (no worker answered at all)"
+    data: dict[str, Any] = {"queue": facts.queue, "messages": seen.messages, "answered": seen.answered}
+    messages = counted(seen.messages or 0, "message waits", "messages wait")
+    waiting = f", in which {messages}" if seen.messages else ""
+    if not seen.consumers:
+        yield Cause(
+            kind="no-consumer",
+            text=f"no worker consumes queue {facts.queue!r}{waiting}{others}",
+            do=f"start one with `celery -A fleet worker -Q {facts.queue}`; workers without remote control don't answer",
+            data=data,
+        )
+    elif seen.messages:
+        yield Cause(
+            kind="backlog",
+            text=f"{messages} in queue {facts.queue!r} for {counted(len(seen.consumers), 'worker')}",
+            do="more workers or a faster handler; the window bounds how many the bridge adds",
+            data={**data, "consumers": seen.consumers},
+        )
+    if not seen.bridge_workers:
+        yield Cause(
+            kind="no-bridge-worker",
+            text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
+            do=f"start one with `celery -A proj worker -Q {bridge_queue}`",
+            data={"queue": bridge_queue, "answered": seen.answered},
+        )

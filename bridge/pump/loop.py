@@ -1,0 +1,170 @@
+"""The pump's loop: beat starts a tick; a tick hands over all that can be, then waits for more until a newer tick takes its turn.
+
+A tick makes passes, one per client that needs one (see `one_pass`). A client in trouble is left alone for a second, so
+that it does not slow down the others. Ticks may overlap and several bridge workers may run them: a client that another
+pass holds is left to it, and only the newest tick waits.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+import uuid
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from bridge.app import Bridge
+from bridge.declare import registrations
+from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
+from bridge.pump.one_pass import hand_over
+from bridge.pump.slices import LONGEST_LOOK_EVENTS
+from bridge.settle.policy import rest
+from bridge.store import horizon as horizons
+from bridge.store import rounds
+from bridge.store.clients import register
+from bridge.store.migrate import check
+
+logger = logging.getLogger("bridge")
+
+LONGEST_WAIT_SECONDS = 0.5  # of one statement, which holds a snapshot as long
+FEW_CLIENTS = 10  # up to so many, a pass for each costs less than asking first which of them want any of the new events
+TROUBLE_SECONDS = 1.0
+
+
+class Tick(NamedTuple):
+    """What one run of the pump did.
+
+    Attributes:
+        sent: Messages that the broker took.
+        looked: Events that were looked at.
+        troubled: Clients that could not be served.
+    """
+
+    sent: int
+    looked: int
+    troubled: int
+
+
+class Pump:
+    """The pump of one process.
+
+    Args:
+        bridge: The settings, the store and the sender that it works with.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
+        self._prepared = False
+
+    def prepare(self) -> None:
+        """Check the schema, and register the clients that this process declares; the first call does it, later ones return.
+
+        It also calls `gc.freeze()`: the garbage collector then passes over all that is loaded by now, which would
+        otherwise take a tenth of a pump's time.
+
+        Raises:
+            SchemaError: the schema is not the one that this code knows; the message says what to do.
+        """
+        if self._prepared:
+            return
+        store = self._bridge.store
+        check(store.engine)
+        for registration in registrations():
+            try:
+                done = register(store, registration)
+            except Unavailable:
+                raise
+            except BridgeError as error:  # one client's trouble is not the others'
+                logger.error("client %s is not registered: %s", registration.id, error)
+            else:
+                if done.created:
+                    logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
+        gc.freeze()
+        self._prepared = True
+
+    def tick(self) -> Tick:
+        """Hand over everything that can be, then wait for more until the time is up or a newer tick takes the turn.
+
+        Raises:
+            SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
+        """
+        self.prepare()
+        total = self.catch_up()
+        store, settings = self._bridge.store, self._bridge.settings
+        if not settings.linger_seconds:
+            return total
+        holder = uuid.uuid4().hex
+        rounds.take_turn(store, holder=holder, seconds=settings.linger_seconds)
+        until = time.monotonic() + settings.linger_seconds
+        while (left := until - time.monotonic()) > 0:
+            found = rounds.wait_for_work(
+                store, holder=holder, seconds=min(left, LONGEST_WAIT_SECONDS), poll_seconds=settings.poll_seconds
+            )
+            if not found.newest:
+                break
+            if found.work:
+                began = time.monotonic()
+                done = self.catch_up()
+                total = Tick(*map(sum, zip(total, done, strict=True)))
+                # If nothing was done, another pump has the client that needs a pass, or it is in trouble.
+                least = 0 if done.sent or done.looked else settings.poll_seconds
+                time.sleep(rest(time.monotonic() - began, least=least))
+        return total
+
+    def catch_up(self) -> Tick:
+        """Run passes until no client has anything left that its window has room for."""
+        store, settings = self._bridge.store, self._bridge.settings
+        sent = looked = 0
+        troubled: set[str] = set()
+        while True:
+            horizon = horizons.advance_horizon(store)
+            hungry = False
+            for client in self._clients_to_serve(horizon):
+                if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
+                    continue
+                try:
+                    done = hand_over(
+                        store, client, horizon=horizon, limit=settings.pass_limit, send=self._bridge.sender.send
+                    )
+                except LogRewound:
+                    raise
+                except Exception as error:  # whatever it is, it is this client's: the others are served
+                    troubled.add(client)
+                    self._note_trouble(client, error)
+                    continue
+                if done is not None:
+                    sent, looked, hungry = sent + done.sent, looked + done.looked, hungry or done.hungry
+            if not hungry:
+                return Tick(sent, looked, len(troubled))
+
+    def _clients_to_serve(self, horizon: int) -> list[str]:
+        """List the clients that need a pass; of many, first move those together that want none of the new events."""
+        store = self._bridge.store
+        clients = rounds.clients_to_serve(store, horizon=horizon)
+        if len(clients) <= FEW_CLIENTS:
+            return clients
+        try:
+            rounds.pass_over(store, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
+        except StoreUnavailable as error:  # then a pass of its own moves each
+            logger.warning("clients that want none of the new events can't be moved together: %s", error)
+        return rounds.clients_to_serve(store, horizon=horizon)
+
+    def _note_trouble(self, client: str, error: Exception) -> None:
+        """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""
+        expected = isinstance(error, BridgeError)
+        logger.warning("client %s can't be served: %s", client, error, exc_info=None if expected else error)
+        self._left_alone_until[client] = time.monotonic() + TROUBLE_SECONDS
+        trouble = str(error) if expected else f"{type(error).__name__}: {error}"
+        rounds.note_trouble(self._bridge.store, client=client, trouble=trouble)
+
+
+_pumps: WeakKeyDictionary[Bridge, Pump] = WeakKeyDictionary()
+
+
+def pump_of(bridge: Bridge) -> Pump:
+    """Return the pump of a bridge; each process makes it once."""
+    if bridge not in _pumps:
+        _pumps[bridge] = Pump(bridge)
+    return _pumps[bridge]

@@ -1,0 +1,88 @@
+"""New events of a client, slice by slice, the next one on its way from Postgres while the caller sends this one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Connection
+
+from bridge.model import Client, Delivery
+from bridge.store import handover
+
+SLICE_EVENTS = (
+    1000  # events taken at once: enough to forget the round trip, few enough to stay in the processor's cache
+)
+LONGEST_LOOK_EVENTS = 10_000  # events that one pass looks at where few of them match or many of them wait
+RARE_ONE_IN_EVENTS = 250  # where less than one event in so many goes out, the next may be far away
+
+
+class Slices:
+    """What can go out of the log next; iterating hands it over.
+
+    Args:
+        connection: In a transaction that holds the client; nobody else may use it until the iteration ends.
+        client: Whose events.
+        horizon: The last event that may be looked at.
+        room: Most events to hand over.
+
+    Attributes:
+        upto: How far the log was looked through.
+        taken: How many events were handed over.
+    """
+
+    def __init__(self, connection: Connection, client: Client, *, horizon: int, room: int) -> None:
+        self.upto = client.dispatched
+        self.taken = 0
+        self._connection = connection
+        self._client = client
+        self._horizon = horizon
+        self._room = room
+
+    def __iter__(self) -> Generator[list[Delivery], None, None]:
+        """Deliveries in the order of their offsets, never none; with several slices to come, one is fetched ahead.
+
+        Who stops early has to close it: the thread that fetches ahead uses the connection until then.
+        """
+        slices = self._slices()
+        return _ahead(slices) if self._room > SLICE_EVENTS else slices
+
+    def _slices(self) -> Generator[list[Delivery], None, None]:
+        """Look further each time that too few events could go out, and leap to the next one where they are rare."""
+        looked, wider = 0, 1
+        while (
+            (room := self._room - self.taken) > 0
+            and self.upto < self._horizon
+            and looked < max(LONGEST_LOOK_EVENTS, self._room)
+        ):
+            before, size = self.upto, min(self._usual(), self._room) * wider
+            found, self.upto = handover.hand_over_new(
+                self._connection, self._client, after=before, horizon=self._horizon, slice=size, room=room
+            )
+            self.taken += len(found)
+            looked += self.upto - before
+            wider = 1 if 2 * len(found) >= size else wider * 4
+            if found:
+                yield found
+            if self.upto < self._horizon and self.upto - before >= RARE_ONE_IN_EVENTS * max(1, len(found)):
+                wider = 1 if self._leap() else wider
+
+    def _leap(self) -> bool:
+        """Go on right before the next event that matches; whether it is known where that is."""
+        before = self.upto
+        self.upto = handover.leap(self._connection, self._client, after=before, horizon=self._horizon)
+        return self.upto > before
+
+    def _usual(self) -> int:
+        """Events of the next slice, in whole batches. Each looks at the keys of all before it, so they grow with these."""
+        batch = self._client.batch
+        return max(max(SLICE_EVENTS, self.taken // 2) // batch, 1) * batch
+
+
+def _ahead(slices: Generator[list[Delivery], None, None]) -> Generator[list[Delivery], None, None]:
+    """Fetch the next slice in a thread while the caller is busy with this one."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-slices") as thread:
+        coming = thread.submit(next, slices, None)
+        while (found := coming.result()) is not None:
+            coming = thread.submit(next, slices, None)
+            yield found

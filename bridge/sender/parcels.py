@@ -1,0 +1,51 @@
+"""Which task an event goes to, and in whose company.
+
+Topic patterns are AMQP's: `*` is exactly one word, `#` any number of words, none too.
+The database filters by the same rule (`fq.topics_filter`); a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from bridge.model import Client, Delivery
+
+_WORDS = {"*": r"\.[^.]+", "#": r"(?:\.[^.]+)*"}
+
+
+@lru_cache(maxsize=4096)
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a topic matches an AMQP topic pattern."""
+    parts = (_WORDS.get(word, re.escape("." + word)) for word in pattern.split("."))
+    return re.fullmatch("".join(parts), "." + topic) is not None
+
+
+def task_for(client: Client, topic: str) -> str:
+    """Name of the task that takes this topic: the first route that matches, else the client's task."""
+    return next((task for pattern, task in client.routes if matches(pattern, topic)), client.task)
+
+
+def is_batch(client: Client, parcel: Sequence[Delivery]) -> bool:
+    """Whether a message carries a list of events, be it of one; a task that is called for each gets a single one as ever."""
+    return client.batch > 1 and (client.batch_as == "list" or len(parcel) > 1)
+
+
+def pack(client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[str, Sequence[Delivery]]]:
+    """What goes out as one message: task name, and one delivery, or up to `batch` of them in the order of their offsets.
+
+    Only deliveries of one task, epoch and attempt share a message, because they share its callbacks. The parts of a
+    batch that failed stay apart.
+    """
+    if client.batch == 1:
+        for delivery in deliveries:
+            yield task_for(client, delivery.topic), (delivery,)
+        return
+    groups: dict[tuple[str, int, int, int | None], list[Delivery]] = {}
+    for delivery in sorted(deliveries, key=lambda delivery: delivery.offset):
+        which = (task_for(client, delivery.topic), delivery.epoch, delivery.attempt, delivery.part)
+        groups.setdefault(which, []).append(delivery)
+    for (task, *_), group in groups.items():
+        for first in range(0, len(group), client.batch):
+            yield task, group[first : first + client.batch]

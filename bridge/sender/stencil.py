@@ -1,0 +1,121 @@
+"""A stencil: one message that Celery rendered, with the parts that change from event to event cut out.
+
+Making a message the ordinary way costs about half a millisecond, nearly all of it for parts that never change. Here
+Celery renders one real message with markers in it, and every further message is that one with the markers filled. Event
+JSON goes in as the text that Postgres made; nobody parses it. Pure: text in, text out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
+
+from bridge.model import Delivery
+
+# What a message is rendered with. A marker that stands for a number is cut out together with its quotes.
+_NUMBERS = {
+    "offset": "@@bridge-offset@@",
+    "offsets": "@@bridge-offsets@@",
+    "attempt": "@@bridge-attempt@@",
+    "epoch": "@@bridge-epoch@@",
+}
+_TEXTS = {
+    "task_id": "@@bridge-task-id@@",
+    "topic": "@@bridge-topic@@",
+    "shown": "@@bridge-shown@@",
+    "signature": "@@bridge-signature@@",
+    "tag": "@@bridge-tag@@",
+    "traceparent": "@@bridge-traceparent@@",
+    "tracestate": "@@bridge-tracestate@@",
+}
+_EVENT = "@@bridge-event@@"
+BODY = "@@bridge-body@@"
+MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+
+
+class _Form(NamedTuple):
+    """A template in the `%` language, and what picks the values that fill it, in order, out of all values."""
+
+    template: str
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
+
+    def filled(self, values: Sequence[str]) -> str:
+        return self.template % self.pick(values)
+
+
+class Stencil:
+    """Cuts messages for one client, task and set of trace headers.
+
+    Args:
+        envelope: All of a message but its body, as JSON rendered with `MARKERS` in the places of the changing parts.
+        Where
+            it has `BODY` in it, the body goes there in base64, as kombu's virtual transports store it.
+        body: The body, rendered likewise.
+    """
+
+    def __init__(self, envelope: str, body: str) -> None:
+        self._inside = BODY in envelope
+        self._envelope = _form(envelope)
+        self._body = _form(body)
+
+    def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> tuple[str, str]:
+        """The message of these deliveries: its envelope and its body.
+
+        Args:
+            parcel: The events and where they go; their bodies are spliced in as they are.
+            batched: Whether the task takes a list, even of one.
+            signature: Signs its callbacks.
+            tag: The message's delivery tag, unique in the broker.
+        """
+        head = parcel[0]
+        offset = str(head.offset)
+        if batched:
+            offsets = f"[{', '.join([str(delivery.offset) for delivery in parcel])}]"
+            event = f"[{', '.join([delivery.body for delivery in parcel])}]"
+        else:
+            offsets, event = offset, head.body
+        values = (  # in the order of MARKERS
+            offset,
+            offsets,
+            str(head.attempt),
+            str(head.epoch),
+            head.task_id,
+            _in_json(head.topic),
+            shown(parcel),
+            signature,
+            tag,
+            _in_json(head.trace.get("traceparent", "")),
+            _in_json(head.trace.get("tracestate", "")),
+            event,
+        )
+        body = self._body.filled(values)
+        inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
+        return self._envelope.filled((*values, inside)), body
+
+
+def shown(parcel: Sequence[Delivery]) -> str:
+    """The offsets of a message in one word, for Flower and logs."""
+    first = parcel[0].offset
+    return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
+
+
+@lru_cache(maxsize=4096)
+def _in_json(text: str) -> str:
+    """The text as it stands between the quotes of a JSON string."""
+    return json.dumps(text)[1:-1]
+
+
+def _form(text: str) -> _Form:
+    """Cut the markers out of a text."""
+    names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
+    names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
+    names |= {marker: name for name, marker in {**_TEXTS, "body": BODY}.items()}
+    order = [*MARKERS, "body"]
+    parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
+    template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
+    return _Form(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))

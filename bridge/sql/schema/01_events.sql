@@ -1,0 +1,36 @@
+-- GENERATED ALWAYS and CACHE 1 are what the horizon stands on: an offset is only ever drawn by an INSERT that already
+-- holds its lock on the table, and in the order of the draws.
+CREATE TABLE fq.events (
+    "offset"   bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) CONSTRAINT events_pkey PRIMARY KEY,
+    topic      text COLLATE "C" NOT NULL DEFAULT 'event'
+               CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$'),
+    key        text COLLATE "C",
+    payload    jsonb NOT NULL DEFAULT '{}',
+    headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT events_headers CHECK (jsonb_typeof(headers) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
+CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;
+CREATE INDEX events_created_at ON fq.events USING brin (created_at);
+
+CREATE FUNCTION fq.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are immutable: % on fq.events is refused', TG_OP
+        USING ERRCODE = 'FQ001', HINT = 'publish a new event that corrects the old one';
+END $$;
+CREATE TRIGGER events_immutable BEFORE UPDATE OR TRUNCATE ON fq.events
+    FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_change();
+
+CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    behind text;
+BEGIN
+    SELECT c.id INTO behind FROM fq.clients c WHERE c."offset" < OLD."offset" ORDER BY c."offset" LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'event % is not done for client "%"', OLD."offset", behind
+            USING ERRCODE = 'FQ001', HINT = 'delete only events at or below the cursor of every client';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER events_kept BEFORE DELETE ON fq.events
+    FOR EACH ROW EXECUTE FUNCTION fq.refuse_delete();

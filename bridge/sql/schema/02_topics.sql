@@ -1,0 +1,14 @@
+-- AMQP topic patterns as one regular expression over '.' || topic: `*` is one word, `#` is any number of words.
+CREATE FUNCTION fq.topics_filter(patterns text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT '^(' || string_agg(
+        (SELECT string_agg(CASE word WHEN '#' THEN '(\.[^.]+)*' WHEN '*' THEN '\.[^.]+'
+                           ELSE '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') END, '' ORDER BY nth)
+           FROM regexp_split_to_table(pattern, '\.') WITH ORDINALITY AS words (word, nth)), '|' ORDER BY pattern) || ')$'
+      FROM unnest(patterns) AS pattern
+$$;
+
+CREATE FUNCTION fq.topics_valid(patterns text[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT cardinality(patterns) > 0 AND array_position(patterns, NULL) IS NULL
+       AND bool_and(pattern COLLATE "C" ~ '^(\*|#|[^.*#[:space:]]+)(\.(\*|#|[^.*#[:space:]]+))*$')
+      FROM unnest(patterns) AS pattern
+$$;

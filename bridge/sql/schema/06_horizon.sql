@@ -1,0 +1,116 @@
+-- One row: the highest offset that is final, and the generations that are not drained yet, oldest first:
+-- [{"upto": 41, "holders": ["3/17@4711"]}, ...] (virtual transaction @ pid of who may still commit at or below `upto`).
+CREATE TABLE fq.horizon (
+    one         boolean NOT NULL DEFAULT true CONSTRAINT horizon_pkey PRIMARY KEY CONSTRAINT horizon_one CHECK (one),
+    "offset"    bigint NOT NULL DEFAULT -1,
+    generations jsonb NOT NULL DEFAULT '[]',
+    updated_at  timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO fq.horizon DEFAULT VALUES;
+
+CREATE FUNCTION fq.last_drawn() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('fq.events', 'offset') AS regclass)), -1)
+$$;
+
+-- Who may still commit events: an INSERT takes this lock before it draws its offset and keeps it until its rows are
+-- visible. A prepared transaction has no pid.
+CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || '@' || coalesce(CAST(l.pid AS text), 'prepared')), '{}')
+      FROM pg_locks l
+     WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND l.relation IN (SELECT CAST('fq.events' AS regclass)
+                          UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))
+$$;
+
+-- Of these holders, who is still there. A holder's name changes twice: PREPARE TRANSACTION takes its pid away, and a
+-- restart of the server, or a failover, renames what is prepared to -1/xid. When a holder has vanished, everyone who may
+-- have been it counts as it.
+CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    WITH vanished AS (
+        SELECT coalesce(bool_or(h NOT LIKE '%@prepared'), false) AS open,
+               coalesce(bool_or(h LIKE '%@prepared' AND h NOT LIKE '-1/%'), false) AS prepared
+          FROM unnest(holders) h WHERE h <> ALL (now_holding)
+    )
+    SELECT coalesce(array_agg(h), '{}') FROM unnest(now_holding) h, vanished
+     WHERE h = ANY (holders)
+        OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%')
+$$;
+
+-- Move the horizon as far as it is known to be final, and return it. Draining the holders: read what was drawn, then who
+-- holds; when those are gone, everything up to what was drawn is decided.
+CREATE FUNCTION fq.advance_horizon() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    state      fq.horizon;
+    upto       bigint;
+    holding    text[];
+    generation jsonb;
+    waiting    text[];
+    kept       jsonb := '[]';
+    final      bigint;
+BEGIN
+    SELECT * INTO state FROM fq.horizon FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN  -- somebody else is at it
+        RETURN (SELECT h."offset" FROM fq.horizon h);
+    END IF;
+    upto := fq.last_drawn();  -- before the holders: an offset drawn after this line belongs to the next generation
+    IF upto < state."offset" THEN
+        RAISE EXCEPTION 'the sequence of fq.events stands at %, behind the horizon %', upto, state."offset"
+            USING ERRCODE = 'FQ003', HINT = 'was the database restored? events may have been lost: see `bridge resync`';
+    END IF;
+    IF upto = state."offset" THEN
+        RETURN upto;
+    END IF;
+    holding := fq.holders();
+    final := state."offset";
+    FOR generation IN SELECT * FROM jsonb_array_elements(state.generations) LOOP
+        waiting := fq.still_holding(ARRAY(SELECT jsonb_array_elements_text(generation -> 'holders')), holding);
+        IF waiting = '{}' THEN
+            final := CAST(generation ->> 'upto' AS bigint);
+        ELSE
+            kept := kept || jsonb_build_object('upto', generation -> 'upto', 'holders', to_jsonb(waiting));
+        END IF;
+    END LOOP;
+    IF holding = '{}' THEN
+        final := upto;
+        kept := '[]';
+    ELSIF upto > coalesce(CAST(kept -> -1 ->> 'upto' AS bigint), final) THEN
+        IF jsonb_array_length(kept) >= 32 THEN  -- a long straggler: the newest generation grows, the older ones stay
+            kept := kept - -1;
+        END IF;
+        kept := kept || jsonb_build_object('upto', upto, 'holders', to_jsonb(holding));
+    END IF;
+    IF final <> state."offset" OR kept <> state.generations THEN
+        UPDATE fq.horizon SET "offset" = final, generations = kept, updated_at = clock_timestamp();
+    END IF;
+    RETURN final;
+END $$;
+
+-- What is final now, without writing anything: for readers that only have SQL. It waits a little for writers that are
+-- about to commit, because without a bridge nobody keeps generations. Under a snapshot older than the statement only
+-- what was final in that snapshot counts; on a standby, which does not see the writers' locks, only what it was told.
+CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    final   bigint := (SELECT h."offset" FROM fq.horizon h);
+    upto    bigint;
+    holders text[];
+    until   timestamptz := clock_timestamp() + make_interval(secs => wait_ms / 1000.0);
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' OR pg_is_in_recovery() THEN
+        RETURN final;
+    END IF;
+    upto := fq.last_drawn();
+    IF upto <= final THEN
+        RETURN final;
+    END IF;
+    holders := fq.holders();
+    LOOP
+        IF holders = '{}' THEN
+            RETURN upto;
+        END IF;
+        EXIT WHEN clock_timestamp() >= until;
+        PERFORM pg_sleep(0.002);
+        holders := fq.still_holding(holders, fq.holders());
+    END LOOP;
+    RETURN greatest(final, (SELECT h."offset" FROM fq.horizon h));
+END $$;

@@ -1,8 +1,0 @@
--- Take the right to linger: the newest tick has it, the one before sees that and ends.
---
--- Binds      holder   text
---            seconds  double precision
--- Returns    nothing
--- Relies on  nothing
-INSERT INTO fq.leases (name, holder, expires_at) VALUES ('linger', :holder, now() + make_interval(secs => :seconds))
-    ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, expires_at = EXCLUDED.expires_at

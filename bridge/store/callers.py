@@ -1,0 +1,35 @@
+"""Run a statement on a connection that the caller brought: a psycopg one, or SQLAlchemy's connection or session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection as SqlalchemyConnection
+from sqlalchemy import CursorResult
+from sqlalchemy.orm import Session, scoped_session
+
+from bridge.errors import UsageError
+from bridge.sql import for_psycopg, statement
+
+CallersConnection = psycopg.Connection[Any] | SqlalchemyConnection | Session | scoped_session[Any]
+
+
+def run_on(connection: CallersConnection, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
+    """Run a statement on the caller's connection, in the transaction that it is in, and return its rows.
+
+    Raises:
+        UsageError: the connection is of no kind that is known here; nothing was sent.
+    """
+    if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
+        result = connection.execute(statement(name), binds)
+        return result.all() if isinstance(result, CursorResult) and result.returns_rows else []
+    if isinstance(connection, psycopg.Connection):
+        # A cursor of our own: the connection's row factory may be any.
+        with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:
+            cursor.execute(for_psycopg(name), binds)
+            return cursor.fetchall() if cursor.description else []
+    raise UsageError(
+        f"can't run on a {type(connection).__name__}: pass a psycopg connection, or a SQLAlchemy connection or session"
+    )

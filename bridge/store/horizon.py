@@ -1,0 +1,16 @@
+"""The SQL of the horizon: the highest offset below which no event can appear any more."""
+
+from __future__ import annotations
+
+from bridge.sql import statement
+from bridge.store.connect import Store
+
+
+def advance_horizon(store: Store) -> int:
+    """Move the horizon as far as it is final, and return it.
+
+    Raises:
+        LogRewound: the sequence is behind the horizon; nothing moved.
+    """
+    with store.reading() as connection:
+        return int(connection.execute(statement("pass/advance_horizon")).scalar_one())

@@ -1,0 +1,51 @@
+"""The SQL around the passes: which clients need one, which pump waits for work, and why a client could not be served."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bridge.sql import statement
+from bridge.store.connect import Store
+
+
+class Work(NamedTuple):
+    """What a wait ended with.
+
+    Attributes:
+        work: Whether there is something for a pump to do.
+        newest: Whether the holder is still the newest pump that waits.
+    """
+
+    work: bool
+    newest: bool
+
+
+def clients_to_serve(store: Store, *, horizon: int) -> list[str]:
+    """Return the ids of the clients that need a pass, those that were served longest ago first."""
+    with store.reading() as connection:
+        return list(connection.execute(statement("pass/clients_to_serve"), {"horizon": horizon}).scalars())
+
+
+def pass_over(store: Store, *, horizon: int, slice: int) -> None:
+    """Move all clients over the next events, at most `slice`, where none of these matches."""
+    with store.reading() as connection:
+        connection.execute(statement("pass/pass_over"), {"horizon": horizon, "slice": slice})
+
+
+def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: float) -> Work:
+    """Wait until there is something to do, another pump has taken the turn, or the time is up."""
+    with store.reading() as connection:
+        binds = {"holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
+        return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
+
+
+def take_turn(store: Store, *, holder: str, seconds: float) -> None:
+    """Take the turn to wait for work from whichever pump has it."""
+    with store.reading() as connection:
+        connection.execute(statement("pass/take_turn"), {"holder": holder, "seconds": seconds})
+
+
+def note_trouble(store: Store, *, client: str, trouble: str) -> None:
+    """Remember why a client could not be served, for `status`."""
+    with store.reading() as connection:
+        connection.execute(statement("pass/note_trouble"), {"client": client, "trouble": trouble})

@@ -1,0 +1,62 @@
+"""Joined callbacks: a fleet's worker that has the bridge in it publishes the callbacks of many tasks in one message.
+
+Publishing one costs a worker as much as a small handler. Where the bridge is installed, `bridge.commit` and
+`bridge.fail` are known tasks, so Celery asks them to publish themselves; here they wait up to 30 ms for others. Celery
+decides as ever when there is something to publish: `self.replace`, chains and retries keep their meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from celery import Celery, Task, current_task
+from kombu.exceptions import KombuError
+from kombu.utils.uuid import uuid
+
+from bridge.app import bridge_of
+from bridge.contract import CALLBACKS, SETTLE, callback_signature
+from bridge.errors import BrokerUnavailable
+from bridge.worker.outbox import outbox
+
+CALLBACKS_PER_MESSAGE = 500
+
+
+class JoinedCallback(Task):
+    """A callback that waits for others while a worker's process runs tasks, and is an ordinary task otherwise."""
+
+    abstract = True
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any) -> Any:
+        """Publish this callback with the next ones."""
+        if not self._is_callback_of_a_task(options):
+            return super().apply_async(args, kwargs, task_id=task_id, **options)
+        queue = options["routing_key"]
+        publish = partial(publish_callbacks, self.app, queue)
+        outbox((self.app, queue), publish).report([(self.name, list(args or ()))])
+        return self.AsyncResult(task_id or uuid())
+
+    def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
+        """Whether a task that runs in this process has ended with this; not one of ours, which only tries again."""
+        if not current_task or current_task.name in CALLBACKS:
+            return False
+        request = current_task.request
+        eager = self.app.conf.task_always_eager or request.is_eager or request.called_directly
+        return not eager and bool(options.get("routing_key")) and bridge_of(self.app).settings.joined_callbacks
+
+
+def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    """Publish callbacks, pairs of task name and arguments, to a bridge's queue, many in one message.
+
+    Raises:
+        BrokerUnavailable: some may have arrived; publishing them again is harmless.
+    """
+    connection = app.connection_for_write()
+    try:
+        for first in range(0, len(callbacks), CALLBACKS_PER_MESSAGE):
+            chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
+            # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
+            app.signature(callback_signature(SETTLE, queue, [chunk])).apply_async(retry=False)
+    except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+        raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error

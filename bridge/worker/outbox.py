@@ -1,0 +1,123 @@
+"""Gathers what the tasks of one process have to report, and hands it on together, in a thread of its own.
+
+The first report after a quiet time is handed on at once; those that come soon after it wait for each other. What can't
+be handed on is kept and tried again. A process that dies in between has handed nothing on, so its events are delivered
+again: redelivery, never loss.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from celery.signals import worker_process_shutdown, worker_shutdown
+
+from bridge.errors import Unavailable
+from bridge.wording import counted
+
+logger = logging.getLogger("bridge.outbox")
+
+GATHER_SECONDS = 0.03  # with the time that handing on takes, an outcome is in Postgres within 50 ms
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
+
+Report = TypeVar("Report")
+
+
+class Outbox(Generic[Report]):
+    """The reports of one process.
+
+    Args:
+        hand_on: Hands on a batch; raises `Unavailable` if it has handed on nothing and may be asked again.
+    """
+
+    def __init__(self, hand_on: Callable[[list[Report]], object]) -> None:
+        self._hand_on = hand_on
+        self._pending: list[Report] = []
+        self._lock = threading.Lock()
+        self._handing_on = threading.Lock()
+        self._wanted = threading.Event()
+        self._ending = threading.Event()
+        threading.Thread(target=self._run, name="bridge-outbox", daemon=True).start()
+
+    def report(self, reports: Sequence[Report]) -> None:
+        """Remember these; they are handed on soon."""
+        with self._lock:
+            self._pending += reports
+        self._wanted.set()
+
+    def flush(self) -> None:
+        """Hand on what is pending.
+
+        Raises:
+            Unavailable: all of it is still pending.
+        """
+        with self._handing_on:
+            with self._lock:
+                batch, self._pending = self._pending, []
+            if not batch:
+                return
+            try:
+                self._hand_on(batch)
+            except BaseException:
+                with self._lock:
+                    self._pending = batch + self._pending
+                raise
+
+    def close(self) -> None:
+        """Hand on what is pending for the last time; what can't be is delivered again."""
+        self._ending.set()
+        self._wanted.set()
+        try:
+            self.flush()
+        except Exception as error:  # whatever it is: there may be other reporters to close
+            lost = counted(
+                len(self._pending), "outcome is not settled, its event", "outcomes are not settled, their events"
+            )
+            logger.warning("%s will come again: %s", lost, error, exc_info=not isinstance(error, Unavailable))
+
+    def _run(self) -> None:
+        delay, last = 0.0, 0.0
+        while not self._ending.is_set():
+            self._wanted.wait()
+            self._ending.wait(max(delay, last + GATHER_SECONDS - time.monotonic()))
+            self._wanted.clear()
+            try:
+                self.flush()
+            except Exception as error:
+                self._wanted.set()
+                delay = min(max(FIRST_DELAY_SECONDS, delay * 2), LONGEST_DELAY_SECONDS)
+                logger.warning("outcomes wait: %s", error, exc_info=not isinstance(error, Unavailable))
+            else:
+                delay = 0.0
+            last = time.monotonic()
+
+
+_outboxes: dict[object, Outbox[Any]] = {}
+_making = threading.Lock()
+_pid = 0
+
+
+def outbox(purpose: object, hand_on: Callable[[list[Any]], object]) -> Outbox[Any]:
+    """This process's outbox for a purpose; a forked child has none of its parent's threads, so it gets its own."""
+    global _pid  # noqa: PLW0603
+    with _making:
+        if _pid != os.getpid():
+            _outboxes.clear()
+            _pid = os.getpid()
+        if purpose not in _outboxes:
+            _outboxes[purpose] = Outbox(hand_on)
+        return _outboxes[purpose]
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+@atexit.register
+def _close(**_: Any) -> None:
+    if _pid == os.getpid():
+        while _outboxes:  # for good: another worker in this process makes its own
+            _outboxes.popitem()[1].close()

@@ -1,0 +1,151 @@
+"""Publishing: what goes in comes out, one by one or many at once, and what Postgres can't hold is refused by name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, UserDict
+from collections.abc import Callable
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+import pytest
+
+import bridge
+from bridge.errors import InvalidEvent
+from bridge.log.encoding import DEEPEST, encoded, encoded_together
+from tests.conftest import Connect
+
+Publish = Callable[[psycopg.Connection[Any], bridge.NewEvent], int]
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"in": value}
+    return value
+
+
+def circular() -> Any:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+def one(connection: psycopg.Connection[Any], event: bridge.NewEvent) -> int:
+    topic, payload, key, headers = event
+    return bridge.publish(connection, topic, payload, key=key, headers=headers)
+
+
+def among_others(connection: psycopg.Connection[Any], event: bridge.NewEvent) -> int:
+    return bridge.publish_many(connection, [("other.topic", {"n": 0}), event, ("other.topic", {"n": 2}, "k")])[1]
+
+
+each_way = pytest.mark.parametrize("publish", [one, among_others])
+
+STORED = [
+    (None, None),
+    ({}, {}),
+    ("text", "text"),
+    (1.5, 1.5),
+    (2**70, 2**70),
+    (True, True),
+    ([1, [2, {"a": None}]], [1, [2, {"a": None}]]),
+    ((1, 2), [1, 2]),
+    ({1: "one"}, {"1": "one"}),
+    (
+        {"quotes": "\"'\\", "lines": "\n\t\r", "é✓😀": "\\u0000"},
+        {"quotes": "\"'\\", "lines": "\n\t\r", "é✓😀": "\\u0000"},
+    ),
+    (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+    ({"colour": Colour.RED}, {"colour": "red"}),
+    (nested(DEEPEST), nested(DEEPEST)),
+    (["[{" * DEEPEST], ["[{" * DEEPEST]),
+]
+
+REFUSED = [
+    (("a", float("nan")), "payload is not JSON"),
+    (("a", {"when": object()}), "payload is not JSON"),
+    (("a", {"deep": ["\0"]}), "payload holds a NUL character"),
+    (("a", {"\0": 1}), "payload holds a NUL character"),
+    (("a", {"half": "\ud800"}), "payload holds half a surrogate pair"),
+    (("a", nested(DEEPEST + 1)), "payload is nested too deeply"),
+    (("a", nested(100_000)), "payload is nested too deeply"),
+    (("a", circular()), "payload is nested too deeply, or contains itself"),
+    (("a", 1, None, {"x": nested(DEEPEST)}), "headers is nested too deeply"),
+    (("a", 1, None, {"x": object()}), "headers is not JSON"),
+    (("a", 1, None, []), "headers must be a mapping, not list"),
+    (("a", 1, None, "{}"), "headers must be a mapping, not str"),
+    (("a", 1, 5), "key 5 must be text"),
+    (("a", 1, "\0"), "must be text without NUL"),
+    (("a", 1, "\ud800"), "must be text without NUL or half characters"),
+    (("", 1), "topic '' is malformed"),
+    (("a..b", 1), "topic 'a..b' is malformed"),
+    (("order.*", 1), "topic 'order.*' is malformed"),
+    ((["a"], 1), "topic ['a'] is malformed"),
+    ((None, 1), "topic None is malformed"),
+]
+
+
+@each_way
+def test_what_is_json_comes_out_as_it_went_in(connect: Connect, publish: Publish) -> None:
+    connection = connect()
+    query = 'SELECT topic, payload, key, headers FROM fq.events WHERE "offset" = %s'
+    for payload, stored in STORED:
+        offset = publish(connection, bridge.NewEvent("a.b", payload, "a key é '\"\\", {"h": [1]}))
+        assert connection.execute(query, [offset]).fetchone() == ("a.b", stored, "a key é '\"\\", {"h": [1]})
+
+
+@each_way
+def test_headers_that_are_not_given_are_an_empty_object(connect: Connect, publish: Publish) -> None:
+    connection = connect()
+    absent: list[Any] = [None, {}, UserDict(), MappingProxyType({})]
+    for headers in absent:
+        publish(connection, bridge.NewEvent("a", 1, None, headers))
+    assert connection.execute("SELECT DISTINCT headers, key FROM fq.events WHERE topic = 'a'").fetchall() == [
+        ({}, None)
+    ]
+
+
+@each_way
+def test_headers_may_be_any_mapping(connect: Connect, publish: Publish) -> None:
+    connection = connect()
+    publish(connection, bridge.NewEvent("a", 1, None, MappingProxyType({"traceparent": "00-1"})))
+    assert connection.execute("SELECT headers FROM fq.events WHERE topic = 'a'").fetchall() == [
+        ({"traceparent": "00-1"},)
+    ]
+
+
+@pytest.mark.parametrize(("event", "told"), REFUSED, ids=[told for _, told in REFUSED])
+def test_what_cannot_be_stored_is_refused_by_name(event: tuple[Any, ...], told: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        encoded(bridge.NewEvent(*event))
+    assert told in str(caught.value)
+    with pytest.raises(InvalidEvent) as caught:
+        encoded_together([("other.topic", {"n": 0}), event, ("other.topic", {"n": 2}, "k")])
+    assert str(caught.value).startswith("event 1: ")
+    assert told in str(caught.value)
+
+
+@each_way
+def test_where_one_is_refused_nothing_is_stored_and_the_transaction_goes_on(connect: Connect, publish: Publish) -> None:
+    connection = connect(autocommit=False)
+    with pytest.raises(InvalidEvent):
+        publish(connection, bridge.NewEvent("a", "\0"))
+    assert connection.execute("SELECT count(*) FROM fq.events").fetchone() == (0,)
+
+
+def test_many_are_appended_in_order_and_their_offsets_are_told_in_order(connect: Connect) -> None:
+    connection = connect()
+    offsets = bridge.publish_many(connection, ((f"t{n % 3}", n) for n in range(2500)))
+    assert offsets == sorted(offsets)
+    stored = connection.execute('SELECT "offset", payload FROM fq.events ORDER BY "offset"').fetchall()
+    assert stored == list(zip(offsets, range(2500), strict=True))
+
+
+def test_none_at_all_are_none(connect: Connect) -> None:
+    assert bridge.publish_many(connect(), []) == []

@@ -1,0 +1,38 @@
+"""What `test_stencil` proves of the installed Celery, proven of the oldest that the bridge supports as well."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.old_celery import OLDEST, old_python, overlaid
+from tests.support.stage import REPOSITORY
+
+# In a module without a broker of its own: the tests inside empty the databases of the one that is given.
+INSIDE = """
+import sys, celery, pytest
+assert celery.__version__ == sys.argv[1], f"this is Celery {celery.__version__}"
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "tests/sender/test_stencil.py"]))
+"""
+SECONDS = 120
+
+
+def test_messages_are_what_send_task_would_send_on_the_oldest_celery_too(
+    request: pytest.FixtureRequest, redis_url: str
+) -> None:
+    environment = overlaid(old_python(OLDEST, request.config))
+    environment["BRIDGE_TEST_REDIS_URL"] = redis_url
+    environment["BRIDGE_TEST_DATABASE_URL"] = "postgresql://nobody@localhost/unused"  # no search for one either
+    run = subprocess.run(
+        [sys.executable, "-c", INSIDE, OLDEST],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 0, f"on Celery {OLDEST}:\n{run.stdout[-6000:]}{run.stderr[-2000:]}"
+    assert " passed" in run.stdout and "skipped" not in run.stdout, run.stdout

@@ -1,0 +1,135 @@
+"""A throw-away RabbitMQ of the Debian package, with a virtual host for each test."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import amqp
+import psutil
+import pytest
+
+from bridge.demo.servers.process import enter_on_free_port, server
+from bridge.errors import BridgeError
+from tests.support.servers import missing
+
+PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+INSTALL = "run scripts/servers as root, or install your system's package rabbitmq-server"
+HOSTS = 60  # virtual hosts, made when the server starts: a later one would cost a second
+
+
+def installed() -> str:
+    """Whether there is one, in words."""
+    return str(PROGRAM) if PROGRAM.exists() else f"none ({INSTALL})"
+
+
+@contextmanager
+def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
+    """Run a RabbitMQ, and its port mapper, both on 127.0.0.1.
+
+    Yields:
+        What returns the URL of an empty virtual host, another one each time.
+    """
+    if not PROGRAM.exists():
+        missing(f"RabbitMQ is not installed: {INSTALL}")
+    with ExitStack() as stack:
+        try:
+            mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
+            port = enter_on_free_port(
+                stack, lambda port: _broker(port, mapper=mapper, distribution=_free_port(), directory=directory)
+            )
+        except BridgeError as error:
+            pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
+        numbers = itertools.count()
+        yield lambda: f"amqp://guest:guest@127.0.0.1:{port}/{_host(next(numbers))}"
+
+
+def _host(number: int) -> str:
+    assert number < HOSTS, "more tests than virtual hosts: raise HOSTS"
+    return f"test-{number}"
+
+
+def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
+    """Erlang's port mapper; without one of our own the server would leave a daemon behind."""
+    return server(
+        ["epmd", "-port", str(port), "-address", "127.0.0.1"],
+        is_ready=lambda pid: _listens(pid, port),
+        log=directory / "epmd.log",
+        directory=directory,
+        stop=signal.SIGKILL,
+        orphaned=signal.SIGKILL,
+    )
+
+
+def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> AbstractContextManager[int]:
+    home = directory / f"rabbitmq-{port}"
+    home.mkdir()
+    definitions = home / "definitions.json"
+    definitions.write_text(json.dumps(_definitions()))
+    configuration = home / "rabbitmq.conf"
+    configuration.write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{port}\nload_definitions = {definitions}\ndisk_free_limit.absolute = 1MB\n"
+    )
+    env = {
+        "HOME": home,
+        "ERL_EPMD_PORT": mapper,
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RUNNING_UNDER_SYSTEMD": "true",  # become the server, with no shell around it
+        "RABBITMQ_NODENAME": f"test-{port}@localhost",
+        "RABBITMQ_DIST_PORT": distribution,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_CONFIG_FILE": configuration,
+        "RABBITMQ_CONF_ENV_FILE": home / "none",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": home / "plugins",
+        "RABBITMQ_MNESIA_BASE": home / "data",
+        "RABBITMQ_LOG_BASE": home,
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_PID_FILE": home / "pid",
+    }
+    return server(
+        ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],
+        is_ready=lambda pid: _answers(pid, port),
+        log=home / "server.log",
+        directory=home,
+        stop=signal.SIGKILL,  # nothing in it is worth the wait
+        orphaned=signal.SIGKILL,
+    )
+
+
+def _definitions() -> dict[str, object]:
+    hosts = [_host(number) for number in range(HOSTS)]
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+        "vhosts": [{"name": host} for host in hosts],
+        "permissions": [{"user": "guest", "vhost": host, **everything} for host in hosts],
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether this very process listens there, and not one that was quicker to take the port."""
+    with suppress(psutil.Error):
+        found = psutil.Process(pid).net_connections("tcp")
+        return any(it.laddr.port == port and it.status == psutil.CONN_LISTEN for it in found)
+    return False
+
+
+def _answers(pid: int, port: int) -> bool:
+    if not _listens(pid, port):
+        return False
+    try:
+        with amqp.Connection(f"127.0.0.1:{port}", virtual_host=_host(HOSTS - 1), connect_timeout=5):
+            return True
+    except (OSError, amqp.AMQPError):
+        return False

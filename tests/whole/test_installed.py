@@ -1,0 +1,175 @@
+"""A fleet with the bridge in it: its workers report outcomes together, to Postgres or by callback (G1, G3, G7)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+import bridge
+from bridge.app import Bridge
+from bridge.model import Registration
+from bridge.pump.loop import pump_of
+from bridge.sender.sender import Sender
+from bridge.settle.read_callbacks import settle_callbacks
+from bridge.store import Store
+from bridge.store.clients import register
+from tests.conftest import Connect, StartWorker
+from tests.sender.test_stencil import client, delivery
+from tests.support.waiting import wait_until
+
+FLEET = """
+import os
+from celery import Celery
+from redis import Redis
+import bridge
+
+app = Celery("fleet", broker=os.environ["CELERY_BROKER_URL"])
+app.conf.update(broker_connection_retry_on_startup=True)
+bridge.install(app)
+
+redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
+
+@app.task(name="fleet.handle", bind=True)
+def handle(self, event):
+    if event["payload"] == "poison":
+        raise ValueError("no")
+    if event["payload"] == "die" and event["attempt"] == 1:
+        os._exit(1)
+    if event["payload"] == "replace":
+        raise self.replace(app.signature("fleet.later", args=["replaced"], immutable=True))
+
+@app.task(name="fleet.later")
+def later(word):
+    redis.rpush("began", word)
+    redis.blpop("go")
+"""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    (tmp_path / "fleet.py").write_text(FLEET)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+@pytest.mark.parametrize("report_by", ["in-process", "callback"])
+def test_outcomes_reach_postgres(
+    database: str, connect: Connect, fleet: Path, worker: StartWorker, *, pool: str, report_by: str
+) -> None:
+    store = Store(database)
+    settings = {"task": "fleet.handle", "report_by": report_by, "max_attempts": 2, "backoff_seconds": 0}
+    register(store, Registration(id="c", given=settings))
+    with store.transaction() as connection:
+        bridge.publish_many(connection, [("t", "poison" if n == 7 else n, f"k{n % 5}") for n in range(60)])
+    env = {"BRIDGE_DATABASE_URL": database}
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], args=["-B"], name="bridge")
+    # The pump's worker is another one: this one only runs handlers. To report by callback, it needs no database.
+    worker("fleet", directory=fleet, env=env if report_by == "in-process" else {}, pool=pool, name="fleet")
+    eyes = connect()
+
+    def cursor() -> int:
+        return int(eyes.execute("SELECT \"offset\" FROM fq.clients WHERE id = 'c'").fetchone()[0])  # type: ignore[index]
+
+    wait_until(lambda: cursor() == 60, timeout=90, what="the cursor at the end")
+    parked = eyes.execute('SELECT "offset", attempts, error_type, error FROM fq.parked').fetchall()
+    why = ("ValueError", "no") if report_by == "in-process" else (None, None)  # there is no result backend to ask
+    assert parked == [(8, 2, *why)]
+    assert eyes.execute("SELECT count(*) FROM fq.deliveries").fetchone() == (0,)
+    if report_by == "in-process":
+        assert "Traceback" in str(eyes.execute("SELECT traceback FROM fq.parked").fetchone())
+    store.close()
+
+
+@pytest.mark.parametrize("report_by", ["in-process", "callback"])
+def test_g1_a_worker_that_dies_before_it_reports_loses_nothing(
+    database: str, connect: Connect, fleet: Path, worker: StartWorker, report_by: str
+) -> None:
+    store = Store(database)
+    settings = {"task": "fleet.handle", "report_by": report_by, "ack_timeout_seconds": 2}
+    register(store, Registration(id="c", given=settings))
+    with store.transaction() as connection:
+        bridge.publish_many(connection, [("t", "die" if n == 10 else n) for n in range(30)])
+    env = {"BRIDGE_DATABASE_URL": database}
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], args=["-B"], name="bridge")
+    worker("fleet", directory=fleet, env=env, name="fleet")
+    eyes = connect()
+    wait_until(
+        lambda: eyes.execute("SELECT \"offset\" FROM fq.clients WHERE id = 'c'").fetchone() == (30,),
+        timeout=90,
+        what="everything handled, what died was handed over again",
+    )
+    store.close()
+
+
+def test_many_callbacks_travel_in_one_message(
+    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker
+) -> None:
+    with Redis.from_url(redis_url) as redis, Celery("pump", broker=redis_url, set_as_current=False) as app:
+        app.conf.update(bridge_database_url=database, bridge_secret="s", bridge_linger_seconds=0)
+        pump = Bridge(app)
+        register(pump.store, Registration(id="c", given={"task": "fleet.handle", "max_attempts": 1}))
+        with pump.store.transaction() as connection:
+            bridge.publish_many(connection, [("t", "poison" if n == 7 else n) for n in range(300)])
+        assert pump_of(pump).tick().sent == 300
+        it = worker("fleet", directory=fleet)
+        wait_until(lambda: redis.llen("celery") == 0 and redis.hlen("unacked") == 0, what="all is handled")
+        it.kill(signal.SIGTERM)
+        wait_until(lambda: it.exit_code is not None, what="the worker has ended")  # and has reported by then
+        messages = [json.loads(message) for message in redis.lrange("bridge", 0, -1)]
+        assert len(messages) < 150, "callbacks are published one by one"
+        callbacks = [(m["headers"]["task"], json.loads(base64.b64decode(m["body"]))[0]) for m in messages]
+        settled = settle_callbacks(pump, callbacks)
+        assert settled == (299, 0, 1, 0)
+        pump.sender.close()
+        pump.store.close()
+
+
+def test_what_replaces_a_handler_takes_its_callbacks_along(
+    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker
+) -> None:
+    store = Store(database)
+    register(store, Registration(id="c", given={"task": "fleet.handle"}))
+    with store.transaction() as connection:
+        bridge.publish_many(connection, [("t", "replace"), *[("t", n) for n in range(20)]])
+    worker("bridge", directory=fleet, env={"BRIDGE_DATABASE_URL": database}, queues=["bridge"], args=["-B"])
+    worker("fleet", directory=fleet)
+    eyes = connect()
+
+    def left() -> list[tuple[int]]:
+        return eyes.execute('SELECT "offset" FROM fq.deliveries').fetchall()
+
+    with Redis.from_url(redis_url) as redis:
+        wait_until(lambda: redis.llen("began") == 1, what="the replacement runs")
+        wait_until(lambda: left() == [(1,)], what="all others are settled, and that one is not")
+        redis.rpush("go", "on")
+        wait_until(lambda: left() == [], what="that one is settled too")
+    store.close()
+
+
+def test_messages_of_an_in_process_client_carry_no_callbacks(database: str, redis_url: str) -> None:
+    with Celery("fleet", broker=redis_url, set_as_current=False) as app:
+        for fast in (True, False):
+            to = client(report_by="in-process")
+            sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
+            sender.send(to, [delivery(to, epoch=3, attempt=2)])
+            sender.close()
+        app.close()
+    with Redis.from_url(redis_url) as redis:
+        messages = [json.loads(message) for message in redis.lrange("celery", 0, -1)]
+    for message in messages:
+        embedded = json.loads(base64.b64decode(message["body"]))[2]
+        assert embedded["callbacks"] is None and embedded["errbacks"] is None
+        headers = {name: value for name, value in message["headers"].items() if name.startswith("bridge_")}
+        assert {**headers, "bridge_signature": "…"} == {
+            "bridge_client": "c",
+            "bridge_offset": 42,
+            "bridge_attempt": 2,
+            "bridge_epoch": 3,
+            "bridge_signature": "…",
+        }

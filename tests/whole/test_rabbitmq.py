@@ -1,0 +1,157 @@
+"""The whole loop on RabbitMQ with real workers: a bridge whose collector acknowledges whole batches, and a plain fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import amqp
+import psycopg
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from tests.conftest import WORKERS
+from tests.support.fleets import offsets
+from tests.support.link import Link
+from tests.support.stage import Stage
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest, database: str, redis_url: str, amqp_url: str, tmp_path: Path
+) -> Iterator[Stage]:
+    """A stage of this test's own, with a RabbitMQ between bridge and fleet."""
+    it = Stage(database, redis_url, tmp_path, broker_url=amqp_url)
+    request.node.stash[WORKERS] = it.workers
+    # Which transaction settled what: a row for each delivery that ends.
+    it.eyes.execute(
+        """CREATE TABLE ended ("offset" bigint, transaction bigint DEFAULT txid_current());
+           CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN INSERT INTO ended VALUES (OLD."offset"); RETURN OLD; END $$;
+           CREATE TRIGGER note_end AFTER DELETE ON fq.deliveries FOR EACH ROW EXECUTE FUNCTION note_end()"""
+    )
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def broker(amqp_url: str) -> Iterator[Connection]:
+    """The broker as anyone else sees it."""
+    with Connection(amqp_url) as connection:
+        yield connection
+
+
+def waiting(broker: Connection, queue: str) -> int:
+    """How many messages wait in a queue, and are not with anybody; 0 if there is no such queue."""
+    with broker.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except amqp.NotFound:
+            return 0
+
+
+def left(broker: Connection, queue: str) -> list[str]:
+    """Take what is left in a queue; the tasks that it calls."""
+    with broker.channel() as channel:
+        return [message.headers["task"] for message in iter(lambda: channel.basic_get(queue, no_ack=True), None)]
+
+
+@contextmanager
+def unable_to_settle(stage: Stage, broker: Connection, topic: str, number: int) -> Iterator[list[int]]:
+    """Inside, all of these events are handled, and none of their outcomes can be settled; yields their offsets."""
+    broker.default_channel.queue_declare("fleet", durable=True, auto_delete=False)
+    numbers = stage.publish_many(topic, number)
+    wait_until(lambda: stage.ask("SELECT delivered FROM fq.clients") == number, what="all are handed over")
+    with psycopg.connect(stage.database) as holder:
+        holder.execute("SELECT FROM fq.clients FOR UPDATE")
+        stage.fleet()
+        wait_until(lambda: len(stage.handled()) == number, what="all are handled")
+        yield numbers
+
+
+def collectors_wait(stage: Stage, number: int) -> bool:
+    """Whether so many collectors have taken outcomes that they can't settle, because the test holds a lock."""
+    return bool(
+        stage.ask(
+            """SELECT count(DISTINCT pid) >= %s FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'
+                  AND application_name LIKE 'celery-event-bridge%%'""",
+            number,
+        )
+    )
+
+
+def test_events_are_handled_retried_and_parked_while_ticks_run_and_garbage_is_kept(
+    stage: Stage, amqp_url: str, broker: Connection
+) -> None:
+    stage.client("loop", max_attempts=2)
+    poison = stage.publish("loop.event", {"do": "fail"})
+    numbers = stage.publish_many("loop.event", 200)
+    started, _ = stage.bridge(), stage.fleet()
+    stage.wait_until_done("loop")
+    assert [note["id"] for note in stage.handled(do="fail")] == [f"loop:{poison}", f"loop:{poison}:a2"]
+    assert stage.ask('SELECT array_agg("offset") FROM fq.parked') == [poison]
+    with broker.channel() as channel:
+        channel.basic_publish(amqp.Message("garbage"), exchange="", routing_key="bridge")
+    with Celery("stranger", broker=amqp_url, set_as_current=False) as app:
+        app.send_task("bridge.commit", args=["loop", 1, 1, 1, "forged"], queue="bridge")
+        app.send_task("bridge.commit", args=["too few"], queue="bridge")
+    wait_until(lambda: waiting(broker, "bridge.unreadable") == 1, what="the garbage is kept")
+    numbers += stage.publish_many("loop.event", 10)
+    stage.wait_until_done("loop")
+    assert sorted(set(offsets(stage.handled()))) == [poison, *numbers]
+    assert len(stage.handled()) == len(numbers) + 2, "nothing is handed over twice but what failed"
+    assert started.log.count("Task bridge.pump") > 0, "the pump ran"
+    assert "Task bridge.commit" not in started.log, "no outcome was a task of its own"
+    assert waiting(broker, "bridge") == 0
+
+
+def test_many_outcomes_are_settled_in_one_transaction_and_acknowledged_together(
+    stage: Stage, broker: Connection
+) -> None:
+    stage.client("batch", ordering="none")
+    started = stage.bridge()
+    with unable_to_settle(stage, broker, "batch.event", 100):
+        wait_until(lambda: collectors_wait(stage, 1), what="the collector has outcomes, and can't settle them")
+        wait_until(lambda: waiting(broker, "bridge") == 0, what="the collector has all outcomes")
+    stage.wait_until_done("batch")
+    assert stage.ask("SELECT count(*) FROM ended") == 100
+    assert stage.ask("SELECT max(n) FROM (SELECT count(*) AS n FROM ended GROUP BY transaction) t") > 1
+    assert started.stop() == 0
+    assert set(left(broker, "bridge")) <= {"bridge.pump"}, "all outcomes are acknowledged"
+    assert len(stage.handled()) == 100
+
+
+def test_of_two_collectors_one_is_killed_and_the_other_settles_what_it_had_taken(
+    stage: Stage, broker: Connection
+) -> None:
+    stage.client("orphans", ordering="none")
+    killed = stage.bridge("killed", wait=False)
+    stage.bridge("heir")
+    killed.wait_until_ready()
+    with unable_to_settle(stage, broker, "orphans.event", 300) as numbers:
+        wait_until(lambda: collectors_wait(stage, 2), what="both collectors have outcomes, and can't settle them")
+        killed.kill()
+        assert stage.ask("SELECT count(*) FROM fq.deliveries") == 300, "not yet: nothing is settled"
+    stage.wait_until_done("orphans")
+    assert sorted(offsets(stage.handled())) == numbers, "settled, not handed over again"
+
+
+def test_the_bridge_goes_on_by_itself_after_it_lost_the_broker(stage: Stage, amqp_url: str) -> None:
+    port = urlsplit(amqp_url).port
+    assert port is not None
+    link = Link(port)
+    stage.client("again")
+    started, fleet = stage.bridge(CELERY_BROKER_URL=amqp_url.replace(f":{port}/", f":{link.port}/")), stage.fleet()
+    numbers = stage.publish_many("again.event", 20)
+    stage.wait_until_done("again")
+    link.cut()
+    numbers += stage.publish_many("again.event", 20)
+    stage.wait_until_done("again")
+    assert sorted(set(offsets(stage.handled()))) == numbers
+    assert started.exit_code is fleet.exit_code is None
+    link.close()

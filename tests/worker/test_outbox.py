@@ -1,0 +1,123 @@
+"""What a process gathers to report: nothing is lost while it can't be handed on, and the first waits for nobody (G1)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+from celery import Celery
+
+from bridge.app import Bridge
+from bridge.contract import sign
+from bridge.errors import BrokerUnavailable
+from bridge.settle import read_callbacks as module
+from bridge.settle.read_callbacks import one_by_one, settle_callbacks
+from bridge.settle.settle import Settled
+from bridge.worker import outbox as outboxes
+from bridge.worker.outbox import Outbox
+from tests.support.waiting import wait_until
+
+
+def test_g1_what_cannot_be_handed_on_is_kept_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[int] = []
+    away = threading.Event()
+    away.set()
+    refused = threading.Event()
+
+    def hand_on(batch: list[int]) -> None:
+        if away.is_set():
+            refused.set()
+            raise BrokerUnavailable("away")
+        taken.extend(batch)
+
+    reporter = Outbox(hand_on)
+    reporter.report([1, 2])
+    assert refused.wait(10)
+    reporter.report([3])
+    away.clear()
+    wait_until(lambda: taken == [1, 2, 3], what="all of it is handed on")
+    reporter.close()
+    assert taken == [1, 2, 3]
+    assert "outcomes wait: away" in caplog.text
+
+
+def test_what_comes_while_another_batch_is_on_its_way_goes_together() -> None:
+    batches: list[list[int]] = []
+    first, go = threading.Event(), threading.Event()
+
+    def hand_on(batch: list[int]) -> None:
+        batches.append(batch)
+        first.set()
+        go.wait(10)
+
+    reporter = Outbox(hand_on)
+    reporter.report([1])
+    assert first.wait(10)
+    for number in range(2, 6):
+        reporter.report([number])
+    go.set()
+    wait_until(lambda: len(batches) == 2, what="the others went")
+    reporter.close()
+    assert batches == [[1], [2, 3, 4, 5]]
+
+
+def test_what_is_left_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    refused = threading.Event()
+
+    def hand_on(batch: list[int]) -> None:
+        refused.set()
+        raise BrokerUnavailable("away")
+
+    reporter = Outbox(hand_on)
+    reporter.report([1])
+    assert refused.wait(10)
+    with caplog.at_level(logging.WARNING):
+        reporter.close()
+    assert "1 outcome is not settled, its event will come again: away" in caplog.text
+
+
+def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker_gets_new_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    taken: list[int] = []
+
+    def break_down(batch: list[int]) -> None:
+        raise ValueError("not expected")
+
+    first = outboxes.outbox("good", taken.extend)
+    first.report([1])
+    wait_until(lambda: taken == [1], what="the first goes at once")
+    first.report([2])
+    outboxes.outbox("broken", break_down).report([3])
+    with caplog.at_level(logging.WARNING):
+        outboxes._close()
+    assert taken == [1, 2]
+    assert "1 outcome is not settled, its event will come again: not expected" in caplog.text
+    again = outboxes.outbox("good", taken.extend)
+    assert again is not first
+    again.report([4])
+    wait_until(lambda: taken == [1, 2, 4], what="the next worker's are handed on, too")
+    outboxes._close()
+
+
+@pytest.mark.parametrize("args", [[], [[]], [3], [[["bridge.commit"]]], [[["bridge.pump", []]]], [["ab"]]])
+def test_many_callbacks_that_are_none_are_a_warning(args: list[object], caplog: pytest.LogCaptureFixture) -> None:
+    assert list(one_by_one([("bridge.settle", args)])) == []
+    assert "malformed" in caplog.text
+
+
+def test_very_many_outcomes_are_settled_in_parts_that_no_callback_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def settle(_: object, batch: list[object]) -> Settled:
+        sizes.append(len(batch))
+        return Settled(succeeded=len(batch))
+
+    monkeypatch.setattr(module, "OUTCOMES_AT_ONCE", 5)
+    monkeypatch.setattr(module, "settle", settle)
+    with Celery("c", set_as_current=False) as app:
+        app.conf.update(bridge_secret="s", bridge_database_url="postgresql://nobody@127.0.0.1:1/x")
+        callback = ("bridge.commit", ["c", [1, 2, 3], 1, 1, sign("s", ("c", "1,2,3", 1, 1))])
+        done = settle_callbacks(Bridge(app), [("bridge.settle", [[callback] * 3])])
+    assert (sizes, done.succeeded) == ([6, 3], 9)
