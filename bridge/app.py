@@ -9,7 +9,7 @@ from celery import Celery
 
 from bridge.broker.kombu_internals import real_app
 from bridge.sender.sender import Sender
-from bridge.settings import Settings
+from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store
 from bridge.store.secret import read_secret
 
@@ -23,7 +23,7 @@ class Bridge:
 
     def __init__(self, app: Celery) -> None:
         self.app = app
-        self.settings = Settings.read(app.conf, os.environ)
+        self.settings = BridgeSettings.read(app.conf, os.environ)
         self._store: Store | None = None
         self._secret = ""
         self._sender: Sender | None = None

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.schedules import schedstate, schedule
 
 from bridge.contract import PUMP
-from bridge.settings import Settings
+from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
 
@@ -31,7 +31,7 @@ def install(app: Celery) -> None:
     """
 
     def schedule_pump(sender: Celery, **_: Any) -> None:
-        entry = beat_entry(Settings.read(sender.conf, os.environ))
+        entry = beat_entry(BridgeSettings.read(sender.conf, os.environ))
         sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **entry}
 
     import bridge.tasks  # noqa: F401 - the tasks are shared: importing them adds them to every app of this process
@@ -61,7 +61,7 @@ class Every(schedule):
         return state
 
 
-def beat_entry(settings: Settings) -> dict[str, dict[str, Any]]:
+def beat_entry(settings: BridgeSettings) -> dict[str, dict[str, Any]]:
     """Make the beat schedule's entry for the pump. A tick that no worker takes in time expires, so ticks never pile up."""
     return {
         PUMP: {

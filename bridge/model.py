@@ -1,138 +1,18 @@
-"""The nouns: what the log, its clients and their deliveries look like in Python.
+"""The nouns: a registered client, a delivery to it and its outcome, a place in the log, a registration.
 
-Values only. What comes out of storage (`Client`, `Delivery`) is another type than what goes in (`ClientSettings`).
+They are values only. A client out of storage (`Client`) is another type than one that goes in (`Registration`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from bridge.errors import InvalidClient, UsageError
-
-Ordering = Literal["key", "none", "strict"]
-Call = Literal["event", "payload", "kwargs"]
-OnExhausted = Literal["park", "hold-key", "halt"]
-BatchAs = Literal["list", "calls"]
-ReportBy = Literal["callback", "in-process"]
-
-CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-WORD = r"[^.*#\s\x00\ud800-\udfff]+"
-TOPIC = re.compile(rf"{WORD}(\.{WORD})*", re.ASCII)
-TOPIC_PATTERN = re.compile(rf"(\*|#|{WORD})(\.(\*|#|{WORD}))*", re.ASCII)
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "ordering": ("key", "none", "strict"),
-    "call": ("event", "payload", "kwargs"),
-    "on_exhausted": ("park", "hold-key", "halt"),
-    "batch_as": ("list", "calls"),
-    "report_by": ("callback", "in-process"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """What a client asks for; checked when it is made.
-
-    Attributes:
-        id: Name of the client: letters, digits, `_`, `-` and `.`, at most 100.
-        task: Name of the Celery task that gets its events.
-        routes: Pairs of topic pattern and task name; the first that matches goes before `task`.
-        queue: Queue of the fleet that runs the task.
-        topics: AMQP topic patterns; an event is delivered if one of them matches.
-        ordering: `key`: one open event per key; `strict`: one open event; `none`: no order.
-        window: Most deliveries open at once (events, at least 1).
-        call: What the task is called with: the whole event, its payload, or the payload's fields as keywords.
-        serializer: kombu serializer of the delivered messages.
-        ack_timeout_seconds: How long a delivery may stay unanswered before it is handed over again.
-        max_attempts: Attempts before the event is set aside (at least 1).
-        backoff_seconds: Wait before the second attempt; it doubles with every further one, with full jitter.
-        backoff_max_seconds: Longest wait between two attempts.
-        on_exhausted: What happens after the last attempt: park the event, hold its key too, or halt the client.
-        batch: Most events of one message; above 1 the task gets a list, or is called for each in turn.
-        batch_wait_ms: How long a batch that is not full may wait for more, in milliseconds.
-        batch_as: How a task gets a batch: as one `list`, or in `calls`, one for each event, so that any handler can.
-        report_by: Who reports outcomes: the task's callbacks, or the fleet's own worker (`in-process`), which then
-        needs
-            this package and access to Postgres.
-    """
-
-    id: str
-    task: str
-    routes: tuple[tuple[str, str], ...] = ()
-    queue: str = "celery"
-    topics: tuple[str, ...] = ("#",)
-    ordering: Ordering = "key"
-    window: int = 1000
-    call: Call = "event"
-    serializer: str = "json"
-    ack_timeout_seconds: float = 3600
-    max_attempts: int = 5
-    backoff_seconds: float = 1
-    backoff_max_seconds: float = 600
-    on_exhausted: OnExhausted = "park"
-    batch: int = 1
-    batch_wait_ms: int = 0
-    batch_as: BatchAs = "list"
-    report_by: ReportBy = "callback"
-
-    def __post_init__(self) -> None:
-        if not CLIENT_ID.fullmatch(self.id):
-            raise InvalidClient(
-                f"client id {self.id!r} is not usable: letters, digits, '_', '-' and '.', at most 100, "
-                "beginning with a letter, a digit or '_'"
-            )
-        for name in ("task", "queue", "serializer"):
-            if not getattr(self, name):
-                raise InvalidClient(f"client {self.id!r} needs a {name}")
-        if isinstance(self.topics, str) or not self.topics:
-            raise InvalidClient(
-                f"client {self.id!r}: topics is a list of patterns such as 'order.*' or '#', not {self.topics!r}"
-            )
-        for pattern in (*self.topics, *(pattern for pattern, _ in self.routes)):
-            if not TOPIC_PATTERN.fullmatch(pattern):
-                raise InvalidClient(
-                    f"client {self.id!r}: topic pattern {pattern!r} is malformed: "
-                    "dotted words, '*' for exactly one word, '#' for any number of words, as in 'order.*' or 'order.#'"
-                )
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InvalidClient(
-                    f"client {self.id!r}: {name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}"
-                )
-        for name, least in LEAST.items():
-            value, whole = getattr(self, name), name in WHOLE
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int if whole else int | float)
-                or not least <= value <= LARGEST_SETTING
-            ):
-                kind = "a whole number" if whole else "a number"
-                raise InvalidClient(
-                    f"client {self.id!r}: {name} is {value!r}, must be {kind} from {least} to {LARGEST_SETTING}"
-                )
-        if self.batch > 1 and self.call == "kwargs":
-            raise InvalidClient(f"client {self.id!r}: a batch has no keyword arguments: use call event or payload")
-        if not self.ack_timeout_seconds > 0:
-            raise InvalidClient(
-                f"client {self.id!r}: ack_timeout_seconds is {self.ack_timeout_seconds!r}, must be above 0"
-            )
-
-
-LEAST: Mapping[str, int] = {
-    "window": 1,
-    "max_attempts": 1,
-    "backoff_seconds": 0,
-    "backoff_max_seconds": 0,
-    "ack_timeout_seconds": 0,
-    "batch": 1,
-    "batch_wait_ms": 0,
-}
-WHOLE = frozenset({"window", "max_attempts", "batch", "batch_wait_ms"})
-LARGEST_SETTING = 2_000_000_000
-SETTING_NAMES = tuple(f.name for f in fields(ClientSettings) if f.name != "id")
+from bridge.settings.client import SETTINGS, ClientSettings, check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,11 +125,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A client as code or a command line declares it: only what was said, so that the rest stays as it is.
+    """A client as code or a command line declares it: only the settings that were given; the rest stay as they are.
 
     Attributes:
         given: Names of `ClientSettings` and their values; `task` may be missing where the client exists.
         start: Where a new client begins; an existing one keeps its cursor.
+
+    Raises:
+        InvalidClient: a setting is unknown or out of range, or two that are given contradict each other.
     """
 
     id: str
@@ -257,20 +140,16 @@ class Registration:
     start: Position = Position()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.given) - set(SETTING_NAMES))
-        if unknown:
-            raise InvalidClient(
-                f"client {self.id!r} has no setting {unknown[0]!r}: there are {', '.join(SETTING_NAMES)}"
-            )
-        self.applied_to(None if "task" in self.given else ClientSettings(id=self.id, task="unknown"))
+        check(self.id, self.given)
+        object.__setattr__(self, "given", {name: SETTINGS[name].frozen(value) for name, value in self.given.items()})
 
     def applied_to(self, before: ClientSettings | None) -> ClientSettings:
-        """The client's settings after this registration, checked.
+        """Return the client's settings after this registration, checked.
 
         Raises:
-            InvalidClient: a value is out of range, or there is no task to call.
+            InvalidClient: a setting that is given contradicts one that is kept, or there is no task to call.
         """
-        kept = {name: getattr(before, name) for name in SETTING_NAMES} if before else {}
+        kept = {name: getattr(before, name) for name in SETTINGS} if before else {}
         if not before and "task" not in self.given:
             raise InvalidClient(f"client {self.id!r} is new: say which task it calls (--task NAME)")
         return ClientSettings(id=self.id, **{**kept, **self.given})

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bridge.errors import InvalidEvent, UsageError
-from bridge.model import TOPIC_PATTERN
+from bridge.topics import TOPIC_PATTERN
 
 
 def topics(text: str) -> tuple[str, ...]:

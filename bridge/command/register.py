@@ -15,7 +15,8 @@ from bridge.command.project import bridge_here, import_tasks, name_of, ready_sto
 from bridge.command.texts import clients_view, registered_line
 from bridge.declare import registrations
 from bridge.errors import BridgeError, Unavailable, UsageError
-from bridge.model import CHOICES, Position, Registration
+from bridge.model import Position, Registration
+from bridge.settings.client import SETTINGS
 from bridge.store import clients as stored
 
 
@@ -34,13 +35,13 @@ def route(text: str) -> tuple[str, str]:
 @click.option("--topics", type=patterns, metavar="P,P", help="Topic patterns, as in order.*,invoice.#  [#]")
 @click.option(
     "--ordering",
-    type=click.Choice(CHOICES["ordering"]),
+    type=click.Choice(SETTINGS["ordering"].choices),
     help="One event at a time for each key; none: many at once, in any order; strict: one at a time.  [key]",
 )
 @click.option("--window", type=int, metavar="N", help="Most events that may be handed over and not finished.  [1000]")
 @click.option(
     "--call",
-    type=click.Choice(CHOICES["call"]),
+    type=click.Choice(SETTINGS["call"].choices),
     help="Call the task with the whole event, with its payload, or with the payload's fields as keywords.  [event]",
 )
 @click.option("--max-attempts", type=int, metavar="N", help="Attempts at an event, the first one included.  [5]")
@@ -67,7 +68,7 @@ def route(text: str) -> tuple[str, str]:
 )
 @click.option(
     "--on-exhausted",
-    type=click.Choice(CHOICES["on_exhausted"]),
+    type=click.Choice(SETTINGS["on_exhausted"].choices),
     help="After the last failed attempt: park the event, hold back its key as well, or halt the client.  [park]",
 )
 @click.option(
@@ -79,14 +80,14 @@ def route(text: str) -> tuple[str, str]:
 @click.option("--batch-wait", "batch_wait_ms", type=int, metavar="MS", help="How long a batch may wait to fill.  [0]")
 @click.option(
     "--batch-as",
-    type=click.Choice(CHOICES["batch_as"]),
+    type=click.Choice(SETTINGS["batch_as"].choices),
     help="Call the task once with the list of a batch's events, or once for each of them.  [list]",
 )
 @click.option(
     "--report-by",
     "--commit",
     "report_by",
-    type=click.Choice(CHOICES["report_by"]),
+    type=click.Choice(SETTINGS["report_by"].choices),
     help="Outcomes are reported by callbacks, or by the fleet's workers, which write to Postgres themselves.  [callback]",
 )
 @click.option("--serializer", metavar="NAME", help="Serializer of the messages, as kombu names it.  [json]")
@@ -127,7 +128,7 @@ def register(
     if client is None and (given or start is not None):
         raise click.UsageError("name the CLIENT that these options are for")
     if client is not None:
-        _ = Registration(id=client, given={"task": "unknown", **given})  # refused before anything is imported
+        _ = Registration(id=client, given=given)  # refused before anything is imported
     import_tasks(app)
     wanted = _declared(app) if client is None else [_completed(client, given, start)]
     store = ready_store(ctx)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bridge.errors import InvalidEvent
-from bridge.model import TOPIC
+from bridge.topics import TOPIC
 
 DEEPEST = 200  # levels of nesting: Python's own JSON gives up near 1,000, and a fleet has to read it again
 _encode = json.JSONEncoder(  # what contains itself ends in a RecursionError: looking out for it costs a fifth

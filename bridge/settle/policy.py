@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from bridge.model import OnExhausted, Ordering
+from bridge.settings.client import OnExhausted, Ordering
 
 LONGEST_REST_SECONDS = 0.02
 MAX_DOUBLINGS = 60  # beyond this, any backoff is above any cap, and the float would overflow

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from bridge.errors import ClientConflict, UnknownClient, UsageError
-from bridge.model import SETTING_NAMES, ClientSettings, Position, Registration
+from bridge.model import Position, Registration
+from bridge.settings.client import SETTINGS, ClientSettings
 from bridge.sql import statement
 from bridge.store import outcomes
 from bridge.store.connect import Store
@@ -51,12 +52,12 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
                 "use another id, or register it with --replace-task"
             )
         offset = resolve(connection, registration.start, horizon=horizon)
-        binds = {name: getattr(after, name) for name in SETTING_NAMES}
+        binds = {name: getattr(after, name) for name in SETTINGS}
         binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
         cursor = connection.execute(statement("operate/save_client"), binds).scalar_one()
     changed = {
         name: (getattr(before, name), getattr(after, name))
-        for name in SETTING_NAMES
+        for name in SETTINGS
         if before and getattr(before, name) != getattr(after, name)
     }
     return Registered(created=found is None, offset=cursor, changed=changed)
@@ -111,7 +112,7 @@ def list_clients(store: Store) -> list[dict[str, Any]]:
 
 
 def _settings(client: str, row: Mapping[str, Any]) -> ClientSettings:
-    values = {name: row[name] for name in SETTING_NAMES}
+    values = {name: row[name] for name in SETTINGS}
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
     return ClientSettings(id=client, **values)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from bridge.model import Client, Failure, OnExhausted, Ordering, Outcome
+from bridge.model import Client, Failure, Outcome
+from bridge.settings.client import OnExhausted, Ordering
 from bridge.sql import statement
 
 # Deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each.

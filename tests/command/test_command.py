@@ -565,7 +565,7 @@ BAD = [
     (["register", "c", "--task", "t", "--ordering", "fifo"], 2, "'fifo' is not one of"),
     (["register", "c", "--task", "t", "--start", "soon"], 2, "position 'soon' is not one of"),
     (["register", "c", "--task", "t", "--start", "99"], 2, "offset 99 is above the horizon"),
-    (["register", "c", "--task", ""], 2, "needs a task"),
+    (["register", "c", "--task", ""], 2, "task is '', must be text, not empty"),
     (["publish"], 2, "name the TOPIC"),
     (["publish", "a..b"], 2, "topic 'a..b' is malformed"),
     (["publish", "a.*"], 2, "topic 'a.*' is malformed"),
@@ -652,7 +652,9 @@ def test_a_setting_that_is_missing_or_malformed_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("BRIDGE_PASS_LIMIT", "lots")
     app = Celery("odd", set_as_current=False)
     context = CLIContext(app=app, no_color=False, workdir=None)
-    assert "BRIDGE_PASS_LIMIT in the environment is 'lots'" in refused(CliRunner().invoke(bridge, ["status"], obj=context))
+    assert "BRIDGE_PASS_LIMIT in the environment is 'lots'" in refused(
+        CliRunner().invoke(bridge, ["status"], obj=context)
+    )
 
 
 def test_a_configuration_that_does_not_import_is_named(tmp_path: Path) -> None:

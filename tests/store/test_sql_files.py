@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.model import CLIENT_ID, SETTING_NAMES, TOPIC, TOPIC_PATTERN, ClientSettings
 from bridge.sender.parcels import matches
+from bridge.settings.client import CLIENT_ID, SETTINGS
 from bridge.sql import source, statement
+from bridge.topics import TOPIC, TOPIC_PATTERN
 from tests.conftest import Connect
 
 STATEMENTS = sorted(
@@ -81,14 +82,13 @@ def test_there_are_statements_and_they_know_what_a_missing_header_is() -> None:
 
 
 def test_a_client_registered_in_sql_gets_the_same_defaults_as_one_in_python(log: psycopg.Connection[Any]) -> None:
-    columns = ", ".join(f'"{name}"' for name in SETTING_NAMES)
+    columns = ", ".join(f'"{name}"' for name in SETTINGS)
     row = log.execute(f"INSERT INTO fq.clients (id, task) VALUES ('c', 't') RETURNING {columns}".encode()).fetchone()
     assert row is not None
     in_sql = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in zip(SETTING_NAMES, row, strict=True)
+        name: tuple(value) if isinstance(value, list) else value for name, value in zip(SETTINGS, row, strict=True)
     }
-    in_python = ClientSettings(id="c", task="t")
-    assert in_sql == {name: getattr(in_python, name) for name in SETTING_NAMES}
+    assert in_sql == {name: setting.default for name, setting in SETTINGS.items()} | {"task": "t"}
 
 
 @thorough

@@ -1,0 +1,123 @@
+"""The bridge's settings: `bridge_*` keys of a Celery app's configuration, overridable by `BRIDGE_*` in the environment.
+
+They are read and checked once. A setting that can't be used is named together with the place that it came from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Self
+
+from bridge.errors import ConfigurationError
+from bridge.settings.setting import About, Setting, settings_of
+
+PREFIX = "bridge_"
+RENAMED = {"batch": "pass_limit"}
+NEAR = 0.8  # of 1: names that differ by a letter or two; BRIDGE_TEST_POSTGRES and BRIDGE_IMAGE are not near any setting
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeSettings:
+    """Everything that can be set; in a Celery configuration each name has the prefix `bridge_`."""
+
+    database_url: Annotated[str, About("Postgres, as `postgresql://user:password@host:5432/database`.")] = ""
+    queue: Annotated[str, About("Queue of the bridge's own tasks: pump, commit, fail and settle.")] = "bridge"
+    secret: Annotated[
+        str, About("Key that signs the callbacks; where empty, a random one that the database keeps.")
+    ] = ""
+    interval_seconds: Annotated[float, About("How often beat starts the pump.", above=0)] = 1.0
+    linger_seconds: Annotated[
+        float, About("How long a tick looks for more after it has handed over everything; 0: not at all.")
+    ] = 5.0
+    poll_seconds: Annotated[float, About("How often a tick that lingers looks, inside Postgres.", above=0)] = 0.01
+    pass_limit: Annotated[int, About("Most events that one pass hands over to one client.", least=1)] = 2000
+    collector: Annotated[
+        bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as an ordinary task.")
+    ] = True
+    stencil: Annotated[
+        bool,
+        About("Cut messages from a stencil where the result is the same (json on Redis); else kombu publishes each."),
+    ] = True
+    joined_acks: Annotated[
+        bool, About("A worker that has the bridge in it records and acks events on Redis many at a time.")
+    ] = True
+    joined_callbacks: Annotated[
+        bool, About("A worker that has the bridge in it publishes the callbacks of many tasks in one message.")
+    ] = True
+    connect_timeout_seconds: Annotated[
+        float, About("Longest wait for Postgres or the broker; the broker has twice as long to take a batch.", above=0)
+    ] = 5.0
+    statement_timeout_seconds: Annotated[
+        float, About("Longest that one statement, or one wait for a lock, may take.", above=0)
+    ] = 60.0
+
+    @classmethod
+    def read(cls, conf: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Take each setting from the environment, else from the configuration, else its default.
+
+        An unknown `bridge_*` key is ignored with a warning, and so is a variable whose name is nearly a setting's.
+
+        Raises:
+            ConfigurationError: a value has the wrong type or is out of range.
+        """
+        for warning in _unknown(conf, environ):
+            logger.warning(warning)
+        values: dict[str, Any] = {}
+        for name, setting in SETTINGS.items():
+            key, variable = PREFIX + name, (PREFIX + name).upper()
+            if environ.get(variable):
+                values[name] = _usable(setting, environ[variable], f"{variable} in the environment")
+            elif conf.get(key) is not None:
+                values[name] = _usable(setting, conf[key], f"setting {key}")
+        return cls(**values)
+
+    def need_database_url(self) -> str:
+        """Return the database's URL.
+
+        Raises:
+            ConfigurationError: none is set.
+        """
+        if not self.database_url:
+            raise ConfigurationError(
+                "no database is set: put bridge_database_url into the Celery configuration, or BRIDGE_DATABASE_URL "
+                "into the environment, as postgresql://user:password@host:5432/database"
+            )
+        return self.database_url
+
+
+SETTINGS: Mapping[str, Setting] = settings_of(BridgeSettings)
+
+
+def _usable(setting: Setting, value: object, where: str) -> Any:
+    """Return a configured value in the type of its setting; a number or a switch may be given as text."""
+    try:
+        read = value if setting.kind == "text" else setting.from_text(str(value))
+        if problem := setting.problem(read):
+            raise ValueError(problem)
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is {value!r}: {error}") from None
+    return read
+
+
+def _unknown(conf: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """Tell of each key that looks like a setting and is none."""
+    for key in conf:
+        name = key.removeprefix(PREFIX)
+        if name != key and name not in SETTINGS:
+            advice = f"did you mean {PREFIX}{meant}" if (meant := _meant(name)) else "see docs/running.md"
+            yield f"setting {key} is unknown and ignored: {advice}"
+    for variable in environ:
+        name = variable.removeprefix(PREFIX.upper()).lower()
+        # A variable that is near no setting may be another program's: it is none of our business.
+        if variable.startswith(PREFIX.upper()) and name not in SETTINGS and (meant := _meant(name)):
+            yield f"{variable} in the environment is unknown and ignored: did you mean {(PREFIX + meant).upper()}"
+
+
+def _meant(name: str) -> str | None:
+    """Return the setting that a wrong name comes near to."""
+    return RENAMED.get(name) or next(iter(get_close_matches(name, SETTINGS, 1, NEAR)), None)

@@ -1,0 +1,113 @@
+"""A client's settings: their names, types, defaults, ranges and help texts stand here and nowhere else.
+
+To add one, add a field here, a column in `sql/schema/03_clients.sql`, its name in `save_client.sql`, `lock_client.sql`
+and `list_clients.sql`, and an argument of `bridge.client`. Where one of these is missing, a test names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from bridge.errors import InvalidClient
+from bridge.settings.setting import About, Setting, settings_of
+
+Ordering = Literal["key", "none", "strict"]
+Call = Literal["event", "payload", "kwargs"]
+OnExhausted = Literal["park", "hold-key", "halt"]
+BatchAs = Literal["list", "calls"]
+ReportBy = Literal["callback", "in-process"]
+
+CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """What a client asks for, every setting with its value; checked when it is made.
+
+    Attributes:
+        id: Name of the client: letters, digits, `_`, `-` and `.`, at most 100.
+
+    Raises:
+        InvalidClient: a value is out of range, or two settings contradict each other.
+    """
+
+    id: str
+    task: Annotated[str, About("Name of the Celery task that gets the client's events.")]
+    routes: Annotated[
+        tuple[tuple[str, str], ...],
+        About("Topic patterns with a task of their own: the first that matches an event names its task."),
+    ] = ()
+    queue: Annotated[str, About("Queue of the workers that run the task.")] = "celery"
+    topics: Annotated[
+        tuple[str, ...],
+        About("Topic patterns, one of which must match: `*` is one word, `#` any number of words, as in `order.*`."),
+    ] = ("#",)
+    ordering: Annotated[
+        Ordering,
+        About("`key`: one open event for each key; `strict`: one open event; `none`: many at once, in any order."),
+    ] = "key"
+    window: Annotated[int, About("Most deliveries open at once: handed over and not finished.", least=1)] = 1000
+    call: Annotated[
+        Call, About("Call the task with the whole event, with its payload, or with the payload's fields as keywords.")
+    ] = "event"
+    serializer: Annotated[str, About("Serializer of the messages, as kombu names it.")] = "json"
+    ack_timeout_seconds: Annotated[
+        float, About("Lease, in seconds: an event whose task reports nothing for so long goes out again.", above=0)
+    ] = 3600
+    max_attempts: Annotated[
+        int, About("Most attempts at an event, the first one included; then see `on_exhausted`.", least=1)
+    ] = 5
+    backoff_seconds: Annotated[
+        float, About("Longest wait before the second attempt, in seconds; it doubles with every further attempt.")
+    ] = 1
+    backoff_max_seconds: Annotated[
+        float, About("Longest wait before any attempt, in seconds; the wait is drawn at random up to it.")
+    ] = 600
+    on_exhausted: Annotated[
+        OnExhausted,
+        About("After the last failed attempt: park the event, hold its key back as well, or halt the client."),
+    ] = "park"
+    batch: Annotated[
+        int, About("Most events of one task call; a batch that fails is split and goes out again.", least=1)
+    ] = 1
+    batch_wait_ms: Annotated[int, About("How long a batch may wait to fill, in milliseconds.")] = 0
+    batch_as: Annotated[
+        BatchAs, About("Call the task once with the `list` of a batch's events, or in `calls`, once for each of them.")
+    ] = "list"
+    report_by: Annotated[
+        ReportBy,
+        About(
+            "Outcomes are reported by the task's `callback`, or `in-process` by the fleet's workers, which then need "
+            "this package and write to Postgres themselves."
+        ),
+    ] = "callback"
+
+    def __post_init__(self) -> None:
+        check(self.id, {name: getattr(self, name) for name in SETTINGS})
+
+
+SETTINGS: Mapping[str, Setting] = settings_of(ClientSettings)
+
+
+def check(client: str, given: Mapping[str, Any]) -> None:
+    """Check a client's id and any number of its settings, each by itself and those that are given together.
+
+    Raises:
+        InvalidClient: the id is malformed, a name is unknown, a value is out of range, or two settings contradict
+            each other.
+    """
+    if not CLIENT_ID.fullmatch(client):
+        raise InvalidClient(
+            f"client id {client!r} is not usable: letters, digits, '_', '-' and '.', at most 100, "
+            "beginning with a letter, a digit or '_'"
+        )
+    for name, value in given.items():
+        if name not in SETTINGS:
+            raise InvalidClient(f"client {client!r} has no setting {name!r}: there are {', '.join(SETTINGS)}")
+        if problem := SETTINGS[name].problem(value):
+            raise InvalidClient(f"client {client!r}: {name} is {value!r}, {problem}")
+    if given.get("batch", 1) > 1 and given.get("call") == "kwargs":
+        raise InvalidClient(f"client {client!r}: a batch has no keyword arguments: use call event or payload")
