@@ -22,8 +22,8 @@ from bridge.errors import (
     UnknownClient,
     UsageError,
 )
+from bridge.event import Event, NewEvent
 from bridge.install import install
-from bridge.log.encoding import NewEvent
 from bridge.log.publish import publish, publish_many
 from bridge.worker.transaction import transaction
 
@@ -36,6 +36,7 @@ __all__ = [
     "BrokerUnavailable",
     "ClientConflict",
     "ConfigurationError",
+    "Event",
     "InvalidClient",
     "InvalidEvent",
     "LogRewound",

@@ -5,7 +5,7 @@ import click
 from bridge.command.output import print_json
 from bridge.command.parameters import as_json
 from bridge.command.project import raw_store
-from bridge.store.connect import translated
+from bridge.store.driver_errors import translated
 from bridge.store.migrate import migrate as apply
 
 

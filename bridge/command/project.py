@@ -18,7 +18,7 @@ import bridge
 from bridge.app import Bridge, bridge_of
 from bridge.errors import BridgeError, ConfigurationError, UsageError
 from bridge.store import Store
-from bridge.store.connect import translated
+from bridge.store.driver_errors import translated
 from bridge.store.migrate import check
 
 OURS = str(Path(bridge.__file__).parent)

@@ -14,8 +14,8 @@ from bridge.command.output import print_json
 from bridge.command.parameters import as_json, parse_json
 from bridge.command.project import ready_store
 from bridge.errors import InvalidEvent
+from bridge.event import NewEvent
 from bridge.log import publish as log
-from bridge.log.encoding import NewEvent
 
 CHUNK = 2000  # events of one statement
 DRAWN = ("offset", "created_at")  # `tail --json` prints them; the publish draws new ones

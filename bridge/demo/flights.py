@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bridge.log.encoding import NewEvent
+from bridge.event import NewEvent
 
 FILE = Path(__file__).with_name("flights-2013-01.csv.gz")
 MISSING = "NA"

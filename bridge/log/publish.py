@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from bridge.log.encoding import NewEvent, encoded, encoded_together
+from bridge.event import Json, NewEvent
+from bridge.log.encoding import encoded, encoded_together
 from bridge.store.callers import CallersConnection, run_on
+
+NewEventTuple: TypeAlias = (
+    tuple[str, Json] | tuple[str, Json, str | None] | tuple[str, Json, str | None, Mapping[str, Any] | None]
+)
 
 
 def publish(
     connection_or_session: CallersConnection,
     topic: str,
-    payload: Any,
+    payload: Json,
     *,
     key: str | None = None,
     headers: Mapping[str, Any] | None = None,
@@ -20,7 +25,8 @@ def publish(
     """Append one event in the caller's own transaction: it exists when that commits, and only then.
 
     Args:
-        connection_or_session: A psycopg connection, or a SQLAlchemy connection or session, on the bridge's database.
+        connection_or_session: A psycopg connection, or a SQLAlchemy connection, session or scoped session, on the
+            bridge's database.
         topic: Dotted words, such as `order.created`.
         payload: Anything that is JSON: dict, list, str, int, float, bool or None, at most 200 levels deep.
         key: Events of one key reach a client in order, one at a time; None if no order is needed.
@@ -31,27 +37,32 @@ def publish(
 
     Raises:
         InvalidEvent: the event can't be stored; nothing was sent, the transaction is as it was.
+        UsageError: the connection is of another kind; nothing was sent.
+        Exception: Postgres refused or dropped: the driver's own error, as any statement on this connection raises it.
     """
     [(offset,)] = run_on(connection_or_session, "log/publish", encoded(NewEvent(topic, payload, key, headers)))
     return int(offset)
 
 
-def publish_many(connection_or_session: CallersConnection, events: Iterable[NewEvent | tuple[Any, ...]]) -> list[int]:
+def publish_many(connection_or_session: CallersConnection, events: Iterable[NewEvent | NewEventTuple]) -> list[int]:
     """Append many events in one statement, in order, in the caller's own transaction.
 
     Thousands a call are fine; all of them together may take up to 256 MB, Postgres' limit for one jsonb.
 
     Args:
         connection_or_session: As for `publish`.
-        events: `NewEvent`s, or tuples of topic, payload and optionally key and headers.
+        events: `NewEvent`s, or tuples of topic, payload and optionally key and headers. They are read once; none at
+            all are fine, and nothing is sent.
 
     Returns:
         The offsets, in the order of the events.
 
     Raises:
         InvalidEvent: one of the events can't be stored, the message says which; nothing was sent.
+        UsageError: the connection is of another kind; nothing was sent.
+        Exception: Postgres refused or dropped: the driver's own error, as any statement on this connection raises it.
     """
     text = encoded_together(events)
     rows = run_on(connection_or_session, "log/publish_many", {"events": text}) if text else []
-    # In the order in which they were drawn, whatever order they came back in.
+    # Postgres draws the offsets in the order of the events, but may return the rows in another.
     return sorted(offset for (offset,) in rows)

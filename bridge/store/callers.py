@@ -1,9 +1,9 @@
-"""Run a statement on a connection that the caller brought: a psycopg one, or SQLAlchemy's connection or session."""
+"""Run a statement on a connection that the caller brought: psycopg's, or SQLAlchemy's connection or session."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from sqlalchemy import Connection as SqlalchemyConnection
@@ -13,20 +13,20 @@ from sqlalchemy.orm import Session, scoped_session
 from bridge.errors import UsageError
 from bridge.sql import for_psycopg, statement
 
-CallersConnection = psycopg.Connection[Any] | SqlalchemyConnection | Session | scoped_session[Any]
+CallersConnection: TypeAlias = psycopg.Connection[Any] | SqlalchemyConnection | Session | scoped_session[Any]
 
 
 def run_on(connection: CallersConnection, name: str, binds: Mapping[str, Any]) -> Sequence[Any]:
     """Run a statement on the caller's connection, in the transaction that it is in, and return its rows.
 
     Raises:
-        UsageError: the connection is of no kind that is known here; nothing was sent.
+        UsageError: the connection is of another kind, such as an asynchronous one; nothing was sent.
     """
     if isinstance(connection, SqlalchemyConnection | Session | scoped_session):
         result = connection.execute(statement(name), binds)
         return result.all() if isinstance(result, CursorResult) and result.returns_rows else []
     if isinstance(connection, psycopg.Connection):
-        # A cursor of our own: the connection's row factory may be any.
+        # A cursor class and a row factory of our own: the caller may have set others on the connection.
         with psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row) as cursor:
             cursor.execute(for_psycopg(name), binds)
             return cursor.fetchall() if cursor.description else []

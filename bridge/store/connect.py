@@ -1,7 +1,8 @@
-"""Connections to Postgres, and what its errors mean here.
+"""Connections to Postgres, directly or through PgBouncer in transaction mode.
 
-Works behind PgBouncer in transaction mode: there, no prepared statements, no session settings, no state between
-transactions. On a direct connection statements are prepared, which halves what a small pass or batch of outcomes costs.
+On a direct connection statements are prepared, which halves what a small pass or a few outcomes cost, and the limits of
+time are set once per session. PgBouncer may give every transaction another session: there, nothing is prepared, and
+nothing is kept in the session.
 """
 
 from __future__ import annotations
@@ -9,30 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.errors import (
-    BridgeError,
-    ConfigurationError,
-    InvalidClient,
-    LogRewound,
-    SchemaMissing,
-    StoreUnavailable,
-    UsageError,
-)
+from bridge.errors import ConfigurationError
 from bridge.sql import for_psycopg, statement
+from bridge.store.driver_errors import translated
 
 PREPARE_AFTER = 2  # executions of a statement on a direct connection
-DIRECT = "direct"
-
-# SQLSTATE classes after which the same call may succeed: connection, serialization, resources, operator, locks.
-PASSING = ("08", "40", "53", "57", "55P03", "58")
+DIRECT = "direct"  # the mark of a direct connection in its `info`
 
 
 class Store:
@@ -43,6 +33,9 @@ class Store:
         connect_timeout_seconds: How long to wait for Postgres to answer.
         statement_timeout_seconds: Longest that one statement, or one wait for a lock, may take.
         role: What this process does, shown as its `application_name`.
+
+    Raises:
+        ConfigurationError: `url` is no URL of Postgres.
     """
 
     def __init__(
@@ -63,45 +56,17 @@ class Store:
 
     @property
     def engine(self) -> Engine:
-        """This process's engine: a forked child must not speak on its parent's connections."""
+        """This process's engine. A forked child makes its own: on its parent's connections both would talk at once."""
         if self._engine is None or self._pid != os.getpid():
             if self._engine is not None:
-                self._engine.dispose(close=False)
+                self._engine.dispose(close=False)  # they are still the parent's
             self._engine = self._create_engine()
             self._pid = os.getpid()
         return self._engine
 
-    def _create_engine(self) -> Engine:
-        engine = create_engine(
-            self._url,
-            isolation_level="READ COMMITTED",
-            pool_size=2,
-            max_overflow=8,
-            connect_args={
-                "connect_timeout": max(2, round(self._connect_timeout_seconds)),
-                "application_name": f"celery-event-bridge {self._role}",
-                "client_encoding": "utf8",  # of a SQL_ASCII database psycopg would give bytes
-                "prepare_threshold": None,  # a prepared statement lives in a session, and PgBouncer changes sessions
-                "keepalives_idle": 30,
-                "tcp_user_timeout": 30_000,
-            },
-        )
-        event.listen(engine, "connect", self._look_who_answers)
-        return engine
-
-    def _look_who_answers(self, connection: psycopg.Connection, record: Any) -> None:
-        """Make the session our own where it is: a pooler in between gives itself away by a process id of its own making."""
-        with connection.cursor() as cursor:
-            pid = cursor.execute("SELECT pg_backend_pid()").fetchone()
-            if pid == (connection.info.backend_pid,):
-                connection.prepare_threshold = PREPARE_AFTER
-                cursor.execute(for_psycopg("boot/limit"), {**self._limits, "local": False})
-                record.info[DIRECT] = True
-        connection.commit()
-
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction: committed at the end, rolled back on any exception.
+        """Open a transaction: it is committed at the end, and rolled back on any exception.
 
         Raises:
             StoreUnavailable: Postgres refused, dropped or timed out; nothing is committed.
@@ -113,7 +78,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection in autocommit mode: one round trip per statement, for looking and for single statements."""
+        """Open a connection in autocommit mode: one round trip per statement, for looking and for single statements.
+
+        Behind a pooler its statements have no limits of time.
+
+        Raises:
+            StoreUnavailable: Postgres refused, dropped or timed out.
+        """
         with translated(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -123,41 +94,45 @@ class Store:
             self._engine.dispose(close=self._pid == os.getpid())
             self._engine = None
 
+    def _create_engine(self) -> Engine:
+        engine = create_engine(
+            self._url,
+            isolation_level="READ COMMITTED",
+            pool_size=2,
+            max_overflow=8,
+            connect_args={
+                "connect_timeout": max(2, round(self._connect_timeout_seconds)),  # libpq takes 1 second for 2
+                "application_name": f"celery-event-bridge {self._role}",
+                "client_encoding": "utf8",  # from a SQL_ASCII database, psycopg would give bytes
+                "prepare_threshold": None,  # until the connection is known to be direct
+                "keepalives_idle": 30,
+                "tcp_user_timeout": 30_000,
+            },
+        )
+        event.listen(engine, "connect", self._set_up_if_direct)
+        return engine
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn a driver's error into ours, by its SQLSTATE or constraint."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _meaning(error) from error
-    except PoolTimeout as error:
-        raise StoreUnavailable(f"no free connection to Postgres: {error}") from error
+    def _set_up_if_direct(self, connection: psycopg.Connection, record: ConnectionPoolEntry) -> None:
+        """Set the limits of a direct connection, and let it prepare statements; leave a pooled one as it is.
 
-
-def _meaning(error: DBAPIError) -> BridgeError:
-    cause = error.orig
-    state = getattr(cause, "sqlstate", None) or ""
-    diagnosis = getattr(cause, "diag", None)
-    said = (getattr(diagnosis, "message_primary", None) or str(cause)).strip().replace("\n", "; ")
-    hint = getattr(diagnosis, "message_hint", None)
-    full = f"{said}: {hint}" if hint else said
-    if state == "FQ003":
-        return LogRewound(full)
-    if state in ("FQ001", "FQ002"):
-        return UsageError(full)
-    if state in ("42P01", "3F000", "42883"):
-        return SchemaMissing(f"{said}: run `bridge migrate`")
-    if state == "23514" and (getattr(diagnosis, "constraint_name", "") or "").startswith("clients_"):
-        return InvalidClient(said)
-    if state.startswith(PASSING) or (not state and isinstance(cause, psycopg.OperationalError)):
-        return StoreUnavailable(f"Postgres is not available: {said}")
-    return BridgeError(f"Postgres refused ({state or type(cause).__name__}): {full}")
+        A pooler tells each connection a process id of its own making, 4711 for instance, while `pg_backend_pid()`
+        returns that of the server's process, 812. On a direct connection the two are the same.
+        """
+        with connection.cursor() as cursor:
+            row = cursor.execute("SELECT pg_backend_pid()").fetchone()
+            if row == (connection.info.backend_pid,):
+                connection.prepare_threshold = PREPARE_AFTER
+                cursor.execute(for_psycopg("boot/limit"), {**self._limits, "local": False})
+                record.info[DIRECT] = True
+        connection.commit()  # else the limits would be rolled back
 
 
 def _psycopg_url(url: str) -> URL:
+    """Parse a URL of Postgres, and let psycopg be its driver."""
+    if url.startswith("postgres://"):  # as some hosts write it; SQLAlchemy refuses it
+        url = url.replace("postgres://", "postgresql://", 1)
     try:
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+        parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigurationError(f"bridge_database_url is not a URL: {error}") from error
     if parsed.get_backend_name() != "postgresql":

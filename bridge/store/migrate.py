@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
 from bridge.sql import statement
-from bridge.store.connect import translated
+from bridge.store.driver_errors import translated
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -210,8 +211,8 @@ def test_a_flight_that_left_after_midnight_is_an_event_of_the_next_day() -> None
     late = [flight for flight in everything if flight.time.hour < 5 <= flight.scheduled.hour]
     assert late
     assert all(flight.time.date() > flight.scheduled.date() for flight in late)
-    events = [flight.event for flight in late]
-    assert all(event.payload["departed"] > event.payload["scheduled"] for event in events)
+    payloads: list[Any] = [flight.event.payload for flight in late]
+    assert all(payload["departed"] > payload["scheduled"] for payload in payloads)
 
 
 def test_the_first_events_are_those_of_the_whole_file() -> None:

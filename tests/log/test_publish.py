@@ -13,7 +13,7 @@ import pytest
 
 import bridge
 from bridge.errors import InvalidEvent
-from bridge.log.encoding import DEEPEST, encoded, encoded_together
+from bridge.log.encoding import DEEPEST_LEVEL, encoded, encoded_together
 from tests.conftest import Connect
 
 Publish = Callable[[psycopg.Connection[Any], bridge.NewEvent], int]
@@ -63,8 +63,8 @@ STORED = [
     ),
     (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
     ({"colour": Colour.RED}, {"colour": "red"}),
-    (nested(DEEPEST), nested(DEEPEST)),
-    (["[{" * DEEPEST], ["[{" * DEEPEST]),
+    (nested(DEEPEST_LEVEL), nested(DEEPEST_LEVEL)),
+    (["[{" * DEEPEST_LEVEL], ["[{" * DEEPEST_LEVEL]),
 ]
 
 REFUSED = [
@@ -73,10 +73,10 @@ REFUSED = [
     (("a", {"deep": ["\0"]}), "payload holds a NUL character"),
     (("a", {"\0": 1}), "payload holds a NUL character"),
     (("a", {"half": "\ud800"}), "payload holds half a surrogate pair"),
-    (("a", nested(DEEPEST + 1)), "payload is nested too deeply"),
+    (("a", nested(DEEPEST_LEVEL + 1)), "payload is nested too deeply"),
     (("a", nested(100_000)), "payload is nested too deeply"),
     (("a", circular()), "payload is nested too deeply, or contains itself"),
-    (("a", 1, None, {"x": nested(DEEPEST)}), "headers is nested too deeply"),
+    (("a", 1, None, {"x": nested(DEEPEST_LEVEL)}), "headers is nested too deeply"),
     (("a", 1, None, {"x": object()}), "headers is not JSON"),
     (("a", 1, None, []), "headers must be a mapping, not list"),
     (("a", 1, None, "{}"), "headers must be a mapping, not str"),

@@ -1,0 +1,58 @@
+"""Events as users see them: before storage (`NewEvent`), and as a handler gets them (`Event`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+
+# What JSON can hold. Values inside are not checked by type: one that is no JSON is refused when it is published.
+Json: TypeAlias = Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
+
+
+class NewEvent(NamedTuple):
+    """An event before storage, for `publish_many`.
+
+    Attributes:
+        topic: Dotted words, such as `order.created`.
+        payload: Anything that is JSON, at most 200 levels deep.
+        key: Events of one key reach a client in order, one at a time; None if no order is needed.
+        headers: A JSON object that travels with the event, for example a W3C `traceparent`; None is an empty one.
+    """
+
+    topic: str
+    payload: Json
+    key: str | None = None
+    headers: Mapping[str, Any] | None = None
+
+
+class Event(TypedDict):
+    """An event as a task gets it, where its client's setting `call` is `event`.
+
+    ::
+
+        @bridge.client("billing", topics=["order.*"])
+        @app.task
+        def bill(event: bridge.Event) -> None: ...
+
+    With a setting `batch` above 1 and `batch_as` of `list` the task gets `list[bridge.Event]`.
+
+    Attributes:
+        offset: The event's place in the log, from 1; a higher one may have been committed before it.
+        topic: Dotted words, such as `order.created`.
+        key: The ordering key; None if the event has none.
+        payload: What was published, as JSON gives it back: tuples are lists, keys of objects are text.
+        headers: What was published beside it; empty if nothing was.
+        created_at: When the event was written: ISO 8601 in UTC with six decimals of a second,
+            as in `2026-01-31T12:00:00.000000+00:00`. Read it with `datetime.fromisoformat`.
+        client: Id of the client that gets it. `client` and `offset` are the same for every attempt: an idempotency key.
+        attempt: How many times it was handed over to this client, this time included: 1 for the first.
+    """
+
+    offset: int
+    topic: str
+    key: str | None
+    payload: Any
+    headers: dict[str, Any]
+    created_at: str
+    client: str
+    attempt: int

@@ -1,0 +1,63 @@
+"""Turn the errors of SQLAlchemy and psycopg into the bridge's own, told apart by SQLSTATE, constraint or type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from bridge.errors import BridgeError, InvalidClient, LogRewound, SchemaMissing, StoreUnavailable, UsageError
+
+# After these the same call may succeed: no connection (08), rolled back because of another transaction (40), out of
+# resources (53), stopped by an operator (57), lock not available (55P03), system error (58).
+TRANSIENT = ("08", "40", "53", "57", "55P03", "58")
+REWOUND = "FQ003"  # FQ…: raised by the functions in sql/schema
+MISUSED = ("FQ001", "FQ002")
+MISSING = ("42P01", "3F000", "42883")  # table, schema, function
+CHECK_VIOLATION = "23514"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a driver's error inside the block into ours; the driver's is its cause.
+
+    Raises:
+        StoreUnavailable: Postgres refused, dropped or timed out, or no connection of the pool became free.
+        SchemaMissing: a table or a function of the schema is not there.
+        InvalidClient: a row of `fq.clients` breaks one of its constraints.
+        LogRewound: the events' sequence is behind the horizon.
+        UsageError: a function of the schema refused its arguments.
+        BridgeError: Postgres refused the statement for any other reason.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise _meaning(error) from error
+    except PoolTimeout as error:
+        raise StoreUnavailable(f"no free connection to Postgres: {error}") from error
+
+
+def _meaning(error: DBAPIError) -> BridgeError:
+    """Return the error of ours that a driver's error amounts to."""
+    cause = error.orig
+    state = getattr(cause, "sqlstate", None) or ""
+    diagnosis = getattr(cause, "diag", None)
+    primary = (getattr(diagnosis, "message_primary", None) or str(cause)).strip().replace("\n", "; ")
+    hint = getattr(diagnosis, "message_hint", None)
+    full = f"{primary}: {hint}" if hint else primary
+    constraint = getattr(diagnosis, "constraint_name", None) or ""
+    if state == REWOUND:
+        return LogRewound(full)
+    if state in MISUSED:
+        return UsageError(full)
+    if state in MISSING:
+        return SchemaMissing(f"{primary}: run `bridge migrate`")
+    if state == CHECK_VIOLATION and constraint.startswith("clients_"):
+        return InvalidClient(primary)
+    # A connection that broke has no SQLSTATE.
+    if state.startswith(TRANSIENT) or (not state and isinstance(cause, psycopg.OperationalError)):
+        return StoreUnavailable(f"Postgres is not available: {primary}")
+    return BridgeError(f"Postgres refused ({state or type(cause).__name__}): {full}")
