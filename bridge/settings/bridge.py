@@ -37,20 +37,20 @@ class BridgeSettings:
     poll_seconds: Annotated[float, About("How often a tick that lingers looks, inside Postgres.", above=0)] = 0.01
     pass_limit: Annotated[int, About("Most events that one pass hands over to one client.", least=1)] = 2000
     collector: Annotated[
-        bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as an ordinary task.")
+        bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as a task.")
     ] = True
     stencil: Annotated[
         bool,
-        About("Cut messages from a stencil where the result is the same (json on Redis); else kombu publishes each."),
+        About("Cut messages from a stencil where nobody can tell (json on Redis); else kombu publishes."),
     ] = True
     joined_acks: Annotated[
-        bool, About("A worker that has the bridge in it records and acks events on Redis many at a time.")
+        bool, About("Record and ack events on Redis many at a time, in workers with the bridge in them.")
     ] = True
     joined_callbacks: Annotated[
-        bool, About("A worker that has the bridge in it publishes the callbacks of many tasks in one message.")
+        bool, About("Publish many callbacks in one message, in workers with the bridge in them.")
     ] = True
     connect_timeout_seconds: Annotated[
-        float, About("Longest wait for Postgres or the broker; the broker has twice as long to take a batch.", above=0)
+        float, About("Longest wait for Postgres or the broker; twice as long for many messages.", above=0)
     ] = 5.0
     statement_timeout_seconds: Annotated[
         float, About("Longest that one statement, or one wait for a lock, may take.", above=0)

@@ -38,51 +38,48 @@ class ClientSettings:
     task: Annotated[str, About("Name of the Celery task that gets the client's events.")]
     routes: Annotated[
         tuple[tuple[str, str], ...],
-        About("Topic patterns with a task of their own: the first that matches an event names its task."),
+        About("Topic patterns with a task of their own; the first that matches an event decides."),
     ] = ()
     queue: Annotated[str, About("Queue of the workers that run the task.")] = "celery"
     topics: Annotated[
         tuple[str, ...],
-        About("Topic patterns, one of which must match: `*` is one word, `#` any number of words, as in `order.*`."),
+        About("Topic patterns, one of which must match: `*` is one word, `#` any number of words."),
     ] = ("#",)
     ordering: Annotated[
         Ordering,
-        About("`key`: one open event for each key; `strict`: one open event; `none`: many at once, in any order."),
+        About("`key`: one open event for each key; `strict`: one open event; `none`: any order."),
     ] = "key"
     window: Annotated[int, About("Most deliveries open at once: handed over and not finished.", least=1)] = 1000
     call: Annotated[
-        Call, About("Call the task with the whole event, with its payload, or with the payload's fields as keywords.")
+        Call, About("Call the task with the whole `event`, its `payload`, or the payload's fields as `kwargs`.")
     ] = "event"
     serializer: Annotated[str, About("Serializer of the messages, as kombu names it.")] = "json"
     ack_timeout_seconds: Annotated[
-        float, About("Lease, in seconds: an event whose task reports nothing for so long goes out again.", above=0)
+        float, About("Lease: an event whose task reports nothing for so many seconds goes out again.", above=0)
     ] = 3600
     max_attempts: Annotated[
         int, About("Most attempts at an event, the first one included; then see `on_exhausted`.", least=1)
     ] = 5
     backoff_seconds: Annotated[
-        float, About("Longest wait before the second attempt, in seconds; it doubles with every further attempt.")
+        float, About("Longest wait before the second attempt, in seconds; doubles with each further one.")
     ] = 1
     backoff_max_seconds: Annotated[
-        float, About("Longest wait before any attempt, in seconds; the wait is drawn at random up to it.")
+        float, About("Longest wait before any attempt, in seconds; each wait is random up to its longest.")
     ] = 600
     on_exhausted: Annotated[
         OnExhausted,
-        About("After the last failed attempt: park the event, hold its key back as well, or halt the client."),
+        About("After the last attempt: `park` the event, keep its key waiting too (`hold-key`), or `halt`."),
     ] = "park"
     batch: Annotated[
         int, About("Most events of one task call; a batch that fails is split and goes out again.", least=1)
     ] = 1
     batch_wait_ms: Annotated[int, About("How long a batch may wait to fill, in milliseconds.")] = 0
     batch_as: Annotated[
-        BatchAs, About("Call the task once with the `list` of a batch's events, or in `calls`, once for each of them.")
+        BatchAs, About("Call the task with a batch as one `list`, or in `calls`, once for each event.")
     ] = "list"
     report_by: Annotated[
         ReportBy,
-        About(
-            "Outcomes are reported by the task's `callback`, or `in-process` by the fleet's workers, which then need "
-            "this package and write to Postgres themselves."
-        ),
+        About("Report outcomes by the task's `callback`, or `in-process`: the fleet's workers write to Postgres."),
     ] = "callback"
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.sender.parcels import matches
 from bridge.settings.client import CLIENT_ID, SETTINGS
+from bridge.settings.setting import MOST
 from bridge.sql import source, statement
 from bridge.topics import TOPIC, TOPIC_PATTERN
 from tests.conftest import Connect
@@ -89,6 +90,35 @@ def test_a_client_registered_in_sql_gets_the_same_defaults_as_one_in_python(log:
         name: tuple(value) if isinstance(value, list) else value for name, value in zip(SETTINGS, row, strict=True)
     }
     assert in_sql == {name: setting.default for name, setting in SETTINGS.items()} | {"task": "t"}
+
+
+def test_sql_accepts_the_same_choices_and_ranges_as_python(log: psycopg.Connection[Any]) -> None:
+    log.execute("INSERT INTO fq.clients (id, task) VALUES ('c', 't')")
+
+    def in_sql(name: str, value: object) -> bool:
+        try:
+            log.execute(f'UPDATE fq.clients SET "{name}" = %s'.encode(), [value])
+        except psycopg.errors.CheckViolation:
+            return False
+        return True
+
+    for name, setting in SETTINGS.items():
+        values: list[Any] = [*setting.choices, "else"] if setting.choices else []
+        if "number" in setting.kind:
+            edge = int(setting.least if setting.above is None else setting.above)
+            values = [edge - 1, edge, edge + 1, MOST]
+        for value in values:
+            assert in_sql(name, value) is (setting.problem(value) == ""), (name, value)
+
+
+@pytest.mark.parametrize("name", ["operate/save_client", "pass/lock_client", "look/list_clients"])
+def test_a_statement_about_clients_names_every_setting(name: str) -> None:
+    body = re.sub(r"--.*", "", source(name))
+    assert [setting for setting in SETTINGS if not re.search(rf"\b{setting}\b", body)] == []
+    if name == "operate/save_client":
+        updated = re.findall(r'(\w+)"? = EXCLUDED\."?(\w+)', body)
+        assert updated == [(setting, setting) for setting, _ in updated]
+        assert {setting for setting, _ in updated} == set(SETTINGS)
 
 
 @thorough
