@@ -17,13 +17,13 @@ from bridge.settings.client import SETTINGS, ClientSettings, check
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientSettings):
-    """A registered client as the pump locked it.
+    """A registered client, as a pass has locked it: its settings, and where it stands.
 
     Attributes:
-        offset: Committed cursor: everything up to it is done for this client.
+        offset: Committed cursor: everything up to it is finished for this client; -1 where nothing is.
         dispatched: How far the log was handed over.
-        epoch: The client's generation; outcomes of an older one are ignored.
-        filter: `topics` as one regular expression over '.' + topic.
+        epoch: The client's generation, from 1; outcomes of an older one are ignored.
+        filter: `topics` as one regular expression, which is matched with '.' + topic.
         state: `active`, or `draining`: nothing new is handed over.
     """
 
@@ -38,11 +38,12 @@ UNTRACED: Mapping[str, str] = {}
 
 
 class Delivery(NamedTuple):
-    """An event on its way to one client: what a message is made of. A tuple, because there are many.
+    """An event on its way to one client, as a message needs it. A tuple, because there are many and tuples are cheap.
 
     Attributes:
+        attempt: How many times it was handed over, this time included.
         body: The event as JSON text, in the shape that the client's `call` asks for.
-        part: Of a batch that failed, the first offset of the part that goes out together. None for any other.
+        part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
     """
 
@@ -57,18 +58,27 @@ class Delivery(NamedTuple):
 
     @property
     def task_id(self) -> str:
-        """The Celery task id of this attempt; a batch has that of its first event."""
+        """The Celery task id of this attempt; a batch has the id of its first event."""
         return task_id(self.client.id, self.offset, self.epoch, self.attempt)
 
 
 def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:
-    """`client:offset`, with epoch and attempt where above the first: an id that was revoked stays revoked."""
+    """Return the Celery task id of an attempt, such as `billing:17`, or `billing:17:e2:a3` for epoch 2 and attempt 3.
+
+    Each attempt has another id, because a worker on which one was revoked would drop every later message of that id.
+    """
     return f"{client}:{offset}" + (f":e{epoch}" if epoch > 1 else "") + (f":a{attempt}" if attempt > 1 else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an attempt failed, as far as it can be known from outside the fleet."""
+    """Why an attempt failed, as far as that can be known from outside the fleet.
+
+    Attributes:
+        type: Name of the exception's class.
+        message: The exception as text.
+        traceback: Its traceback as text.
+    """
 
     type: str | None = None
     message: str | None = None
@@ -77,11 +87,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a callback reports of one attempt.
+    """The end of one attempt at one event: success or failure.
 
     Attributes:
         failure: Why it failed; None for a success.
-        batch_offsets: The offsets of the batch that was reported together, itself among them; empty for a single event.
+        batch_offsets: The offsets of the batch that it was part of, its own among them; empty for a single event.
     """
 
     client: str
@@ -94,7 +104,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """A place in the log: exactly one of the fields says which; none is the beginning."""
+    """A place in the log. At most one field is set; where none is, it is the beginning.
+
+    Attributes:
+        end: Behind the last event that is final.
+        offset: Behind this event: the first that is delivered is the next one.
+        since: Before the first event that was written at or after this time.
+    """
 
     end: bool = False
     offset: int | None = None

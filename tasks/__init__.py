@@ -1,7 +1,7 @@
-"""The handlers of the reference deployment: what a user's own code looks like.
+"""Example handlers: ordinary Celery tasks that take an event, as a user's own code would have them.
 
-They are ordinary Celery tasks that take an event's dict. `@bridge.client` says which of them is a client of the log,
-and of which topics; a fleet that does not install the bridge is registered from the command line instead.
+`@bridge.client` makes a task a client of the log and says which topics it gets. The clients of a fleet that does not
+install the bridge are registered from the command line instead.
 """
 
 from celery import current_app

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, Self
 
 from bridge.errors import ConfigurationError
@@ -66,7 +67,7 @@ class BridgeSettings:
             ConfigurationError: a value has the wrong type or is out of range.
         """
         for warning in _unknown(conf, environ):
-            logger.warning(warning)
+            _warn_once(warning)
         values: dict[str, Any] = {}
         for name, setting in SETTINGS.items():
             key, variable = PREFIX + name, (PREFIX + name).upper()
@@ -93,6 +94,12 @@ class BridgeSettings:
 SETTINGS: Mapping[str, Setting] = settings_of(BridgeSettings)
 
 
+@cache
+def _warn_once(warning: str) -> None:
+    """Log a warning, once per process: a process reads its settings more than once."""
+    logger.warning(warning)
+
+
 def _usable(setting: Setting, value: object, where: str) -> Any:
     """Return a configured value in the type of its setting; a number or a switch may be given as text."""
     try:
@@ -113,7 +120,7 @@ def _unknown(conf: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[st
             yield f"setting {key} is unknown and ignored: {advice}"
     for variable in environ:
         name = variable.removeprefix(PREFIX.upper()).lower()
-        # A variable that is near no setting may be another program's: it is none of our business.
+        # A variable that is near no setting may be meant for another program.
         if variable.startswith(PREFIX.upper()) and name not in SETTINGS and (meant := _meant(name)):
             yield f"{variable} in the environment is unknown and ignored: did you mean {(PREFIX + meant).upper()}"
 

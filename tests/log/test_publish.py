@@ -1,4 +1,4 @@
-"""Publishing: what goes in comes out, one by one or many at once, and what Postgres can't hold is refused by name."""
+"""Publishing, one event or many at once: events are read back as published, or refused with a message that says why."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ REFUSED = [
 
 
 @each_way
-def test_what_is_json_comes_out_as_it_went_in(connect: Connect, publish: Publish) -> None:
+def test_json_is_read_back_as_it_was_published(connect: Connect, publish: Publish) -> None:
     connection = connect()
     query = 'SELECT topic, payload, key, headers FROM fq.events WHERE "offset" = %s'
     for payload, stored in STORED:
@@ -101,7 +101,7 @@ def test_what_is_json_comes_out_as_it_went_in(connect: Connect, publish: Publish
 
 
 @each_way
-def test_headers_that_are_not_given_are_an_empty_object(connect: Connect, publish: Publish) -> None:
+def test_headers_that_are_not_given_are_stored_as_an_empty_object(connect: Connect, publish: Publish) -> None:
     connection = connect()
     absent: list[Any] = [None, {}, UserDict(), MappingProxyType({})]
     for headers in absent:
@@ -121,7 +121,7 @@ def test_headers_may_be_any_mapping(connect: Connect, publish: Publish) -> None:
 
 
 @pytest.mark.parametrize(("event", "told"), REFUSED, ids=[told for _, told in REFUSED])
-def test_what_cannot_be_stored_is_refused_by_name(event: tuple[Any, ...], told: str) -> None:
+def test_an_event_that_cannot_be_stored_is_refused_with_the_reason(event: tuple[Any, ...], told: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         encoded(bridge.NewEvent(*event))
     assert told in str(caught.value)
@@ -132,14 +132,14 @@ def test_what_cannot_be_stored_is_refused_by_name(event: tuple[Any, ...], told: 
 
 
 @each_way
-def test_where_one_is_refused_nothing_is_stored_and_the_transaction_goes_on(connect: Connect, publish: Publish) -> None:
+def test_after_a_refusal_nothing_is_stored_and_the_transaction_goes_on(connect: Connect, publish: Publish) -> None:
     connection = connect(autocommit=False)
     with pytest.raises(InvalidEvent):
         publish(connection, bridge.NewEvent("a", "\0"))
     assert connection.execute("SELECT count(*) FROM fq.events").fetchone() == (0,)
 
 
-def test_many_are_appended_in_order_and_their_offsets_are_told_in_order(connect: Connect) -> None:
+def test_many_events_are_appended_in_order_and_their_offsets_returned_in_order(connect: Connect) -> None:
     connection = connect()
     offsets = bridge.publish_many(connection, ((f"t{n % 3}", n) for n in range(2500)))
     assert offsets == sorted(offsets)
@@ -147,5 +147,5 @@ def test_many_are_appended_in_order_and_their_offsets_are_told_in_order(connect:
     assert stored == list(zip(offsets, range(2500), strict=True))
 
 
-def test_none_at_all_are_none(connect: Connect) -> None:
+def test_publishing_no_events_returns_no_offsets(connect: Connect) -> None:
     assert bridge.publish_many(connect(), []) == []

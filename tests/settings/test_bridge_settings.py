@@ -64,6 +64,9 @@ def test_an_unknown_setting_is_ignored_with_a_warning_that_names_the_nearest(cap
         "BRIDGE_DATABASEURL in the environment is unknown and ignored: did you mean BRIDGE_DATABASE_URL",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    caplog.clear()
+    BridgeSettings.read({"bridge_batch": 5}, {})
+    assert not caplog.records, "a process reads its settings more than once, and is to be told once"
 
 
 def test_the_settings_of_a_celery_app_are_all_known(caplog: pytest.LogCaptureFixture) -> None:
