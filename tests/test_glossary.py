@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 
 from bridge.command import bridge
-from bridge.settings import Settings
+from bridge.settings.bridge import SETTINGS
 from tests.conftest import Connect
 from tests.support.stage import REPOSITORY
 
@@ -42,7 +41,7 @@ def test_every_state_is_explained(connect: Connect) -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    assert {f"bridge_{field.name}" for field in fields(Settings)} == section("Settings")
+    assert {f"bridge_{name}" for name in SETTINGS} == section("Settings")
 
 
 def test_every_cause_is_explained() -> None:
