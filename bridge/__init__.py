@@ -25,6 +25,8 @@ from bridge.errors import (
 from bridge.event import Event, NewEvent
 from bridge.install import install
 from bridge.log.publish import publish, publish_many
+from bridge.operate.operator import Operator
+from bridge.store.migrate import migrate
 from bridge.worker.transaction import transaction
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "LogRewound",
     "NewEvent",
     "NotInstalled",
+    "Operator",
     "SchemaError",
     "StoreUnavailable",
     "Unavailable",
@@ -49,6 +52,7 @@ __all__ = [
     "UsageError",
     "client",
     "install",
+    "migrate",
     "publish",
     "publish_many",
     "transaction",

@@ -1,4 +1,4 @@
-"""`python -m bridge …`: the same commands, for who has no Celery project at hand.
+"""`eventbridge …` and `python -m bridge …`: the commands for a machine that has no Celery project at hand.
 
 They work on the ready app in `bridge.celery`, which the environment configures, or on the one that `-A` names.
 """
@@ -14,11 +14,11 @@ from bridge.command.group import BridgeGroup
 from bridge.command.project import named_app
 
 
-@click.group("bridge", cls=BridgeGroup, help=bridge.help)
+@click.group("eventbridge", cls=BridgeGroup, help=bridge.help)
 @click.option(
     "-A",
     "--app",
-    "name",
+    "app",
     default="bridge.celery",
     metavar="APP",
     show_default=True,
@@ -26,9 +26,9 @@ from bridge.command.project import named_app
 )
 @click.version_option(__version__, prog_name="celery-event-bridge")
 @click.pass_context
-def main(ctx: click.Context, name: str) -> None:
+def main(ctx: click.Context, app: str) -> None:
     """Run the commands of `bridge` on an app that is found by its name."""
-    ctx.obj = CLIContext(app=named_app(name), no_color="NO_COLOR" in os.environ, workdir=None)
+    ctx.obj = CLIContext(app=named_app(app), no_color="NO_COLOR" in os.environ, workdir=None)
 
 
 main.include(bridge)

@@ -11,20 +11,22 @@
     │   ├── ClientConflict        the id belongs to another task
     │   └── UnknownClient         no such client
     ├── SchemaError           stop: the schema is not the one that this code knows
-    │   ├── SchemaMissing         ... there is none
-    │   ├── SchemaOutdated        ... it is older
-    │   ├── SchemaTooNew          ... it is newer
-    │   └── SchemaForeign         ... ``fq`` is somebody else's, or the server is too old
-    ├── LogRewound            stop: the log is behind what was handed over; ``resync`` is an explicit act
+    │   ├── SchemaMissing         there is none
+    │   ├── SchemaOutdated        it is older
+    │   ├── SchemaTooNew          it is newer
+    │   └── SchemaForeign         ``fq`` belongs to another program, or the server is too old
+    ├── LogRewound            stop: the log is behind what was handed over; find out which events were lost
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
     │   ├── BrokerUnavailable     the broker refused, dropped or timed out
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── Undeliverable         set aside: this event can never become a message of this client
     ├── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
-    └── BatchInterrupted      nothing: ... and the rest of its batch goes out again without it
+    └── BatchInterrupted      nothing: an event of the batch is done already, the rest goes out again without it
 
-Messages are lower case, name the thing and its state, and say what to do.
+Messages are lower case, name the thing and its state, and say what to do. Where a message advises a command, it writes
+it as `eventbridge …` between backticks, which works in every shell. The command line shows it in the way in which it
+was called itself, such as `celery -A shop bridge …`.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ class UnknownClient(UsageError):
     """
 
     def __init__(self, client: str) -> None:
-        super().__init__(f"no client {client!r} is registered: see `bridge clients`, or `bridge register {client}`")
+        super().__init__(
+            f"no client {client!r} is registered: see `eventbridge clients`, or `eventbridge register {client}`"
+        )
         self.client = client
 
 
@@ -89,11 +93,14 @@ class SchemaTooNew(SchemaError):
 
 
 class SchemaForeign(SchemaError):
-    """``fq`` belongs to somebody else, or the server is older than PostgreSQL 14."""
+    """The schema ``fq`` belongs to another program, or the server is older than PostgreSQL 14."""
 
 
 class LogRewound(BridgeError):
-    """The events' sequence is behind the horizon: a restore, or a failover that lost WAL."""
+    """The events' sequence is behind the horizon, as after a restore or a failover that lost WAL.
+
+    Offsets would be used twice, so nothing is handed over any more. Find out which events were lost.
+    """
 
 
 class Unavailable(BridgeError):
@@ -105,11 +112,11 @@ class StoreUnavailable(Unavailable):
 
 
 class BrokerUnavailable(Unavailable):
-    """The broker refused, dropped or timed out; some messages of the batch may have arrived."""
+    """The broker refused, dropped or timed out; some messages of the pass may have arrived."""
 
 
 class QueueMissing(Unavailable):
-    """The broker has no queue of the name that a client's events go to; nothing of the batch is remembered.
+    """The broker has no queue of the name that a client's events go to; nothing of the pass is remembered.
 
     Attributes:
         queue: Its name.
@@ -135,7 +142,7 @@ class Undeliverable(BridgeError):
 
 
 class AlreadyDone(BridgeError, Ignore):
-    """Another attempt has finished this event, or nobody waits for it any more; the handler's body did not run.
+    """Another attempt has finished this event, or nothing waits for it any more; the handler's body did not run.
 
     A Celery task that lets it through is ignored: no result, no callback, and no failure in Flower.
     """
@@ -144,5 +151,5 @@ class AlreadyDone(BridgeError, Ignore):
 class BatchInterrupted(BridgeError):
     """An event of a batch that is called one by one is done already: the batch fails, and goes on without it.
 
-    Ignored like a single task, the rest of the batch would wait for its lease.
+    Unlike `AlreadyDone` it is not ignored: the rest of the batch would wait for its lease.
     """

@@ -6,23 +6,23 @@ from datetime import UTC, datetime
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """So many of something, with the verb where one follows: `1 event waits`, `2 events wait`.
+    """Say how many there are, with the verb where one follows: `1 event waits`, `2 events wait`.
 
     Args:
         number: How many.
-        one: What follows a one.
-        many: What follows any other number; `one` with an s if it is left out.
+        one: The words that follow a one.
+        many: The words that follow any other number; `one` with an s if it is left out.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def moment(at: datetime | None) -> str:
-    """A moment in UTC, to the second; empty for none."""
+    """Say a moment in UTC, to the second; empty for none."""
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def span(seconds: float) -> str:
-    """A duration in the one unit that says most."""
+    """Say a duration in the one unit that says most: `90 s`, `2 min`, `2.5 h`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.operate.explain import explain
-from bridge.operate.workers import Workers
-from bridge.store.facts import MOST_EVENTS, Facts, Holder, Key, Open, Running
+from bridge.operate.workers import WorkersSeen
+from bridge.store.facts import ClientFacts, Holder, OpenDelivery, RunningReplay, WaitingKey
+from bridge.store.status import MOST_EVENTS_COUNTED
 from bridge.wording import counted, span
 
 NOUNS = "event|delivery|deliverie|key|message|worker|transaction|time"
@@ -47,27 +48,27 @@ def test_a_duration_is_told_in_one_unit(seconds: float, said: str) -> None:
     assert span(seconds) == said
 
 
-def standing(number: int, *, task: str | None = "fleet.handle", state: str = "active", window: int = 9) -> Facts:
+def standing(number: int, *, task: str | None = "fleet.handle", state: str = "active", window: int = 9) -> ClientFacts:
     """A client of which everything that can be counted is there so many times."""
-    delivery = Open(
+    delivery = OpenDelivery(
         offset=4, epoch=1, attempt=1, state="sent", key=None, age_seconds=3, due_seconds=60, error_type=None, error=None
     )
     holder = Holder(
         pid=7, application=None, role=None, client=None, state=None, age_seconds=3, query_start=None, query=None,
         gid=None, prepared_at=None,
     )  # fmt: skip
-    key = Key(key="a", offset=5, blocker=4, epoch=1, attempt=1, parked=False, reason=None, redrive=None)
-    return Facts(
+    key = WaitingKey(key="a", offset=5, blocker=4, epoch=1, attempt=1, parked=False, reason=None, redrive=None)
+    return ClientFacts(
         client="c", task=task, queue="celery", state=state, state_reason=None, state_by="me", state_at=NOW,
         ordering="key", window=window, offset=3, dispatched=9, max_attempts=number, trouble=None, trouble_at=None,
         horizon=10, drawn=20, pump_silent_seconds=600, open=number, retrying=number, parked=2 * number, held=number,
         redriving=number, waiting=number + 1, unread=number, unread_seconds=3,
         oldest=delivery, next_retry=delivery, keys=(key,), holders=(holder,) * (3 + min(number, 3)),
-        replays=(Running(id=1, epoch=2, next=3, upto=9, per_second=1, sent=number),),
+        replays=(RunningReplay(id=1, epoch=2, next=3, upto=9, per_second=1, sent=number),),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [1, 2, MOST_EVENTS])
+@pytest.mark.parametrize("number", [1, 2, MOST_EVENTS_COUNTED])
 @pytest.mark.parametrize("state", ["active", "draining", "halted"])
 @pytest.mark.parametrize("task", ["fleet.handle", None])
 @pytest.mark.parametrize("full", [False, True])
@@ -76,9 +77,9 @@ def test_every_sentence_agrees_with_its_number(
     number: int, state: str, task: str | None, full: bool, consumed: bool
 ) -> None:
     names = tuple(f"w{n}" for n in range(min(number, 3)))
-    fleet = Workers(answered=number, consumers=names if consumed else (), messages=number)
+    seen = WorkersSeen(answered=number, consumers=names if consumed else (), messages=number)
     facts = standing(number, state=state, task=task, window=number if full else 2 * number)
-    causes = explain(facts, fleet)
+    causes = explain(facts, seen)
     said = [sentence for cause in causes for sentence in (cause.text, cause.do or "")]
     wrong = PLURAL_ONE if number == 1 else SINGULAR_MANY
     assert [sentence for sentence in said if wrong.search(sentence)] == []
@@ -87,11 +88,11 @@ def test_every_sentence_agrees_with_its_number(
 
 
 def test_what_stands_in_explain_of_a_single_one_reads_well() -> None:
-    fleet = Workers(answered=1, consumers=("w",), messages=1)
-    said = [cause.text for cause in explain(standing(1, state="draining", window=1), fleet)]
+    seen = WorkersSeen(answered=1, consumers=("w",), messages=1)
+    said = [cause.text for cause in explain(standing(1, state="draining", window=1), seen)]
     assert "1 message waits in queue 'celery' for 1 worker" in said
     assert "1 younger transaction holds the horizon too" in said
-    assert "1 more key waits for an event of its own that came earlier" in said
+    assert "1 more key waits for an earlier event of its own" in said
     assert "1 event is parked; the cursor has passed it" in said
     assert "1 event that matches is not handed over yet, it is 3 s old" in said
     assert any("is full, 1 of 1 delivery is open; it is event 4, attempt 1" in sentence for sentence in said)

@@ -24,7 +24,7 @@ from bridge.contract import CALLBACKS, ticks_queue
 from bridge.errors import BridgeError
 from bridge.settle.policy import rest
 from bridge.settle.read_callbacks import settle_callbacks
-from bridge.store.migrate import check
+from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge.collector")
 
@@ -100,7 +100,7 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
         StoreUnavailable, BrokerUnavailable: what was taken is back on the queue, or will be put back.
     """
     # Nothing is taken while Postgres is away: some queues of RabbitMQ drop what was taken and put back too often.
-    check(bridge.store.engine)
+    check_schema(bridge.store.engine)
     open_reader = reader(bridge.app)
     assert open_reader is not None, "or the step would not have included itself"
     callbacks = open_reader(bridge.app, queue=queue, others=others)

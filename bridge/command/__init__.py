@@ -1,6 +1,6 @@
-"""The command line: `celery -A proj bridge …`, and `python -m bridge …` for who has no Celery project at hand.
+"""The command line: `eventbridge …`, `python -m bridge …`, or `celery -A proj bridge …` beside Celery's own commands.
 
-A thin face: every command reads its options, calls a function that can be called without it, and shows the result.
+A command reads its options, calls `bridge.Operator`, and shows the result. It decides nothing by itself.
 """
 
 import click
@@ -21,8 +21,9 @@ def bridge() -> None:
     """
 
 
-bridge.add_section("Set up", migrate.migrate, register.register, register.clients)
-bridge.add_section("Watch", status.status, explain.explain, tail.tail, parked.parked, journal.journal)
-bridge.add_section("Act", publish.publish, state.pause, state.resume, state.remove)
-bridge.add_section("Act", seek.seek, replay.replay, parked.redrive, parked.discard)
-bridge.add_section("Try", demo.demo)
+bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
+bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
+bridge.add_section("Watch", parked.parked_command, journal.journal_command)
+bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
+bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
+bridge.add_section("Try", demo.demo_command)

@@ -1,17 +1,15 @@
-"""Asking before something is done that can't be taken back."""
+"""Ask before something is done that can't be taken back."""
 
 from __future__ import annotations
 
 import click
 
-yes = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
-
-def confirmed(question: str, *, yes: bool, as_json: bool) -> None:
+def confirm(question: str, *, yes: bool, as_json: bool) -> None:
     """Return if the person at the keyboard agrees; a script agrees with --yes.
 
     Raises:
-        click.UsageError: a program reads the output, and nobody is there to answer.
+        click.UsageError: a program reads the output, so nobody is there to answer.
         click.Abort: the answer is no; the exit code is 1.
     """
     if yes:

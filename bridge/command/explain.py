@@ -1,4 +1,4 @@
-"""`bridge explain`: why a client stands where it stands, in plain words."""
+"""`eventbridge explain`: why a client stands where it stands, in plain words."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from textwrap import wrap
 import click
 from rich.text import Text
 
+from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import as_json
-from bridge.command.project import bridge_here, ready_store
+from bridge.command.parameters import json_option
+from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.operate import workers
-from bridge.operate.explain import explain as causes_of
-from bridge.store.facts import facts
 
-GRAVE = ("rewound", "halted", "no-pump", "trouble", "broker-away", "no-consumer", "no-bridge-worker")
-CALM = ("caught-up", "open", "unread", "next-pass", "reader", "key-next")
+SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
 
-@click.command()
+@click.command("explain")
 @click.argument("client")
-@click.option("--offline", is_flag=True, help="Ask the database only, and not the broker and its workers.")
+@click.option("--offline", is_flag=True, help="Ask only the database, and not the broker and its workers.")
 @click.option(
     "--timeout",
     "timeout_seconds",
@@ -31,39 +28,33 @@ CALM = ("caught-up", "open", "unread", "next-pass", "reader", "key-next")
     show_default=True,
     help="How long to wait for the broker, and then for its workers' answers.",
 )
-@as_json
+@json_option
 @click.pass_context
-def explain(ctx: click.Context, client: str, offline: bool, timeout_seconds: float, as_json: bool) -> None:
+def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seconds: float, as_json: bool) -> None:
     """Say why CLIENT stands where it stands, and what to do about it."""
-    bridge = bridge_here(ctx)
-    known = facts(ready_store(ctx), client)
-    settings = bridge.settings
-    seen = (
-        None
-        if offline or known.task is None
-        else workers.look(bridge.app, queue=known.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds)
-    )
-    causes = causes_of(known, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+    causes = operator_here(ctx).explain(client, ask_broker=not offline, timeout_seconds=timeout_seconds)
     if as_json:
-        print_json(
+        found = [
             {
-                "client": client,
-                "causes": [
-                    {"cause": cause.kind, "text": cause.text, "do": cause.do, "data": dict(cause.data)}
-                    for cause in causes
-                ],
+                "cause": cause.kind,
+                "severity": cause.severity,
+                "text": as_typed(cause.text),
+                "do": cause.do and as_typed(cause.do),
+                "data": cause.data,
             }
-        )
+            for cause in causes
+        ]
+        print_json({"client": client, "causes": found})
         return
     out = console(ctx)
     out.print(Text(plain(client), style="bold"))
     for cause in causes:
-        style = "red" if cause.kind in GRAVE else "" if cause.kind in CALM else "yellow"
-        out.print(_paragraph(cause.text, width=out.width, style=style))
+        out.print(_paragraph(cause.text, width=out.width, style=SEVERITY_STYLES[cause.severity]))
         if cause.do:
             out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    "))
 
 
 def _paragraph(text: str, *, width: int, style: str, indent: str = "  ") -> Text:
-    lines = wrap(plain(text), max(20, width), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    said = plain(as_typed(text))
+    lines = wrap(said, max(20, width), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return Text("\n".join(lines), style=style)

@@ -1,6 +1,7 @@
 """What all commands share: sections in the help, and how a command ends when something is wrong.
 
-An error is one line that names the thing and the way out. Exit codes: 1 it failed, 2 it was asked wrongly, 130 Ctrl-C.
+An error is one line that names the thing and the way out. Exit codes: 1 the command failed, 2 it was called wrongly,
+130 it was ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import IO, Any
 
 import click
 
+from bridge.command.invocation import as_typed
 from bridge.errors import BridgeError, UsageError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
@@ -18,7 +20,7 @@ class Refused(click.ClickException):
     """A `BridgeError` on its way to stderr and to the exit code."""
 
     def __init__(self, error: BridgeError) -> None:
-        super().__init__(str(error))
+        super().__init__(as_typed(str(error)))
         self.exit_code = exit_code(error)  # type: ignore[misc] # click declares it for the class
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -27,7 +29,7 @@ class Refused(click.ClickException):
 
 
 class BridgeGroup(click.Group):
-    """A group that lists its commands by section, and ends as the module says."""
+    """A group that lists its commands by section, and turns errors into exit codes."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -56,7 +58,7 @@ class BridgeGroup(click.Group):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(room)) for name in names])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; nothing that the bridge raises on purpose becomes a traceback."""
+        """Run the command; an error that the bridge raises on purpose never becomes a traceback."""
         try:
             return super().invoke(ctx)
         except BridgeError as error:
@@ -70,20 +72,20 @@ class BridgeGroup(click.Group):
 
 
 def exit_code(error: BridgeError) -> int:
-    """The exit code that tells a script whose fault it was."""
+    """Return the exit code that tells a script whether the call was wrong, or something else."""
     return USAGE if isinstance(error, UsageError) else FAILURE
 
 
 def say_error(message: str) -> None:
     """Print an error on stderr, in one line."""
-    click.echo(f"{click.style('error:', fg='red')} {one_line(message)}", err=True)
+    click.echo(f"{click.style('error:', fg='red')} {one_line(as_typed(message))}", err=True)
 
 
 def say_warning(message: str) -> None:
     """Print a warning on stderr, in one line."""
-    click.echo(f"{click.style('warning:', fg='yellow')} {one_line(message)}", err=True)
+    click.echo(f"{click.style('warning:', fg='yellow')} {one_line(as_typed(message))}", err=True)
 
 
 def one_line(message: str) -> str:
-    """The message without line breaks."""
+    """Return the message without line breaks."""
     return "; ".join(line.strip() for line in message.splitlines() if line.strip())

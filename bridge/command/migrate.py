@@ -1,24 +1,21 @@
-"""`bridge migrate`: create the schema, or bring it up to this code."""
+"""`eventbridge migrate`: create the schema, or bring it up to this code."""
 
 import click
 
 from bridge.command.output import print_json
-from bridge.command.parameters import as_json
-from bridge.command.project import raw_store
-from bridge.store.driver_errors import translated
-from bridge.store.migrate import migrate as apply
+from bridge.command.parameters import json_option
+from bridge.command.project import operator_here
 
 
-@click.command()
-@as_json
+@click.command("migrate")
+@json_option
 @click.pass_context
-def migrate(ctx: click.Context, as_json: bool) -> None:
+def migrate_command(ctx: click.Context, as_json: bool) -> None:
     """Create or upgrade the schema fq in the database.
 
     Running it again changes nothing, two machines may run it at once, and writers may go on writing.
     """
-    with translated():
-        applied = apply(raw_store(ctx).engine)
+    applied = operator_here(ctx).migrate()
     if as_json:
         print_json({"applied": applied})
     elif applied:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ PIPE_COLUMNS = 500  # nothing is cut off where no terminal sets a width
 
 
 def console(ctx: click.Context) -> Console:
-    """A console on stdout as it is now, in colour if that is a terminal and nobody said no."""
+    """Return a console on stdout as it is now, in colour if that is a terminal and colours are not switched off."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale without our characters must not stop us
     plain = Console(highlight=False, markup=False, emoji=False, no_color=True if ctx.obj.no_color else None)
@@ -26,22 +26,19 @@ def console(ctx: click.Context) -> Console:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a value as JSON; with `indent=None` in one line."""
+    """Print a value as JSON; with `indent=None` in one line. Dataclasses become objects, moments UTC text."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     click.echo(json.dumps(value, indent=indent, ensure_ascii=encoding != "utf8", default=_encode))
 
 
-def without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The mapping but for these names."""
-    return {name: value for name, value in row.items() if name not in names}
-
-
-def _encode(value: object) -> str:
+def _encode(value: object) -> Any:
     if isinstance(value, datetime):
         return timestamp(value)
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment as the handlers of events get it: UTC, microseconds."""
+    """Return a moment as the handlers of events get it: UTC, microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

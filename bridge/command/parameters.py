@@ -1,19 +1,20 @@
-"""Options and arguments that are more than text: topic patterns, offsets, JSON."""
+"""Options and arguments that are more than text: topic patterns, offsets, and those that several commands have."""
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import click
 
-from bridge.errors import InvalidEvent, UsageError
+from bridge.errors import UsageError
 from bridge.topics import TOPIC_PATTERN
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
-def topics(text: str) -> tuple[str, ...]:
-    """The topic patterns between commas.
+
+def topic_patterns(text: str) -> tuple[str, ...]:
+    """Read the topic patterns between commas.
 
     Raises:
         UsageError: no topic could match one of them.
@@ -28,31 +29,24 @@ def topics(text: str) -> tuple[str, ...]:
     return patterns
 
 
-def offset(text: str) -> int:
-    """The offset of an event."""
+def event_offset(text: str) -> int:
+    """Read the offset of an event.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         raise click.BadParameter(f"{text!r} is not the offset of an event, a number such as 1200")
     return int(text)
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-
-def parse_json(text: str | bytes, what: str) -> Any:
-    """The value of a JSON text.
+def route(text: str) -> tuple[str, str]:
+    """Read `PATTERN=TASK`.
 
     Raises:
-        InvalidEvent: it is none; names `what` it was to be.
+        click.BadParameter: it is none.
     """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise InvalidEvent(f"{what} is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise InvalidEvent(f"{what} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        said = f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno} column {error.colno}"
-        hint = ": text needs double quotes of its own" if error.msg == "Expecting value" else ""
-        raise InvalidEvent(f"{what} is not JSON: {said}{hint}") from None
-    except ValueError as error:
-        raise InvalidEvent(f"{what} is not JSON that can be read: {error}") from None
+    pattern, equals, task = text.partition("=")
+    if not (pattern and equals and task):
+        raise click.BadParameter(f"{text!r} is not PATTERN=TASK, as in 'order.cancelled=shop.refund'")
+    return pattern, task

@@ -1,25 +1,19 @@
-"""`bridge parked`, `redrive` and `discard`: what was set aside, and what becomes of it."""
+"""`eventbridge parked`, `redrive` and `discard`: what was set aside, and what becomes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import click
 from rich.text import Text
 
-from bridge.command.confirm import confirmed, yes
+from bridge.command.confirm import confirm
 from bridge.command.output import console, print_json
-from bridge.command.parameters import as_json, offset
-from bridge.command.project import ready_store, whoami
+from bridge.command.parameters import event_offset, json_option, yes_option
+from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.operate.parked import discard as give_up
-from bridge.operate.parked import redrive as try_again
-from bridge.store import clients as stored
-from bridge.store.parked import Selection, list_parked
+from bridge.store.parked import ParkedEvent
 from bridge.wording import counted
-
-LAST = 50
 
 _filters = (
     click.option("--key", "keys", multiple=True, metavar="KEY", help="Only events of this key; may be repeated."),
@@ -34,30 +28,31 @@ _filters = (
         "--offset",
         "offsets",
         multiple=True,
-        type=offset,
+        type=event_offset,
         metavar="N",
         help="Only the event at this offset; may be repeated.",
     ),
 )
+all_option = click.option("--all", "everything", is_flag=True, help="All events that are parked for CLIENT.")
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose parked events; those that are given must all fit."""
+    """Add the options that choose parked events; an event is chosen if all that are given fit it."""
     for option in reversed(_filters):
         command = option(command)
     return command
 
 
-@click.command(short_help="List parked events, the last one first.")
+@click.command("parked", short_help="List parked events, the last one first.")
 @click.argument("client", required=False)
 @filtered
 @click.option(
-    "-n", "most", type=click.IntRange(min=1), default=LAST, metavar="N", show_default=True, help="List at most N."
+    "-n", "most", type=click.IntRange(min=1), default=50, metavar="N", show_default=True, help="List at most N events."
 )
 @click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known; --json always has them.")
-@as_json
+@json_option
 @click.pass_context
-def parked(
+def parked_command(
     ctx: click.Context,
     /,
     *,
@@ -75,27 +70,24 @@ def parked(
     unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
     fit it.
     """
-    store = ready_store(ctx)
-    if client is not None:
-        stored.status(store, client)  # says so if there is no such client
-    rows = list_parked(store, client, selection=_selection(keys, error_types, offsets), most=most)
+    found = operator_here(ctx).parked(client, keys=keys, error_types=error_types, offsets=offsets, most=most)
     if as_json:
-        print_json(rows)
+        print_json(found)
         return
     out = console(ctx)
-    for row in rows:
-        out.print(_block(row, traceback=traceback))
-    if not rows:
-        click.echo("no events are parked" if _selection(keys, error_types, offsets).all else "no parked events fit")
+    for event in found:
+        out.print(_block(event, traceback=traceback))
+    if not found:
+        click.echo("no parked events fit" if keys or error_types or offsets else "no events are parked")
 
 
-@click.command()
+@click.command("redrive")
 @click.argument("client")
-@click.option("--all", "everything", is_flag=True, help="All that are parked for CLIENT.")
+@all_option
 @filtered
-@as_json
+@json_option
 @click.pass_context
-def redrive(
+def redrive_command(
     ctx: click.Context,
     /,
     *,
@@ -111,8 +103,9 @@ def redrive(
     Say which: --all, or those that fit all of the other options. They go out as its window has room and their keys are
     free; the cursor stays where it is.
     """
-    selection = _chosen(everything, keys, error_types, offsets)
-    done = try_again(ready_store(ctx), client, selection, by=whoami())
+    done = operator_here(ctx).redrive(
+        client, everything=everything, keys=keys, error_types=error_types, offsets=offsets
+    )
     if as_json:
         print_json({"client": client, "redriven": done})
     elif done:
@@ -121,14 +114,14 @@ def redrive(
         click.echo(f"nothing to redrive: no parked events of client {client} fit, or they are on their way")
 
 
-@click.command(short_help="Give parked events of CLIENT up for good.")
+@click.command("discard", short_help="Give parked events of CLIENT up for good.")
 @click.argument("client")
-@click.option("--all", "everything", is_flag=True, help="All that are parked for CLIENT.")
+@all_option
 @filtered
-@yes
-@as_json
+@yes_option
+@json_option
 @click.pass_context
-def discard(
+def discard_command(
     ctx: click.Context,
     /,
     *,
@@ -144,51 +137,38 @@ def discard(
 
     Say which: --all, or those that fit all of the other options. The events themselves stay in the log.
     """
-    selection = _chosen(everything, keys, error_types, offsets)
-    store = ready_store(ctx)
+    operator = operator_here(ctx)
     if not yes:
-        stored.status(store, client)
-        found = len(list_parked(store, client, selection=selection, most=2**31))
-        confirmed(f"discard {_events(found)} of client {client}, so that it never gets them?", yes=yes, as_json=as_json)
-    done = give_up(store, client, selection, by=whoami())
+        found = operator.count_parked(
+            client, everything=everything, keys=keys, error_types=error_types, offsets=offsets
+        )
+        confirm(f"discard {_events(found)} of client {client}, so that it never gets them?", yes=yes, as_json=as_json)
+    done = operator.discard(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
     if as_json:
         print_json({"client": client, "discarded": done})
     else:
         click.echo(f"{_events(len(done))} of client {client} {'is' if len(done) == 1 else 'are'} discarded")
 
 
-def _chosen(everything: bool, keys: Sequence[str], error_types: Sequence[str], offsets: Sequence[int]) -> Selection:
-    """The selection; choosing everything has to be said."""
-    selection = _selection(keys, error_types, offsets)
-    if everything != selection.all:
-        raise click.UsageError("say which: --all, or --key, --error-type and --offset")
-    return selection
-
-
-def _selection(keys: Sequence[str], error_types: Sequence[str], offsets: Sequence[int]) -> Selection:
-    return Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
-
-
 def _events(number: int) -> str:
     return counted(number, "parked event")
 
 
-def _block(row: Mapping[str, Any], *, traceback: bool) -> Text:
-    """A parked event in a few lines."""
-    block = Text.assemble((plain(row["client_id"]), "bold"), f"  event {row['offset']}  ")
-    block.append(plain(row["topic"]) if row["topic"] else "pruned from the log, it can't be redriven", style="cyan")
-    if row["key"] is not None:
-        block.append(f"  key={plain(row['key'])}" + (", which it holds" if row["held"] else ""))
-    if row["redrive"]:
+def _block(event: ParkedEvent, *, traceback: bool) -> Text:
+    """Show a parked event in a few lines."""
+    block = Text.assemble((plain(event.client_id), "bold"), f"  event {event.offset}  ")
+    block.append(plain(event.topic) if event.topic else "not in the log any more, it can't be redriven", style="cyan")
+    if event.key is not None:
+        block.append(f"  key={plain(event.key)}" + (", which it holds" if event.held else ""))
+    if event.redrive:
         block.append("  goes out again", style="green")
-    since, parked_at = (row[name].strftime("%Y-%m-%d %H:%M:%S") for name in ("first_at", "parked_at"))
-    block.append(
-        f"\n  {plain(row['reason'])}, {counted(row['attempts'], 'attempt')} from {since} to {parked_at}", style="dim"
-    )
-    error = ": ".join(plain(said) for said in (row["error_type"], row["error"]) if said)
+    since, parked_at = (at.strftime("%Y-%m-%d %H:%M:%S") for at in (event.first_at, event.parked_at))
+    attempts = counted(event.attempts, "attempt")
+    block.append(f"\n  {plain(event.reason)}, {attempts} from {since} to {parked_at}", style="dim")
+    error = ": ".join(plain(said) for said in (event.error_type, event.error) if said)
     if error:
         block.append(f"\n  {error}", style="red")
-    if traceback and row["traceback"]:
-        for line in row["traceback"].splitlines():
+    if traceback and event.traceback:
+        for line in event.traceback.splitlines():
             block.append(f"\n    {plain(line)}", style="dim")
     return block

@@ -1,4 +1,4 @@
-"""`bridge replay`: hand old events to one client again."""
+"""`eventbridge replay`: hand old events to one client again."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import as_json
-from bridge.command.parameters import topics as patterns
-from bridge.command.project import ready_store, whoami
+from bridge.command.parameters import json_option, topic_patterns
+from bridge.command.project import operator_here
 from bridge.model import Position
-from bridge.operate.replay import replay as start_replay
-from bridge.operate.replay import stop_replays
-from bridge.store import Store
+from bridge.operate.replay import Replay
+from bridge.store.held import StoppedReplay
 from bridge.wording import counted
 
 
-@click.command(short_help="Hand old events to CLIENT again.")
+@click.command("replay", short_help="Hand old events to CLIENT again.")
 @click.argument("client")
 @click.option(
     "--from",
@@ -35,7 +34,10 @@ from bridge.wording import counted
     help="The last event: `end`, an offset, or the timestamp before which it was created.  [end]",
 )
 @click.option(
-    "--topics", type=patterns, metavar="P,P", help="Only those of its topics that match, as in order.*,invoice.#"
+    "--topics",
+    type=topic_patterns,
+    metavar="P,P",
+    help="Only those of its topics that match, as in order.*,invoice.#",
 )
 @click.option(
     "--per-second",
@@ -46,9 +48,9 @@ from bridge.wording import counted
     help="Most events to hand over in a second.",
 )
 @click.option("--stop", is_flag=True, help="Stop the replays of CLIENT instead, those that wait as well.")
-@as_json
+@json_option
 @click.pass_context
-def replay(
+def replay_command(
     ctx: click.Context,
     /,
     *,
@@ -60,33 +62,34 @@ def replay(
     stop: bool,
     as_json: bool,
 ) -> None:
-    """Hand old events to CLIENT again, and to nobody else; its cursor stays.
+    """Hand old events to CLIENT again, and to no other client; its cursor stays.
 
-    Each key goes in order, beside what is new. Only what is at or below the cursor is replayed, without parked events:
-    `bridge redrive` is for those. Several replays run one after another.
+    The events of each key go out in order, beside new ones. Only events at or below the cursor are replayed. Parked
+    events are not: the command `redrive` is for those. Several replays run one after another.
     """
     if stop == (start is not None):
         raise click.UsageError("say where it begins with --from POSITION, or --stop")
-    if stop:
-        _stop(ready_store(ctx), client, as_json=as_json)
-        return
-    assert start is not None
-    done = start_replay(
-        ready_store(ctx), client, start=start, end=end, topics=topics, per_second=per_second, by=whoami()
-    )
-    if as_json:
-        print_json({"client": client, **done._asdict()})
+    operator = operator_here(ctx)
+    if start is None:
+        _show_stopped(client, operator.stop_replays(client), as_json=as_json)
     else:
-        least = "" if done.exact else "at least "
-        click.echo(
-            f"{least}{counted(done.events, 'event')} from {done.first} to {done.upto} "
-            f"{'goes' if done.events == 1 else 'go'} to client {client} again, "
-            f"at most {per_second:g} a second: `bridge explain {client}` says how far it is"
-        )
+        started = operator.replay(client, start=start, end=end, topics=topics, per_second=per_second)
+        _show_started(client, started, per_second, as_json=as_json)
 
 
-def _stop(store: Store, client: str, *, as_json: bool) -> None:
-    stopped = stop_replays(store, client, by=whoami())
+def _show_started(client: str, started: Replay, per_second: float, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"client": client, **started._asdict()})
+        return
+    least = "" if started.exact else "at least "
+    say(
+        f"{least}{counted(started.events, 'event')} from {started.first} to {started.upto} "
+        f"{'goes' if started.events == 1 else 'go'} to client {client} again, "
+        f"at most {per_second:g} a second: `eventbridge explain {client}` says how far it is"
+    )
+
+
+def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: bool) -> None:
     if as_json:
         print_json({"client": client, "stopped": [it._asdict() for it in stopped]})
         return

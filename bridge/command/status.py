@@ -1,23 +1,24 @@
-"""`bridge status`: where every client stands, once or again and again."""
+"""`eventbridge status`: where every client stands, once or again and again."""
 
 from __future__ import annotations
 
 import time
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
+from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import as_json
-from bridge.command.project import ready_store
+from bridge.command.parameters import json_option
+from bridge.command.project import operator_here
 from bridge.command.status_view import status_view
 from bridge.errors import Unavailable
-from bridge.store import Store
-from bridge.store import clients as stored
+from bridge.operate.viewer import Viewer
 
 
-@click.command()
+@click.command("status")
 @click.argument("client", required=False)
 @click.option(
     "--watch",
@@ -26,17 +27,17 @@ from bridge.store import clients as stored
     metavar="SECONDS",
     help="Look again every so many seconds, until Ctrl-C; with --json, one line each time.",
 )
-@as_json
+@json_option
 @click.pass_context
-def status(ctx: click.Context, client: str | None, seconds: float | None, as_json: bool) -> None:
+def status_command(ctx: click.Context, client: str | None, seconds: float | None, as_json: bool) -> None:
     """Show where every client stands, or only CLIENT.
 
-    Lag counts the matching events above the cursor. Open events are in the fleet's hands, waiting ones wait for an
-    earlier event of their key, and parked ones were set aside after their last attempt.
+    Lag counts the matching events above the cursor. Open events were handed over and are not finished. Waiting events
+    wait for an earlier event of their key. Parked events were set aside after their last attempt.
     """
-    store = ready_store(ctx)
+    operator = operator_here(ctx)
     if seconds is None:
-        rows = stored.status(store, client)
+        rows = operator.status(client)
         if as_json:
             print_json(rows)
         else:
@@ -44,26 +45,24 @@ def status(ctx: click.Context, client: str | None, seconds: float | None, as_jso
             out.print(status_view(rows, width=out.width))
     elif as_json:
         while True:
-            print_json(stored.status(store, client), indent=None)
+            print_json(operator.status(client), indent=None)
             time.sleep(seconds)
     else:
-        _watch(store, client, console(ctx), seconds)
+        _watch(operator, client, console(ctx), seconds)
 
 
-def _watch(store: Store, client: str | None, out: Console, seconds: float) -> None:
-    """Show the table until Ctrl-C, in place where stdout is a terminal; wait for a database that is away for a while."""
-    from rich.live import Live
-
+def _watch(viewer: Viewer, client: str | None, out: Console, seconds: float) -> None:
+    """Show the table until Ctrl-C, in place where stdout is a terminal; keep on while the database is away."""
     live = Live(console=out, auto_refresh=False) if out.is_terminal else None
     if live:
         live.start()
     try:
-        view: object = Text("")
+        view: RenderableType = Text("")
         while True:
             try:
-                view = shown = status_view(stored.status(store, client), width=out.width)
+                view = shown = status_view(viewer.status(client), width=out.width)
             except Unavailable as error:
-                shown = Group(view, Text(f"error: {error}", style="red"))  # type: ignore[arg-type]
+                shown = Group(view, Text(f"error: {as_typed(str(error))}", style="red"))
             if live:
                 live.update(shown, refresh=True)
             else:

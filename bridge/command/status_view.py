@@ -1,21 +1,22 @@
-"""Where clients stand, as people see it: a table that fits the terminal, and in words what is wrong."""
+"""Show where clients stand: a table that fits the terminal, and below it in words whatever is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.command.invocation import as_typed
 from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
+from bridge.store.status import ClientStatus
 from bridge.wording import counted, span
 
-COUNTED = 100_000  # status.sql counts the lag no further
-NAME_WIDTH = 16  # a longer name breaks into lines before a column is left out
-GAP = 3
+NAME_COLUMNS = 16  # a longer name breaks into lines before a column is left out
+GAP_COLUMNS = 3
 
 
 class Column(NamedTuple):
@@ -39,24 +40,24 @@ COLUMNS = (
 )
 
 
-def status_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
-    """Where clients stand: a table that fits the width, and what is wrong with them in words below it."""
+def status_view(rows: Sequence[ClientStatus], *, width: int) -> RenderableType:
+    """Show where clients stand: a table that fits the width, and notes on what is wrong with them below it."""
     if not rows:
-        return Text(NO_CLIENTS)
+        return Text(as_typed(NO_CLIENTS))
     notes = [note for row in rows for note in _notes(row)]
-    horizon = rows[0]["horizon"]
+    horizon = rows[0].horizon
     final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
     return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))
 
 
-def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
-    """The most columns that fit the width; those that matter most stay in any case."""
+def _fitting(rows: Sequence[ClientStatus], width: int) -> Table:
+    """Make a table of the most columns that fit the width; those of rank 0 stay in any case."""
     lines = [_cells(row) for row in rows]
     widths = {c.name: max(len(c.name), *(line[c.name].cell_len for line in lines)) for c in COLUMNS}
-    least = widths | {"client": min(widths["client"], NAME_WIDTH)}
+    least = widths | {"client": min(widths["client"], NAME_COLUMNS)}
     for rank in range(max(c.rank for c in COLUMNS), -1, -1):
         columns = [c for c in COLUMNS if c.rank <= rank]
-        if sum(least[c.name] + GAP for c in columns) - GAP <= width:
+        if sum(least[c.name] + GAP_COLUMNS for c in columns) - GAP_COLUMNS <= width:
             break
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
     for c in columns:
@@ -72,21 +73,19 @@ def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
     return table
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, Text]:
-    driven = row["state"] != "reader"
-    lag = f"{row['lag_events']:,}" + ("+" if row["lag_events"] >= COUNTED else "")
+def _cells(row: ClientStatus) -> dict[str, Text]:
+    driven = row.state != "reader"
+    lag_style = "" if row.lag_events else "dim"
     return {
-        "client": Text(plain(row["client"])),
-        "state": Text(row["state"], style=STATE_STYLES.get(row["state"], "")),
-        "lag": Text(lag, style="" if row["lag_events"] else "dim"),
-        "behind": Text(
-            span(row["lag_seconds"]) if row["lag_events"] else "-", style="" if row["lag_events"] else "dim"
-        ),
-        "open": Text(f"{row['open']:,} / {row['window']:,}") if driven else Text("-", style="dim"),
-        "waiting": _count(row["waiting"], driven),
-        "parked": _count(row["parked"], driven, style="bold red"),
-        "offset": Text(f"{row['offset']:,}"),
-        "dispatched": _count(row["dispatched"], driven, zero=""),
+        "client": Text(plain(row.client)),
+        "state": Text(row.state, style=STATE_STYLES.get(row.state, "")),
+        "lag": Text(f"{row.lag_events:,}" + ("" if row.lag_is_exact else "+"), style=lag_style),
+        "behind": Text(span(row.lag_seconds) if row.lag_events else "-", style=lag_style),
+        "open": Text(f"{row.open:,} / {row.window:,}") if driven else Text("-", style="dim"),
+        "waiting": _count(row.waiting, driven),
+        "parked": _count(row.parked, driven, style="bold red"),
+        "offset": Text(f"{row.offset:,}"),
+        "dispatched": _count(row.dispatched, driven, zero=""),
     }
 
 
@@ -94,13 +93,13 @@ def _count(number: int, driven: bool, *, style: str = "", zero: str = "dim") -> 
     return Text(f"{number:,}", style=style if number else zero) if driven else Text("-", style="dim")
 
 
-def _notes(row: Mapping[str, Any]) -> Iterable[Text]:
-    name = plain(row["client"])
-    if row["state"] not in ("active", "reader"):
-        by = f" by {plain(row['state_by'])}" if row["state_by"] else ""
-        why = f": {plain(row['state_reason'])}" if row["state_reason"] else ""
-        yield Text(f"{name} is {row['state']}{by}{why}", style=STATE_STYLES.get(row["state"], ""))
-    if row["retrying"]:
-        yield Text(f"{name} will try {counted(row['retrying'], 'event')} again after a failure", style="yellow")
-    if row["trouble"]:
-        yield Text(f"{name} could not be served: {plain(row['trouble'])}", style="red")
+def _notes(row: ClientStatus) -> Iterable[Text]:
+    name = plain(row.client)
+    if row.state not in ("active", "reader"):
+        by = f" by {plain(row.state_by)}" if row.state_by else ""
+        why = f": {plain(row.state_reason)}" if row.state_reason else ""
+        yield Text(f"{name} is {row.state}{by}{why}", style=STATE_STYLES.get(row.state, ""))
+    if row.retrying:
+        yield Text(f"{name} will try {counted(row.retrying, 'event')} again after a failure", style="yellow")
+    if row.trouble:
+        yield Text(f"{name} could not be served: {plain(as_typed(row.trouble))}", style="red")

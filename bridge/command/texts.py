@@ -1,4 +1,4 @@
-"""What people see: pure functions from rows to words."""
+"""Put clients and events into words: pure functions from rows to text, but for `as_typed`."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from typing import Any
 import click
 from rich.text import Text
 
-from bridge.store.clients import Registered
+from bridge.command.invocation import as_typed
+from bridge.operate.registering import RegisteredClient
+from bridge.store.clients import ListedClient
+from bridge.store.events import LoggedEvent
 from bridge.wording import counted, span
 
-NO_CLIENTS = "no clients yet: `bridge register CLIENT --task NAME` makes one"
-INDENT = 11  # columns before the words of a setting
+NO_CLIENTS = "no clients yet: `eventbridge register CLIENT --task NAME` makes one"
+INDENT_COLUMNS = 11  # before the words of a setting
 STATE_STYLES = {"active": "green", "paused": "yellow", "draining": "yellow", "halted": "bold red", "reader": "dim"}
 
 
-def clients_view(rows: Sequence[Mapping[str, Any]], *, width: int) -> Text:
-    """The settings of clients, a block each."""
-    if not rows:
-        return Text(NO_CLIENTS)
+def clients_view(clients: Sequence[ListedClient], *, width: int) -> Text:
+    """Show the settings of clients, a block each."""
+    if not clients:
+        return Text(as_typed(NO_CLIENTS))
     blocks = []
-    for row in rows:
-        state = row["state"] if row["task"] else "reader"
-        block = Text.assemble((plain(row["id"]), "bold"), "  ", (state, STATE_STYLES.get(state, "")))
-        for name, words in _settings(row):
-            for nth, line in enumerate(wrap(words, max(20, width - INDENT), break_on_hyphens=False)):
-                block.append(f"\n{'' if nth else '  ' + name:<{INDENT}}", style="dim").append(line)
+    for client in clients:
+        state = "reader" if client.is_reader else client.state
+        block = Text.assemble((plain(client.id), "bold"), "  ", (state, STATE_STYLES.get(state, "")))
+        for name, words in _settings(client):
+            for nth, line in enumerate(wrap(words, max(20, width - INDENT_COLUMNS), break_on_hyphens=False)):
+                block.append(f"\n{'' if nth else '  ' + name:<{INDENT_COLUMNS}}", style="dim").append(line)
         blocks.append(block)
     return Text("\n\n").join(blocks)
 
 
-def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    if not row["task"]:
-        yield "cursor", f"{row['offset']:,}, which it moves itself in SQL"
+def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
+    if client.is_reader:
+        yield "cursor", f"{client.offset:,}, which it moves itself in SQL"
         return
+    its: Mapping[str, Any] = client.settings
     ordering = {"key": "one event at a time for each key", "none": "any", "strict": "one event at a time"}
     call = {
         "event": "the whole event",
@@ -45,27 +49,28 @@ def _settings(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "kwargs": "its payload's fields as keywords",
     }
     exhausted = {"park": "park it", "hold-key": "park it and hold back its key", "halt": "halt the client"}
-    yield "task", f"{plain(row['task'])} on queue {plain(row['queue'])}, called with {call[row['call']]}"
-    if row["routes"]:
-        yield "routes", ", ".join(f"{plain(pattern)} to {plain(task)}" for pattern, task in row["routes"])
-    yield "topics", ", ".join(map(plain, row["topics"]))
-    yield "order", f"{ordering[row['ordering']]}; at most {row['window']:,} open"
-    yield "lease", f"handed over again after {span(row['ack_timeout_seconds'])} without an answer"
-    attempts = counted(row["max_attempts"], "attempt")
-    if row["max_attempts"] > 1:
-        attempts += f", {span(row['backoff_seconds'])} to {span(row['backoff_max_seconds'])} apart"
-    if row["batch"] > 1:
+    yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {call[its['call']]}"
+    if its["routes"]:
+        yield "routes", ", ".join(f"{plain(pattern)} to {plain(task)}" for pattern, task in its["routes"])
+    yield "topics", ", ".join(map(plain, its["topics"]))
+    yield "order", f"{ordering[its['ordering']]}; at most {its['window']:,} open"
+    yield "lease", f"handed over again after {span(its['ack_timeout_seconds'])} without an answer"
+    attempts = counted(its["max_attempts"], "attempt")
+    if its["max_attempts"] > 1:
+        attempts += f", {span(its['backoff_seconds'])} to {span(its['backoff_max_seconds'])} apart"
+    if its["batch"] > 1:
         handed = {"list": "one call with the list", "calls": "a call for each"}
-        wait = f", which wait at most {row['batch_wait_ms']:,} ms"
-        yield "batch", f"up to {row['batch']:,} events in one message{wait}; {handed[row['batch_as']]}"
-    if row["report_by"] == "in-process":
+        wait = f", which wait at most {its['batch_wait_ms']:,} ms"
+        yield "batch", f"up to {its['batch']:,} events in one message{wait}; {handed[its['batch_as']]}"
+    if its["report_by"] == "in-process":
         yield "report", "the fleet's workers report outcomes to Postgres themselves"
-    yield "failure", f"{attempts}, then {exhausted[row['on_exhausted']]}"
-    yield "cursor", f"{row['offset']:,}"
+    yield "failure", f"{attempts}, then {exhausted[its['on_exhausted']]}"
+    yield "cursor", f"{client.offset:,}"
 
 
-def registered_line(client: str, result: Registered) -> str:
-    """What a registration did, in one line."""
+def registered_line(result: RegisteredClient) -> str:
+    """Say in one line what a registration did."""
+    client = result.client
     if result.created:
         where = "at the beginning of the log" if result.offset < 0 else f"after offset {result.offset}"
         return f"client {client} is registered and begins {where}"
@@ -83,22 +88,22 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def event_line(event: Mapping[str, Any]) -> str:
-    """An event in one line, with colours that click takes off where they don't belong."""
-    moment = event["created_at"].astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+def event_line(event: LoggedEvent) -> str:
+    """Show an event in one line, with colours that click takes off where the output is no terminal."""
+    moment = event.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     parts = [
-        click.style(f"{event['offset']:>8}", fg="cyan"),
+        click.style(f"{event.offset:>8}", fg="cyan"),
         click.style(moment, dim=True),
-        click.style(plain(event["topic"]), bold=True),
+        click.style(plain(event.topic), bold=True),
     ]
-    if event["key"] is not None:
-        parts.append(f"key={plain(event['key'])}")
-    parts.append(plain(json.dumps(event["payload"], ensure_ascii=False)))
-    if event["headers"]:
-        parts.append(click.style(f"headers={plain(json.dumps(event['headers'], ensure_ascii=False))}", dim=True))
+    if event.key is not None:
+        parts.append(f"key={plain(event.key)}")
+    parts.append(plain(json.dumps(event.payload, ensure_ascii=False)))
+    if event.headers:
+        parts.append(click.style(f"headers={plain(json.dumps(event.headers, ensure_ascii=False))}", dim=True))
     return "  ".join(parts)
 
 
 def plain(text: str) -> str:
-    """Text without characters that move a terminal's cursor or change its colours."""
+    """Return a text without characters that move a terminal's cursor or change its colours."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

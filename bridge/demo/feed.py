@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import accumulate
-from typing import Any
 
 from bridge.demo.clients import CLIENTS
 from bridge.demo.flights import Flight
@@ -16,7 +15,7 @@ from bridge.demo.stopping import Stopping
 from bridge.errors import BridgeError
 from bridge.log.publish import publish_many
 from bridge.store import Store
-from bridge.store.clients import status
+from bridge.store.status import ClientStatus, read_status
 
 BATCH = 500  # events of one transaction
 BATCH_SECONDS = 0.2  # a month in some ten seconds, so that publishing and consuming can be seen side by side
@@ -47,13 +46,13 @@ def feed(store: Store, workers: Workers, flights: Sequence[Flight], progress: Pr
         if time.monotonic() >= look_at:
             workers.check()
             looked_at = time.monotonic()
-            rows = {row["client"]: row for row in status(store)}
+            rows = {row.client: row for row in read_status(store)}
             look_at = looked_at + max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - looked_at))
-            finished = sent == len(flights) and all(row["offset"] >= last for row in rows.values())
+            finished = sent == len(flights) and all(row.offset >= last for row in rows.values())
             progress.show(_standings(rows, wanted, sent), note=_note(flights, sent), last=finished)
             if finished:
                 return
-            before, done = done, sum(row["succeeded"] for row in rows.values())
+            before, done = done, sum(row.succeeded for row in rows.values())
             if done > before:
                 moved_at = looked_at
             elif looked_at > moved_at + STALLED_SECONDS:
@@ -67,15 +66,15 @@ def _publish(store: Store, batch: Sequence[Flight]) -> int:
         return publish_many(connection, [flight.event for flight in batch])[-1]
 
 
-def _standings(rows: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Sequence[int]], sent: int) -> list[Standing]:
+def _standings(rows: Mapping[str, ClientStatus], wanted: Mapping[str, Sequence[int]], sent: int) -> list[Standing]:
     """Where the clients are, if `wanted[client][n]` is how many of the first `n` events are for a client."""
     return [
         Standing(
             client=client,
             total=count[-1],
             published=count[sent],
-            dispatched=rows[client]["delivered"],
-            done=rows[client]["succeeded"],
+            dispatched=rows[client].delivered,
+            done=rows[client].succeeded,
         )
         for client, count in wanted.items()
     ]
@@ -87,10 +86,10 @@ def _note(flights: Sequence[Flight], sent: int) -> str:
     return f"publishing: {flights[sent - 1].time + NEW_YORK:%-d January %H:%M}"
 
 
-def _stalled(rows: Mapping[str, Mapping[str, Any]], last: int) -> str:
+def _stalled(rows: Mapping[str, ClientStatus], last: int) -> str:
     behind = "; ".join(
-        f"{id} stands at {row['offset']}" + (f" ({row['trouble']})" if row["trouble"] else "")
+        f"{id} stands at {row.offset}" + (f" ({row.trouble})" if row.trouble else "")
         for id, row in rows.items()
-        if row["offset"] < last
+        if row.offset < last
     )
     return f"nothing was done for {STALLED_SECONDS} seconds: the last event is {last}, {behind}"

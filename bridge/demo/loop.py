@@ -26,8 +26,9 @@ from bridge.demo.progress import Progress, verdict
 from bridge.demo.stopping import Stopping
 from bridge.errors import BridgeError, UsageError
 from bridge.store import Store
-from bridge.store.clients import register, status
+from bridge.store.clients import register
 from bridge.store.migrate import migrate
+from bridge.store.status import read_status
 from bridge.wording import counted
 
 FLEET = Path(__file__).with_name("fleet.py")
@@ -124,9 +125,9 @@ def _start(workers: Workers, directory: Path, *, database_url: str, broker_url: 
 
 def _cursors(store: Store, count: int) -> Iterator[facts.Check]:
     """What the bridge itself says: that every cursor is at the end, and that no event was set aside."""
-    for row in status(store):
-        yield facts.check(row["client"], "cursor", count, row["offset"])
-        yield facts.check(row["client"], "parked events", 0, row["parked"])
+    for row in read_status(store):
+        yield facts.check(row.client, "cursor", count, row.offset)
+        yield facts.check(row.client, "parked events", 0, row.parked)
 
 
 def _conclude(

@@ -1,1 +1,1 @@
-"""What people do: look, pause, move, replay, redrive. Each verb is a function that anybody can call."""
+"""What people do: look, pause, move, replay, redrive. `bridge.Operator` has every verb; the rest stands behind it."""

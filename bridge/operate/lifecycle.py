@@ -1,10 +1,15 @@
-"""In and out of service: pause, drain, resume and remove a client. What is in flight still commits, except when removed."""
+"""Take clients in and out of service: pause, drain, resume and remove.
+
+Outcomes of what is open still count while a client is paused. Only a removed client's are ignored.
+"""
 
 from __future__ import annotations
 
 from bridge.errors import UsageError
-from bridge.store import Store, journal, outcomes
-from bridge.store import held as rows
+from bridge.store import Store
+from bridge.store.held import HeldClient, hold_client, hold_driven_client, remove_client
+from bridge.store.journal import note
+from bridge.store.outcomes import set_state
 from bridge.wording import counted
 
 
@@ -14,9 +19,9 @@ def pause(store: Store, client: str, *, reason: str, by: str, drain: bool = Fals
     Args:
         store: The event log and its clients.
         client: Id of a registered client.
-        reason: Why, for whoever looks at it.
-        by: Who says so, for the journal.
-        drain: Let what is open be retried until it is finished; then the client is paused.
+        reason: Why, for those who look at its status.
+        by: Who does it, for the journal.
+        drain: First let open deliveries be retried until they are finished; then the client is paused.
 
     Returns:
         The client's state: `paused`, or `draining` while deliveries are open.
@@ -26,9 +31,9 @@ def pause(store: Store, client: str, *, reason: str, by: str, drain: bool = Fals
         UsageError: it is a plain SQL reader; nothing changed.
     """
     with store.transaction() as connection:
-        held = rows.hold_driven(connection, client)
+        held = hold_driven_client(connection, client)
         state = "draining" if drain and held.open else "paused"
-        outcomes.set_state(connection, client, state=state, reason=reason, by=by)
+        set_state(connection, client, state=state, reason=reason, by=by)
     return state
 
 
@@ -43,39 +48,41 @@ def resume(store: Store, client: str, *, by: str) -> str:
         UsageError: it is a plain SQL reader; nothing changed.
     """
     with store.transaction() as connection:
-        held = rows.hold_driven(connection, client)
+        held = hold_driven_client(connection, client)
         if held.state != "active":
-            outcomes.set_state(connection, client, state="active", reason="", by=by)
+            set_state(connection, client, state="active", reason="", by=by)
     return held.state
 
 
-def remove(store: Store, client: str, *, by: str, force: bool = False) -> rows.Held:
-    """Remove a client with its cursor, deliveries and parked events; the log and its other clients stay as they are.
+def remove(store: Store, client: str, *, by: str, force: bool = False) -> HeldClient:
+    """Remove a client with its cursor, deliveries and parked events; the log and other clients stay as they are.
 
-    Who registers the same id later begins a new epoch, so outcomes of the old deliveries change nothing.
+    A client that is registered later under the same id begins a new epoch, so outcomes of the old deliveries change
+    nothing.
 
     Args:
         store: The event log and its clients.
-        client: Id of a client, of a plain SQL reader too.
-        by: Who says so, for the journal.
-        force: Also while deliveries are open.
+        client: Id of a client; it may be a plain SQL reader.
+        by: Who does it, for the journal.
+        force: Remove it even while deliveries are open, and forget them.
 
     Returns:
-        What it was.
+        The client as it was.
 
     Raises:
         UnknownClient: no such client; nothing changed.
         UsageError: deliveries are open; nothing changed.
     """
     with store.transaction() as connection:
-        held = rows.hold(connection, client)
+        held = hold_client(connection, client)
         if held.open and not force:
             them = "it" if held.open == 1 else "them"
             raise UsageError(
                 f"client {client!r} has {counted(held.open, 'open delivery', 'open deliveries')}: "
-                f"`bridge pause {client} --drain` lets {them} finish, --force forgets {them}"
+                f"`eventbridge pause {client} --drain` lets {them} finish, `eventbridge remove {client} --force` "
+                f"forgets {them}"
             )
-        rows.remove(connection, client)
+        remove_client(connection, client)
         details = {
             "offset": held.offset,
             "epoch": held.epoch,
@@ -83,5 +90,5 @@ def remove(store: Store, client: str, *, by: str, force: bool = False) -> rows.H
             "open": held.open,
             "parked": held.parked,
         }
-        journal.note(connection, client, "remove", by=by, details=details)
+        note(connection, client, "remove", by=by, details=details)
     return held

@@ -1,19 +1,43 @@
-"""Redrive and discard: what becomes of parked events.
+"""Redrive and discard: decide what becomes of parked events.
 
-A parked event is finished as far as the cursor goes, and stays so: a redrive hands it over beside the cursor, within
-the window and in its key's turn, and counts its attempts on. Under `hold-key` the key waits until the event succeeds or
-is discarded.
+The cursor has passed a parked event, and stays where it is. A redrive hands the event over beside the cursor, when the
+window has room and no other event of its key is open. Its attempts are counted on: an event that was parked after
+attempt 5 goes out as attempt 6. Under `hold-key` the key waits until the event succeeds or is discarded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.store import Store, journal, parked
-from bridge.store import held as rows
-from bridge.store.parked import Selection
+from bridge.errors import UsageError
+from bridge.store import Store
+from bridge.store.held import hold_driven_client
+from bridge.store.journal import note
+from bridge.store.parked import Selection, discard_parked, redrive_parked
 
-MOST_NOTED = 1000  # offsets that one entry of the journal names
+MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
+
+
+def choose(
+    client: str,
+    *,
+    everything: bool = False,
+    keys: Sequence[str] = (),
+    error_types: Sequence[str] = (),
+    offsets: Sequence[int] = (),
+) -> Selection:
+    """Return the selection of parked events that fit all that is given; `everything` has to be said.
+
+    Raises:
+        UsageError: nothing is given, or both `everything` and a part of it.
+    """
+    selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+    if everything != selection.all:
+        raise UsageError(
+            f"say which parked events of client {client!r}: either all (--all), "
+            "or those that fit (--key, --error-type, --offset)"
+        )
+    return selection
 
 
 def redrive(store: Store, client: str, selection: Selection, *, by: str) -> list[int]:
@@ -23,19 +47,20 @@ def redrive(store: Store, client: str, selection: Selection, *, by: str) -> list
         store: The event log and its clients.
         client: Id of a registered client.
         selection: Which of its parked events.
-        by: Who says so, for the journal.
+        by: Who does it, for the journal.
 
     Returns:
         The offsets of those that go out again, in order; without those that were redriven before and still wait.
 
     Raises:
         UnknownClient: no such client; nothing changed.
+        UsageError: it is a plain SQL reader; nothing changed.
     """
     with store.transaction() as connection:
-        rows.hold_driven(connection, client)
-        chosen = parked.redrive(connection, client, selection)
+        hold_driven_client(connection, client)
+        chosen = redrive_parked(connection, client, selection)
         if chosen:
-            journal.note(connection, client, "redrive", by=by, details=_details(selection, chosen))
+            note(connection, client, "redrive", by=by, details=_details(selection, chosen))
     return chosen
 
 
@@ -46,26 +71,31 @@ def discard(store: Store, client: str, selection: Selection, *, by: str) -> list
         store: The event log and its clients.
         client: Id of a registered client.
         selection: Which of its parked events.
-        by: Who says so, for the journal.
+        by: Who does it, for the journal.
 
     Returns:
         The offsets of those that are gone, in order.
 
     Raises:
         UnknownClient: no such client; nothing changed.
+        UsageError: it is a plain SQL reader; nothing changed.
     """
     with store.transaction() as connection:
-        rows.hold_driven(connection, client)
-        gone = parked.discard(connection, client, selection)
+        hold_driven_client(connection, client)
+        gone = discard_parked(connection, client, selection)
         if gone:
-            journal.note(connection, client, "discard", by=by, details=_details(selection, gone))
+            note(connection, client, "discard", by=by, details=_details(selection, gone))
     return gone
 
 
 def _details(selection: Selection, offsets: Sequence[int]) -> dict[str, object]:
-    asked = {"keys": selection.keys, "error_types": selection.error_types, "offsets": selection.offsets[:MOST_NOTED]}
+    asked = {
+        "keys": selection.keys,
+        "error_types": selection.error_types,
+        "offsets": selection.offsets[:MOST_NOTED_OFFSETS],
+    }
     return {
         "events": len(offsets),
-        "offsets": list(offsets[:MOST_NOTED]),
+        "offsets": list(offsets[:MOST_NOTED_OFFSETS]),
         "asked": {name: list(value) for name, value in asked.items() if value} or "all",
     }

@@ -1,7 +1,7 @@
 """Replay: hand old events to one client again, beside its cursor.
 
 A replay is a generation of its own, so what its attempts report is told apart from everything before. It takes only
-what the client has finished, goes in the order of the log, waits for its keys (G4) and stays within the window (G5).
+events that the client has finished. It keeps the order of the log, one open event per key (G4), and the window (G5).
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 from bridge.errors import UsageError
 from bridge.model import Position
-from bridge.store import Store, journal
-from bridge.store import held as rows
-from bridge.store.clients import resolve
-from bridge.store.held import Stopped
+from bridge.store import Store
+from bridge.store.clients import resolve_position
+from bridge.store.held import StoppedReplay, add_replay, count_replay, end_replays, hold_driven_client
 from bridge.store.horizon import advance_horizon
-
-MOST_COUNTED = 1_000_000  # events that are looked at to say how many will go out: about a second
+from bridge.store.journal import note
 
 
 class Replay(NamedTuple):
@@ -29,7 +27,7 @@ class Replay(NamedTuple):
         first: The first offset that it looks at.
         upto: The last one; at most the client's cursor.
         events: How many of the events in between match.
-        exact: Whether that is all; else the range was too long to count, and it is the least.
+        exact: Whether that is all; else the range was too long to count, and `events` is the least.
     """
 
     id: int
@@ -52,8 +50,8 @@ def replay(
 ) -> Replay:
     """Start handing old events to one client again.
 
-    What the client has not finished yet is not replayed, it comes anyway: the range ends at the cursor. Parked events
-    stay parked. Replays of one client run one after another.
+    The range ends at the cursor: events above it are not finished, and are handed over anyway. Parked events stay
+    parked. Replays of one client run one after another.
 
     Args:
         store: The event log and its clients.
@@ -62,49 +60,55 @@ def replay(
         end: The last event: an offset that is included, or the moment before which it was created.
         topics: AMQP topic patterns, beside the client's own; None for all that the client reads.
         per_second: Most events in a second (above 0).
-        by: Who says so, for the journal.
+        by: Who does it, for the journal.
 
     Raises:
         UnknownClient: no such client; nothing changed.
-        UsageError: the client has finished nothing in this range; nothing changed.
+        UsageError: it is a plain SQL reader, or has finished nothing in this range; nothing changed.
     """
     if not 0 < per_second < float("inf"):
         raise UsageError(f"a replay at {per_second:g} events a second never ends: must be above 0")
     horizon = advance_horizon(store)
     with store.transaction() as connection:
-        held = rows.hold_driven(connection, client)
-        first = start.offset if start.offset is not None else resolve(connection, start, horizon=horizon) + 1
-        last = end.offset if end.offset is not None else resolve(connection, end, horizon=horizon)
+        held = hold_driven_client(connection, client)
+        first = start.offset if start.offset is not None else resolve_position(connection, start, horizon=horizon) + 1
+        last = end.offset if end.offset is not None else resolve_position(connection, end, horizon=horizon)
         upto = min(last, held.offset)
-        if first > held.offset:
-            raise UsageError(
-                f"client {client!r} has not finished event {first}: its cursor stands at {held.offset}, "
-                "and what comes after it is handed over anyway"
-            )
-        if first > upto:
-            raise UsageError(f"there is nothing to replay: the range ends at {upto}, before it begins at {first}")
-        events, exact = rows.count_replay(connection, client, first=first, upto=upto, topics=topics, most=MOST_COUNTED)
-        id, epoch = rows.add_replay(connection, client, first=first, upto=upto, topics=topics, per_second=per_second)
+        _check_range(client, first=first, upto=upto, cursor=held.offset)
+        events, exact = count_replay(connection, client, first=first, upto=upto, topics=topics)
+        id, epoch = add_replay(connection, client, first=first, upto=upto, topics=topics, per_second=per_second)
         details = {
             "from": first,
             "to": upto,
             "topics": topics and list(topics),
             "per_second": per_second,
             "events": events,
+            "epoch": epoch,
         }
-        journal.note(connection, client, "replay", by=by, details={**details, "epoch": epoch})
+        note(connection, client, "replay", by=by, details=details)
     return Replay(id, epoch, first, upto, events, exact)
 
 
-def stop_replays(store: Store, client: str, *, by: str) -> list[Stopped]:
-    """Stop a client's replays where they are; what is out ends as it does.
+def stop_replays(store: Store, client: str, *, by: str) -> list[StoppedReplay]:
+    """Stop a client's replays where they are, those that wait as well. Open deliveries end as they do.
 
     Raises:
         UnknownClient: no such client; nothing changed.
+        UsageError: it is a plain SQL reader; nothing changed.
     """
     with store.transaction() as connection:
-        rows.hold_driven(connection, client)
-        stopped = rows.end_replays(connection, client)
+        hold_driven_client(connection, client)
+        stopped = end_replays(connection, client)
         for it in stopped:
-            journal.note(connection, client, "stop replay", by=by, details=it._asdict())
+            note(connection, client, "stop replay", by=by, details=it._asdict())
     return stopped
+
+
+def _check_range(client: str, *, first: int, upto: int, cursor: int) -> None:
+    if first > cursor:
+        raise UsageError(
+            f"client {client!r} has not finished event {first}: its cursor stands at {cursor}, "
+            "and events above the cursor are handed over anyway"
+        )
+    if first > upto:
+        raise UsageError(f"there is nothing to replay: the range ends at {upto}, before it begins at {first}")

@@ -1,7 +1,7 @@
 """Seek: move a client's cursor, forward or back.
 
-A seek starts a new epoch. What was in flight is forgotten, and what is reported of it later carries the old epoch and
-changes nothing (G6). This is the only way in which a cursor goes back (G3).
+A seek starts a new epoch. Open deliveries are forgotten, and what is reported of them later carries the old epoch and
+changes nothing (G6). A seek is the only way in which a cursor goes back (G3).
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bridge.model import Position
-from bridge.store import Store, journal
-from bridge.store import held as rows
-from bridge.store.clients import resolve
+from bridge.store import Store
+from bridge.store.clients import resolve_position
+from bridge.store.held import count_move, hold_client, move_client
 from bridge.store.horizon import advance_horizon
-
-MOST_COUNTED = 1_000_000  # events that are looked at to say what a move means: about a second
+from bridge.store.journal import note
 
 
 class Sought(NamedTuple):
@@ -23,10 +22,10 @@ class Sought(NamedTuple):
     Attributes:
         before: The cursor before.
         offset: The new cursor: the last event that will not be delivered again.
-        again: Events that were handed over before, and will be once more.
+        again: Events that were handed over before, and will be handed over once more.
         passed_over: Events that are not finished, and never will be handed over.
         exact: Whether the two are all; else the way was too long to count, and they are the least.
-        moved: Whether it was done, and not only tried.
+        moved: Whether the cursor was moved; false for a dry run.
     """
 
     before: int
@@ -38,7 +37,7 @@ class Sought(NamedTuple):
 
 
 def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = False) -> Sought:
-    """Move a client's cursor, forward or back, and forget what is in flight.
+    """Move a client's cursor, forward or back, and forget its open deliveries.
 
     Parked events above the new place will be handed over again; those at or below it stay parked. Replays end. A plain
     SQL reader only has a cursor, and that moves.
@@ -47,7 +46,7 @@ def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = Fa
         store: The event log and its clients.
         client: Id of a client.
         to: Beginning, end, an offset, or a UTC timestamp.
-        by: Who says so, for the journal.
+        by: Who does it, for the journal.
         dry_run: Only say what would happen.
 
     Raises:
@@ -57,11 +56,11 @@ def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = Fa
     """
     horizon = advance_horizon(store)
     with store.transaction() as connection:
-        held = rows.hold(connection, client)
-        target = resolve(connection, to, horizon=horizon)
-        counted = rows.count_move(connection, client, target=target, most=MOST_COUNTED)
+        held = hold_client(connection, client)
+        target = resolve_position(connection, to, horizon=horizon)
+        count = count_move(connection, client, target=target)
         if not dry_run:
-            moved = rows.move(connection, client, target=target)
-            details = {"from": held.offset, "to": target, **counted._asdict(), **moved._asdict()}
-            journal.note(connection, client, "seek", by=by, details=details)
-    return Sought(held.offset, target, *counted, moved=not dry_run)
+            moved = move_client(connection, client, target=target)
+            details = {"from": held.offset, "to": target, **count._asdict(), **moved._asdict()}
+            note(connection, client, "seek", by=by, details=details)
+    return Sought(held.offset, target, *count, moved=not dry_run)

@@ -1,4 +1,4 @@
-"""What the broker and its workers say when they are asked: who consumes a queue, and how long it is. Changes nothing."""
+"""Ask the broker and its workers who consumes a queue, and how long it is. This changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.contract import ticks_queue
 INTERVAL_SECONDS = 0.2  # between two tries to connect
 
 
-class Workers(NamedTuple):
+class WorkersSeen(NamedTuple):
     """Who is there.
 
     Attributes:
@@ -32,7 +32,7 @@ class Workers(NamedTuple):
     messages: int | None = None
 
 
-def look(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> Workers:
+def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> WorkersSeen:
     """Ask the broker and the workers.
 
     Args:
@@ -57,9 +57,9 @@ def look(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) 
             answers = [answer for reply in replies or () for answer in reply.items()]
             messages = _length(connection, queue)
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-        return Workers(trouble=f"the broker {connection.as_uri()} is not available: {error}")
+        return WorkersSeen(trouble=f"the broker {connection.as_uri()} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
-    return Workers(None, len(answers), _consumers(answers, queue), bridges, messages)
+    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages)
 
 
 def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queu
 
 
 def _length(connection: Connection, queue: str) -> int | None:
-    """How many messages wait; a queue that is not there has none."""
+    """Count the messages that wait; a queue that is not there has none."""
     with connection.channel() as channel:
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)

@@ -23,7 +23,7 @@ from bridge.settle.policy import rest
 from bridge.store import horizon as horizons
 from bridge.store import rounds
 from bridge.store.clients import register
-from bridge.store.migrate import check
+from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge")
 
@@ -70,7 +70,7 @@ class Pump:
         if self._prepared:
             return
         store = self._bridge.store
-        check(store.engine)
+        check_schema(store.engine)
         for registration in registrations():
             try:
                 done = register(store, registration)

@@ -1,24 +1,53 @@
-"""The SQL of registering clients, and of seeing where they stand."""
+"""The SQL of registering clients, and of listing them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.errors import ClientConflict, UnknownClient, UsageError
+from bridge.errors import ClientConflict, UsageError
 from bridge.model import Position, Registration
 from bridge.settings.client import SETTINGS, ClientSettings
 from bridge.sql import statement
-from bridge.store import outcomes
 from bridge.store.connect import Store
 from bridge.store.horizon import advance_horizon
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedClient:
+    """A client as it is registered.
+
+    Attributes:
+        id: Its name.
+        state: `active`, `draining`, `paused` or `halted`.
+        offset: Its committed cursor: everything up to it is finished. -1 is the beginning of the log.
+        settings: What it asks for: the names of `ClientSettings` and their values. The task of a plain SQL reader is
+            None, and the rest of its settings have no effect.
+    """
+
+    id: str
+    state: str
+    offset: int
+    settings: Mapping[str, Any]
+
+    @property
+    def is_reader(self) -> bool:
+        """Whether it is a plain SQL reader, which the bridge does not drive."""
+        return self.settings["task"] is None
+
+
 class Registered(NamedTuple):
-    """What a registration did: a new client, or the settings that changed (name to old and new value)."""
+    """What a registration did.
+
+    Attributes:
+        created: Whether the client is new.
+        offset: Its committed cursor. That of a client that existed has not moved.
+        changed: The settings that changed: name to old and new value.
+    """
 
     created: bool
     offset: int
@@ -41,17 +70,16 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
     """
     horizon = advance_horizon(store)
     with store.transaction() as connection:
-        found = (
-            connection.execute(statement("operate/find_client"), {"client": registration.id}).mappings().one_or_none()
-        )
-        before = _settings(registration.id, dict(found)) if found and found["task"] else None
+        rows = connection.execute(statement("operate/find_client"), {"client": registration.id})
+        found = rows.mappings().one_or_none()
+        before = _settings(registration.id, found) if found and found["task"] else None
         after = registration.applied_to(before)
         if before and before.task != after.task and not replace_task:
             raise ClientConflict(
                 f"client {after.id!r} calls {before.task}, not {after.task}: "
                 "use another id, or register it with --replace-task"
             )
-        offset = resolve(connection, registration.start, horizon=horizon)
+        offset = resolve_position(connection, registration.start, horizon=horizon)
         binds = {name: getattr(after, name) for name in SETTINGS}
         binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
         cursor = connection.execute(statement("operate/save_client"), binds).scalar_one()
@@ -63,11 +91,11 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
     return Registered(created=found is None, offset=cursor, changed=changed)
 
 
-def resolve(connection: Connection, position: Position, *, horizon: int) -> int:
-    """The cursor of a position: the last offset that will not be delivered.
+def resolve_position(connection: Connection, position: Position, *, horizon: int) -> int:
+    """Return the cursor of a position: the last offset that will not be delivered.
 
     Raises:
-        UsageError: an offset above the horizon, which would skip events that are still to come.
+        UsageError: the offset is above the horizon, so events that are still to come would never be delivered.
     """
     if position.end:
         return horizon
@@ -81,37 +109,19 @@ def resolve(connection: Connection, position: Position, *, horizon: int) -> int:
     return -1 if position.offset is None else position.offset
 
 
-def set_state(store: Store, client: str, *, state: str, reason: str, by: str) -> None:
-    """Pause, resume or halt a client; what is in flight still commits.
-
-    Raises:
-        UnknownClient: no such client; nothing changed.
-    """
-    with store.transaction() as connection:
-        if not outcomes.set_state(connection, client, state=state, reason=reason, by=by):
-            raise UnknownClient(client)
-
-
-def status(store: Store, client: str | None = None) -> list[dict[str, Any]]:
-    """Where clients stand, one mapping each; the keys are those of `status.sql`.
-
-    Raises:
-        UnknownClient: no such client.
-    """
+def list_clients(store: Store) -> list[ListedClient]:
+    """Return every client with its settings, in the order of their ids."""
     with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(statement("look/status"), {"client": client}).mappings()]
-    if client is not None and not rows:
-        raise UnknownClient(client)
-    return rows
+        return [_listed(row) for row in connection.execute(statement("look/list_clients")).mappings()]
 
 
-def list_clients(store: Store) -> list[dict[str, Any]]:
-    """The settings of every client, one mapping each."""
-    with store.reading() as connection:
-        return [dict(row) for row in connection.execute(statement("look/list_clients")).mappings()]
+def _listed(row: Mapping[Any, Any]) -> ListedClient:
+    # Not as `ClientSettings`: a row that plain SQL has made may hold what they refuse, and must be listed all the same.
+    settings = {name: row[name] for name in SETTINGS}
+    return ListedClient(id=row["id"], state=row["state"], offset=row["offset"], settings=settings)
 
 
-def _settings(client: str, row: Mapping[str, Any]) -> ClientSettings:
+def _settings(client: str, row: Mapping[Any, Any]) -> ClientSettings:
     values = {name: row[name] for name in SETTINGS}
     values["topics"] = tuple(values["topics"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])

@@ -54,7 +54,7 @@ def _meaning(error: DBAPIError) -> BridgeError:
     if state in MISUSED:
         return UsageError(full)
     if state in MISSING:
-        return SchemaMissing(f"{primary}: run `bridge migrate`")
+        return SchemaMissing(f"{primary}: run `eventbridge migrate`")
     if state == CHECK_VIOLATION and constraint.startswith("clients_"):
         return InvalidClient(primary)
     # A connection that broke has no SQLSTATE.

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bridge.sql import statement
 from bridge.store.connect import Store
 
 
-def events_after(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[dict[str, Any]]:
-    """Return final events after an offset whose topics match, at most `most`, as mappings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """An event of the log. The names are the keys of `tail --json`.
+
+    Attributes:
+        offset: Its place in the log.
+        topic: Dotted words, such as `order.created`.
+        key: Its ordering key; None if no order is needed.
+        payload: Any JSON value.
+        headers: A JSON object that travels with the event.
+        created_at: When it was published.
+    """
+
+    offset: int
+    topic: str
+    key: str | None
+    payload: Any
+    headers: Mapping[str, Any]
+    created_at: datetime
+
+
+def events_after(store: Store, *, after: int, topics: Sequence[str], most: int) -> list[LoggedEvent]:
+    """Return the next final events after an offset whose topics match, at most `most`, in the order of the log."""
     with store.reading() as connection:
         pattern = connection.execute(statement("log/topics_filter"), {"topics": list(topics)}).scalar_one()
         horizon = connection.execute(statement("log/read_horizon"), {"wait_ms": 0}).scalar_one()
         binds = {"after": after, "horizon": horizon, "topics": pattern, "most": most}
-        return [dict(row) for row in connection.execute(statement("log/tail"), binds).mappings()]
+        return [LoggedEvent(**row) for row in connection.execute(statement("log/tail"), binds).mappings()]

@@ -1,4 +1,4 @@
-"""The SQL of explaining where a client stands: it only looks, and collects what there is to know."""
+"""The SQL of explaining where a client stands. It collects what there is to know, and changes nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from datetime import datetime
 from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.status import MOST_EVENTS_COUNTED
 
-MOST_EVENTS = 100_000  # events that are looked at to say how many are unread
 MOST_KEYS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
-    """A delivery that is open; `due_seconds` until its lease, or its wait for the next attempt, ends."""
+class OpenDelivery:
+    """A delivery that is open.
+
+    Attributes:
+        age_seconds: Since it was first handed over.
+        due_seconds: Until its lease, or its wait for the next attempt, ends; negative where that is over.
+        error_type: Name of its last exception, where an attempt has failed.
+        error: The message of that exception.
+    """
 
     offset: int
     epoch: int
@@ -29,8 +36,16 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A key that waits: its next event, and the event in its way; `parked` if that one waits for a person."""
+class WaitingKey:
+    """A key that waits.
+
+    Attributes:
+        offset: Its next event; None if there is none, and only a parked event holds it.
+        blocker: The event in its way; None if there is none.
+        parked: Whether that event is parked, and waits for a person.
+        reason: Why it was parked.
+        redrive: Whether it is to go out again.
+    """
 
     key: str
     offset: int | None
@@ -59,8 +74,15 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A replay that is not at its end."""
+class RunningReplay:
+    """A replay that is not at its end.
+
+    Attributes:
+        next: The offset at which it goes on.
+        upto: Its last offset.
+        per_second: Most events in a second.
+        sent: How many events have gone out.
+    """
 
     id: int
     epoch: int
@@ -71,8 +93,17 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What the database knows about one client; the names are those of `standing.sql`."""
+class ClientFacts:
+    """What the database knows about one client; the names are those of `client_facts.sql`.
+
+    Attributes:
+        drawn: The last offset that was given to an event, committed or not.
+        pump_silent_seconds: Since the last pump ended its linger; negative while one lingers, None if none ever did.
+        unread: Matching events above `dispatched`, counted up to `MOST_EVENTS_COUNTED`.
+        waiting: Keys that wait.
+        held: Parked events that hold their key.
+        redriving: Parked events that are to go out again.
+    """
 
     client: str
     task: str | None
@@ -99,41 +130,38 @@ class Facts:
     waiting: int
     unread: int
     unread_seconds: float | None
-    oldest: Open | None = None
-    next_retry: Open | None = None
-    keys: tuple[Key, ...] = ()
+    oldest: OpenDelivery | None = None
+    next_retry: OpenDelivery | None = None
+    keys: tuple[WaitingKey, ...] = ()
     holders: tuple[Holder, ...] = ()
-    replays: tuple[Running, ...] = ()
+    replays: tuple[RunningReplay, ...] = ()
 
 
-def facts(store: Store, client: str) -> Facts:
-    """Collect what there is to know about a client; changes nothing.
+def collect_facts(store: Store, client: str) -> ClientFacts:
+    """Collect what there is to know about a client; this changes nothing.
 
     Raises:
         UnknownClient: no such client.
     """
     with store.transaction() as connection:
-        row = (
-            connection.execute(statement("look/client_facts"), {"client": client, "most": MOST_EVENTS})
-            .mappings()
-            .one_or_none()
-        )
+        binds = {"client": client, "most": MOST_EVENTS_COUNTED}
+        row = connection.execute(statement("look/client_facts"), binds).mappings().one_or_none()
         if row is None:
             raise UnknownClient(client)
         oldest = next_retry = None
         for found in connection.execute(statement("look/delivery_facts"), {"client": client}).mappings():
             values = dict(found)
             is_oldest, is_next = values.pop("oldest"), values.pop("next")
-            oldest = Open(**values) if is_oldest else oldest
-            next_retry = Open(**values) if is_next else next_retry
+            oldest = OpenDelivery(**values) if is_oldest else oldest
+            next_retry = OpenDelivery(**values) if is_next else next_retry
         keys = connection.execute(statement("look/key_facts"), {"client": client, "most": MOST_KEYS}).mappings()
         holders = connection.execute(statement("look/horizon_holders")).mappings()
         replays = connection.execute(statement("look/list_replays"), {"client": client}).mappings()
-        return Facts(
+        return ClientFacts(
             **row,
             oldest=oldest,
             next_retry=next_retry,
-            keys=tuple(Key(**found) for found in keys),
+            keys=tuple(WaitingKey(**found) for found in keys),
             holders=tuple(Holder(**found) for found in holders),
-            replays=tuple(Running(**found) for found in replays),
+            replays=tuple(RunningReplay(**found) for found in replays),
         )

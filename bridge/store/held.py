@@ -1,4 +1,7 @@
-"""The SQL of what people do to a client: hold it, move it, replay to it, remove it."""
+"""The SQL of what people do to a client: hold it, move it, replay to it, remove it.
+
+A client is held by its row's lock until the transaction ends, so no pass and no settling runs in between.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from sqlalchemy import Connection
 from bridge.errors import UnknownClient, UsageError
 from bridge.sql import statement
 
+MOST_EVENTS_LOOKED_AT = 1_000_000  # to say what a seek or a replay means: this takes about a second
 
-class Held(NamedTuple):
-    """A client that is locked until the transaction ends; `task` is None for a plain SQL reader."""
+
+class HeldClient(NamedTuple):
+    """A client that is held until the transaction ends; `task` is None for a plain SQL reader."""
 
     id: str
     task: str | None
@@ -24,7 +29,7 @@ class Held(NamedTuple):
     parked: int
 
 
-class Counted(NamedTuple):
+class MoveCount(NamedTuple):
     """What a move would mean, in events; `exact` is false where the way was too long to look at all of it."""
 
     again: int
@@ -41,15 +46,21 @@ class Moved(NamedTuple):
     ended: int
 
 
-class Stopped(NamedTuple):
-    """A replay that was stopped: the next event that it would have looked at, its last one, and how many went out."""
+class StoppedReplay(NamedTuple):
+    """A replay that was stopped.
+
+    Attributes:
+        next: The offset at which it would have gone on.
+        upto: Its last offset.
+        sent: How many events had gone out.
+    """
 
     next: int
     upto: int
     sent: int
 
 
-def hold(connection: Connection, client: str) -> Held:
+def hold_client(connection: Connection, client: str) -> HeldClient:
     """Lock a client, waiting for the pass or the batch of outcomes that has it.
 
     Raises:
@@ -58,40 +69,46 @@ def hold(connection: Connection, client: str) -> Held:
     row = connection.execute(statement("operate/hold_client"), {"client": client}).one_or_none()
     if row is None:
         raise UnknownClient(client)
-    return Held(*row)
+    return HeldClient(*row)
 
 
-def hold_driven(connection: Connection, client: str) -> Held:
+def hold_driven_client(connection: Connection, client: str) -> HeldClient:
     """Lock a client that the bridge drives.
 
     Raises:
         UnknownClient: there is none of this id.
-        UsageError: it is a plain SQL reader: nothing is ever handed over to it.
+        UsageError: it is a plain SQL reader, to which nothing is ever handed over.
     """
-    held = hold(connection, client)
+    held = hold_client(connection, client)
     if held.task is None:
         raise UsageError(
-            f"client {client!r} is a plain SQL reader: the bridge hands it nothing, it reads and commits by itself"
+            f"client {client!r} is a plain SQL reader: it reads and commits by itself, the bridge hands it nothing"
         )
     return held
 
 
-def count_move(connection: Connection, client: str, *, target: int, most: int) -> Counted:
-    """Count what moving the cursor to `target` would hand over again and skip, looking at `most` events at most."""
-    binds = {"client": client, "target": target, "most": most}
-    return Counted(*connection.execute(statement("operate/count_move"), binds).one())
+def count_move(connection: Connection, client: str, *, target: int) -> MoveCount:
+    """Count the events that moving the cursor to `target` would hand over again, and those that it would pass over."""
+    binds = {"client": client, "target": target, "most": MOST_EVENTS_LOOKED_AT}
+    return MoveCount(*connection.execute(statement("operate/count_move"), binds).one())
 
 
-def move(connection: Connection, client: str, *, target: int) -> Moved:
+def move_client(connection: Connection, client: str, *, target: int) -> Moved:
     """Move the cursor and forget what is in flight, as a new epoch."""
     return Moved(*connection.execute(statement("operate/move_client"), {"client": client, "target": target}).one())
 
 
 def count_replay(
-    connection: Connection, client: str, *, first: int, upto: int, topics: Sequence[str] | None, most: int
+    connection: Connection, client: str, *, first: int, upto: int, topics: Sequence[str] | None
 ) -> tuple[int, bool]:
-    """Count the events that a replay would hand over, and whether all of the range was looked at."""
-    binds = {"client": client, "first": first, "upto": upto, "topics": topics and list(topics), "most": most}
+    """Count the events that a replay would hand over, and tell whether all of the range was looked at."""
+    binds = {
+        "client": client,
+        "first": first,
+        "upto": upto,
+        "topics": topics and list(topics),
+        "most": MOST_EVENTS_LOOKED_AT,
+    }
     events, exact = connection.execute(statement("operate/count_replay"), binds).one()
     return events, exact
 
@@ -99,7 +116,7 @@ def count_replay(
 def add_replay(
     connection: Connection, client: str, *, first: int, upto: int, topics: Sequence[str] | None, per_second: float
 ) -> tuple[int, int]:
-    """Let old events go out again; the replay's id and epoch."""
+    """Let old events go out again, and return the replay's id and epoch."""
     binds = {
         "client": client,
         "first": first,
@@ -111,11 +128,11 @@ def add_replay(
     return id, epoch
 
 
-def end_replays(connection: Connection, client: str) -> list[Stopped]:
+def end_replays(connection: Connection, client: str) -> list[StoppedReplay]:
     """Stop a client's replays where they are."""
-    return [Stopped(*row) for row in connection.execute(statement("operate/end_replays"), {"client": client})]
+    return [StoppedReplay(*row) for row in connection.execute(statement("operate/end_replays"), {"client": client})]
 
 
-def remove(connection: Connection, client: str) -> None:
+def remove_client(connection: Connection, client: str) -> None:
     """Remove a client with all that it has."""
     connection.execute(statement("operate/remove_client"), {"client": client})

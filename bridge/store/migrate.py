@@ -1,37 +1,80 @@
 """Bring the schema `fq` up to this code, and say when the two do not fit.
 
-Migrations run in one transaction under a transaction-level advisory lock, so two machines that migrate at once do the
-work once, and one that dies half way leaves nothing. They only go forward.
+Migrations run in one transaction under a transaction-level advisory lock. So two machines that migrate at once do the
+work once, and a migration that dies half way leaves nothing. They only go forward.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
 from sqlalchemy import Connection, Engine, text
 
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
+from bridge.settings.bridge import Settings
 from bridge.sql import statement
+from bridge.store.connect import Store
 from bridge.store.driver_errors import translated
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000
-MIGRATE = "run `celery -A proj bridge migrate` (or `python -m bridge migrate`)"
+MIGRATE = "run `eventbridge migrate`"
 
 
-def migrate(engine: Engine) -> list[str]:
-    """Create or upgrade the schema; running it again changes nothing.
+def migrate(database: Celery | str | Engine) -> list[str]:
+    """Create or upgrade the schema `fq`; running it again changes nothing.
+
+    Writers may go on writing meanwhile, and two machines may migrate at once.
+
+    Args:
+        database: A Celery app that has a `bridge_database_url`, a URL as `postgresql://…`, or a SQLAlchemy engine.
 
     Returns:
         The revisions that were applied, oldest first; empty if the schema was up to date.
 
     Raises:
-        SchemaForeign: `fq` is somebody else's, or the server is too old; nothing changed.
+        ConfigurationError: the app names no database, or the URL can't be read.
+        SchemaForeign: `fq` belongs to another program, or the server is too old; nothing changed.
         SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
+        StoreUnavailable: Postgres does not answer, or dropped the connection; nothing changed.
     """
+    if isinstance(database, Engine):
+        return _migrate(database)
+    if isinstance(database, Celery):
+        database = Settings.read(database.conf, os.environ).need_database_url()
+    store = Store(database)
+    try:
+        return _migrate(store.engine)
+    finally:
+        store.close()
+
+
+def check_schema(engine: Engine) -> None:
+    """Raise unless the schema is exactly the one that this code knows.
+
+    Raises:
+        SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
+        StoreUnavailable: Postgres does not answer.
+    """
+    with translated(), engine.connect() as connection:
+        _refuse_old_server(connection)
+        _refuse_unusable(connection)
+        revision = _revision(connection)
+        if revision is None:
+            _refuse_foreign(connection, revision)
+            raise SchemaMissing(f"the database has no schema fq yet: {MIGRATE}")
+    if revision not in _revisions():
+        raise SchemaTooNew(_too_new(revision))
+    if revision != _revisions()[-1]:
+        raise SchemaOutdated(f"the schema fq is at {revision}, this code needs {_revisions()[-1]}: {MIGRATE}")
+
+
+def _migrate(engine: Engine) -> list[str]:
     from alembic import command  # a tenth of a second that only migrating and checking should cost
 
     with translated(), engine.begin() as connection:
@@ -48,25 +91,6 @@ def migrate(engine: Engine) -> list[str]:
         command.upgrade(config, "head")
         known = _revisions()
         return known[known.index(before) + 1 :] if before else known
-
-
-def check(engine: Engine) -> None:
-    """Raise unless the schema is exactly the one that this code knows.
-
-    Raises:
-        SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
-    """
-    with translated(), engine.connect() as connection:
-        _refuse_old_server(connection)
-        _refuse_unusable(connection)
-        revision = _revision(connection)
-        if revision is None:
-            _refuse_foreign(connection, revision)
-            raise SchemaMissing(f"the database has no schema fq yet: {MIGRATE}")
-    if revision not in _revisions():
-        raise SchemaTooNew(_too_new(revision))
-    if revision != _revisions()[-1]:
-        raise SchemaOutdated(f"the schema fq is at {revision}, this code needs {_revisions()[-1]}: {MIGRATE}")
 
 
 def _too_new(revision: str) -> str:
@@ -91,7 +115,7 @@ def _refuse_unusable(connection: Connection) -> None:
 
 
 def _refuse_foreign(connection: Connection, revision: str | None) -> None:
-    """A schema `fq` without our version table is only ours to fill if it is empty and we may create in it."""
+    """Refuse a schema `fq` without our version table, unless it is empty and we may create in it."""
     found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is None or revision is not None:
         return
@@ -103,8 +127,8 @@ def _refuse_foreign(connection: Connection, revision: str | None) -> None:
         )
     if not found.may_create:
         raise SchemaForeign(
-            f"schema fq is owned by {found.owner}: "
-            f"grant this role CREATE on it (GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}), or migrate as {found.owner}"
+            f"schema fq is owned by {found.owner}: grant this role CREATE on it "
+            f"(GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}), or migrate as {found.owner}"
         )
 
 
@@ -118,7 +142,7 @@ def _revision(connection: Connection) -> str | None:
 def _config() -> Any:
     from alembic.config import Config
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell every worker's log about its plugins
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # else it fills every worker's log with news of its plugins
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -127,7 +151,7 @@ def _config() -> Any:
 
 @cache
 def _revisions() -> list[str]:
-    """Every revision that this code knows, oldest first."""
+    """Return every revision that this code knows, oldest first."""
     from alembic.script import ScriptDirectory
 
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]

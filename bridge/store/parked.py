@@ -1,8 +1,9 @@
-"""The SQL of dead letters: list them, let them go out again, give them up."""
+"""The SQL of parked events, the dead letters: list them, let them go out again, give them up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -31,22 +32,70 @@ class Selection:
         return not (self.keys or self.error_types or self.offsets)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedEvent:
+    """An event that was set aside for one client. The names are the keys of `parked --json`.
+
+    Attributes:
+        client_id: The client that it was set aside for.
+        offset: Its place in the log.
+        topic: Its topic; None where the event is not in the log any more, and can't be redriven.
+        key: Its ordering key.
+        epoch: The client's generation in which it was handed over.
+        attempts: How many times it was handed over.
+        error_type: Name of the last exception, where it is known.
+        error: Its message.
+        traceback: Its traceback.
+        reason: Why the event was set aside, such as `failed 5 times`.
+        held: Whether its key's later events wait for it.
+        redrive: Whether it is to go out again.
+        first_at: When it was first handed over.
+        parked_at: When it was set aside.
+    """
+
+    client_id: str
+    offset: int
+    topic: str | None
+    key: str | None
+    epoch: int
+    attempts: int
+    error_type: str | None
+    error: str | None
+    traceback: str | None
+    reason: str
+    held: bool
+    redrive: bool
+    first_at: datetime
+    parked_at: datetime
+
+
+EVERYTHING = Selection()
+
+
 def list_parked(
-    store: Store, client: str | None = None, *, selection: Selection = Selection(), most: int
-) -> list[dict[str, Any]]:
-    """Parked events of a client, or of all, the last one first; the keys are those of `list_parked.sql`."""
+    store: Store, client: str | None = None, *, selection: Selection = EVERYTHING, most: int
+) -> list[ParkedEvent]:
+    """Return parked events of a client, or of all, those that were set aside last first."""
     with store.reading() as connection:
         binds = {"client": client, "most": most, **_binds(selection)}
-        return [dict(row) for row in connection.execute(statement("look/list_parked"), binds).mappings()]
+        rows = connection.execute(statement("look/list_parked"), binds).mappings()
+        return [ParkedEvent(**row) for row in rows]
 
 
-def redrive(connection: Connection, client: str, selection: Selection) -> list[int]:
-    """Let these go out again; the offsets of those that will."""
+def count_parked(store: Store, client: str, *, selection: Selection = EVERYTHING) -> int:
+    """Count a client's parked events that fit."""
+    with store.reading() as connection:
+        binds = {"client": client, **_binds(selection)}
+        return int(connection.execute(statement("look/count_parked"), binds).scalar_one())
+
+
+def redrive_parked(connection: Connection, client: str, selection: Selection) -> list[int]:
+    """Let these go out again, and return the offsets of those that will."""
     return _offsets(connection, "operate/redrive", client, selection)
 
 
-def discard(connection: Connection, client: str, selection: Selection) -> list[int]:
-    """Give these up for good; their offsets."""
+def discard_parked(connection: Connection, client: str, selection: Selection) -> list[int]:
+    """Give these up for good, and return their offsets."""
     return _offsets(connection, "operate/discard", client, selection)
 
 

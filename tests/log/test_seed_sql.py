@@ -174,7 +174,7 @@ def test_g3_a_commit_by_hand_on_a_driven_client_is_refused_and_told_to_seek(
     with pytest.raises(psycopg.Error, match='client "driven"') as refused:
         log.execute(commit.encode())
     assert refused.value.sqlstate == "FQ002"
-    assert refused.value.diag.message_hint == "use `bridge seek driven --to 1`"
+    assert refused.value.diag.message_hint == "use `eventbridge seek driven --to 1`"
     assert log.execute("""SELECT "offset", dispatched FROM fq.clients""").fetchall() == [
         {"offset": -1, "dispatched": -1}
     ]

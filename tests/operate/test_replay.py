@@ -1,4 +1,4 @@
-"""Replays: old events go to one client again, beside its cursor, in order, within window and rate (G3, G4, G5, G6)."""
+"""Replays: old events go to one client again, beside its cursor and in order (G3, G4, G6)."""
 
 from __future__ import annotations
 
@@ -8,38 +8,14 @@ from typing import Any
 import pytest
 
 from bridge.errors import UnknownClient, UsageError
-from bridge.model import Delivery, Position
 from bridge.operate.replay import Replay, stop_replays
-from bridge.operate.replay import replay as replay_in
-from bridge.store.rounds import clients_to_serve
+from tests.operate.replaying import finished, replays, start_replay
 from tests.support.world import World, offsets
-
-
-def replay(world: World, start: str, end: str, *, client: str = "c", **options: Any) -> Replay:
-    """A replay that is as fast as it can be unless told otherwise."""
-    given: dict[str, Any] = {"per_second": 1e6, "by": "me@here"} | options
-    return replay_in(world.store, client, start=Position.parse(start), end=Position.parse(end), **given)
-
-
-def finished(world: World, *keys: str | None, **settings: Any) -> None:
-    """A client that has finished an event of each of these keys."""
-    world.client(**settings)
-    world.publish(*keys)
-    while deliveries := world.hand_over():
-        world.succeed(*deliveries)
-
-
-def replays(world: World) -> list[tuple[Any, ...]]:
-    return world.eyes.execute("SELECT next, upto, sent FROM fq.replays ORDER BY id").fetchall()
-
-
-def later(world: World, *, seconds: int) -> None:
-    world.eyes.execute("UPDATE fq.replays SET started_at = started_at - make_interval(secs => %s)", [seconds])
 
 
 def test_old_events_go_out_again_as_an_epoch_of_their_own_and_the_cursor_stays(world: World) -> None:
     finished(world, None, None, None, None)
-    assert replay(world, "2", "3") == Replay(1, 2, 2, 3, events=2, exact=True)
+    assert start_replay(world, "2", "3") == Replay(1, 2, 2, 3, events=2, exact=True)
     out = world.hand_over()
     assert [(d.offset, d.epoch, d.attempt, d.task_id) for d in out] == [(2, 2, 1, "c:2:e2"), (3, 2, 1, "c:3:e2")]
     assert replays(world) == [], "nothing is left of it"
@@ -56,7 +32,7 @@ def test_only_what_matches_both_the_client_and_the_replay_goes_out(world: World)
     world.publish(None, topic="order.deleted")
     world.publish(None, topic="other.created")
     world.succeed(*world.hand_over())
-    assert replay(world, "beginning", "end", topics=("*.created",)).events == 1
+    assert start_replay(world, "beginning", "end", topics=("*.created",)).events == 1
     assert offsets(world.hand_over()) == [1]
 
 
@@ -65,24 +41,24 @@ def test_what_the_client_has_not_finished_is_not_replayed(world: World) -> None:
     world.publish(None, None, None)
     one, _, three = world.hand_over()
     world.succeed(one, three)
-    assert replay(world, "beginning", "end").upto == 1
+    assert start_replay(world, "beginning", "end").upto == 1
     assert offsets(world.hand_over()) == [1]
     with pytest.raises(UsageError, match="has not finished event 2: its cursor stands at 1"):
-        replay(world, "2", "3")
+        start_replay(world, "2", "3")
     with pytest.raises(UsageError, match="nothing to replay: the range ends at 0"):
-        replay(world, "1", "0")
+        start_replay(world, "1", "0")
     with pytest.raises(UnknownClient):
-        replay(world, "1", "2", client="nobody")
+        start_replay(world, "1", "2", client="nobody")
     with pytest.raises(UsageError, match="must be above 0"):
-        replay(world, "1", "1", per_second=0)
+        start_replay(world, "1", "1", per_second=0)
     world.eyes.execute("SELECT fq.commit('reader', 2)")
     with pytest.raises(UsageError, match="plain SQL reader"):
-        replay(world, "1", "1", client="reader")
+        start_replay(world, "1", "1", client="reader")
 
 
 def test_g4_events_of_a_key_are_replayed_one_at_a_time_in_order(world: World) -> None:
     finished(world, "a", "b", "a", None, "b", "a")
-    replay(world, "beginning", "end")
+    start_replay(world, "beginning", "end")
     seen: list[int] = []
     for _ in range(6):
         out = world.hand_over()
@@ -99,7 +75,7 @@ def test_g4_a_replayed_event_waits_for_a_live_one_of_its_key_and_the_live_one_go
     finished(world, "a", "b")
     world.publish("a", "a")
     [live] = world.hand_over()
-    replay(world, "1", "2")
+    start_replay(world, "1", "2")
     assert world.hand_over() == [], "event 1 has the key of what is out, and 2 comes after it"
     world.succeed(live)
     [successor] = world.hand_over()
@@ -111,7 +87,7 @@ def test_g4_a_replayed_event_waits_for_a_live_one_of_its_key_and_the_live_one_go
 
 def test_g4_a_live_event_waits_for_a_replayed_one_of_its_key(world: World) -> None:
     finished(world, "a")
-    replay(world, "1", "1")
+    start_replay(world, "1", "1")
     [old] = world.hand_over()
     world.publish("a", "b")
     assert offsets(world.hand_over()) == [3]
@@ -125,8 +101,8 @@ def test_g4_a_live_event_waits_for_a_replayed_one_of_its_key(world: World) -> No
 
 def test_an_event_that_is_open_is_never_delivered_twice_at_once(world: World) -> None:
     finished(world, None, None, ordering="none")
-    replay(world, "1", "2")
-    replay(world, "1", "2")
+    start_replay(world, "1", "2")
+    start_replay(world, "1", "2")
     first = world.hand_over()
     assert offsets(first) == [1, 2]
     assert world.hand_over() == []
@@ -143,14 +119,14 @@ def test_parked_events_stay_parked(world: World) -> None:
     poison, good = world.hand_over()
     world.fail(poison)
     world.succeed(good)
-    assert replay(world, "beginning", "end").events == 1
+    assert start_replay(world, "beginning", "end").events == 1
     assert offsets(world.hand_over()) == [2]
     assert world.rows("parked") == [1]
 
 
 def test_a_replayed_event_that_fails_is_retried_and_parked_like_any_other(world: World) -> None:
     finished(world, None, max_attempts=2)
-    replay(world, "1", "1")
+    start_replay(world, "1", "1")
     world.fail(*world.hand_over())
     world.make_due()
     [again] = world.hand_over()
@@ -160,84 +136,9 @@ def test_a_replayed_event_that_fails_is_retried_and_parked_like_any_other(world:
     assert world.cursor() == 1
 
 
-def test_a_replay_is_no_faster_than_its_rate(world: World) -> None:
-    finished(world, *[None] * 12)
-    replay(world, "beginning", "end", per_second=0.01)
-    assert len(world.hand_over()) == 1
-    assert world.hand_over() == []
-    later(world, seconds=100)
-    assert len(world.hand_over()) == 1
-    later(world, seconds=50)
-    assert world.hand_over() == []
-    later(world, seconds=50)
-    assert len(world.hand_over()) == 1
-
-
-def test_a_replay_does_not_make_up_for_a_standstill_in_a_burst(world: World) -> None:
-    finished(world, *[None] * 100)
-    replay(world, "beginning", "end", per_second=3)
-    later(world, seconds=3600)
-    assert len(world.hand_over()) == 3, "one second's worth"
-    began = world.eyes.execute("SELECT now() - started_at < interval '10 minutes' FROM fq.replays").fetchone()
-    assert began == (True,), "and from there it counts on"
-
-
-def test_a_rate_below_one_a_second_begins_at_once_and_wakes_the_pump_in_time(world: World) -> None:
-    finished(world, None, None)
-    replay(world, "beginning", "end", per_second=0.001)
-    assert "c" in clients_to_serve(world.store, horizon=2)
-    assert len(world.hand_over()) == 1
-    assert "c" not in clients_to_serve(world.store, horizon=2)
-    waits = world.eyes.execute("SELECT extract(epoch FROM c.wake_at - r.started_at) FROM fq.clients c, fq.replays r")
-    assert 999 < waits.fetchone()[0] < 1001  # type: ignore[index]
-
-
-def test_a_pass_for_live_events_does_not_put_a_replay_to_sleep(world: World) -> None:
-    finished(world, None, None)
-    replay(world, "beginning", "end", per_second=0.001)
-    world.hand_over()
-    world.publish(None)
-    live = world.hand_over()
-    assert offsets(live) == [3]
-    assert world.row()["wake_at"] is not None
-    waits = world.eyes.execute("SELECT extract(epoch FROM c.wake_at - r.started_at) FROM fq.clients c, fq.replays r")
-    assert 999 < waits.fetchone()[0] < 1001  # type: ignore[index]
-
-
-@pytest.mark.parametrize("window", [1, 2, 5, 8])
-def test_g5_a_replay_stays_within_the_window_and_leaves_half_of_it_to_the_log(world: World, window: int) -> None:
-    finished(world, *[None] * 40, window=window)
-    replay(world, "beginning", "end")
-    world.publish(*[None] * 40)
-    out: list[Delivery] = []
-    seen: list[int] = []
-    for _ in range(30):
-        out += world.hand_over()
-        assert len(world.rows("deliveries")) <= window
-        world.succeed(oldest := out.pop(0))
-        seen.append(oldest.offset)
-    old, new = [o for o in seen if o <= 40], [o for o in seen if o > 40]
-    assert old == sorted(old) and new == sorted(new)
-    assert len(new) >= 14, "live events get their half"
-    if window > 1:
-        assert len(old) >= 10
-    while out := out + world.hand_over():
-        world.succeed(*out)
-        seen += offsets(out)
-        out = []
-    assert sorted(seen) == list(range(1, 81))
-    assert world.cursor() == 80
-
-
-def test_a_replay_gets_the_whole_window_when_nothing_else_is_there(world: World) -> None:
-    finished(world, *[None] * 10, window=4)
-    replay(world, "beginning", "end")
-    assert len(world.hand_over()) == 4
-
-
 def test_strict_clients_get_replays_one_at_a_time_after_what_is_new(world: World) -> None:
     finished(world, None, None, ordering="strict")
-    replay(world, "beginning", "end")
+    start_replay(world, "beginning", "end")
     world.publish(None)
     for offset in (3, 1, 2):
         [delivery] = world.hand_over()
@@ -246,30 +147,11 @@ def test_strict_clients_get_replays_one_at_a_time_after_what_is_new(world: World
         world.succeed(delivery)
 
 
-def test_a_long_range_with_rare_topics_is_looked_through_in_slices(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bridge.pump.one_pass.LONGEST_REPLAY_LOOK_EVENTS", 7)
-    world.client(topics=("rare",))
-    world.publish(*[None] * 20)
-    world.publish(None, topic="rare")
-    world.publish(*[None] * 20)
-    world.succeed(*world.hand_over())
-    replay(world, "beginning", "end")
-    passes = 0
-    while replays(world):
-        assert "c" in clients_to_serve(world.store, horizon=41)
-        world.hand_over()
-        passes += 1
-    assert offsets(world.sent) == [21, 21]
-    assert passes >= 3
-
-
 def test_a_replay_waits_while_the_client_is_paused_or_draining(world: World) -> None:
     from bridge.operate.lifecycle import pause, resume
 
     finished(world, None, None, window=1)
-    replay(world, "beginning", "end")
+    start_replay(world, "beginning", "end")
     [out] = world.hand_over()
     assert pause(world.store, "c", reason="", by="me@here", drain=True) == "draining"
     assert world.hand_over() == []
@@ -282,7 +164,7 @@ def test_a_replay_waits_while_the_client_is_paused_or_draining(world: World) -> 
 
 def test_a_replay_that_is_stopped_hands_over_nothing_more(world: World) -> None:
     finished(world, *[None] * 5, window=2)
-    replay(world, "beginning", "end")
+    start_replay(world, "beginning", "end")
     out = world.hand_over()
     assert [tuple(it) for it in stop_replays(world.store, "c", by="me@here")] == [(3, 5, 2)]
     world.succeed(*out)
@@ -298,7 +180,7 @@ def test_g1_a_replay_whose_pass_the_broker_refuses_goes_out_again(world: World) 
         raise BrokerUnavailable("the broker is away")
 
     finished(world, None)
-    replay(world, "1", "1")
+    start_replay(world, "1", "1")
     with pytest.raises(BrokerUnavailable):
         world.one_pass(send=refuse)
     assert offsets(world.hand_over()) == [1]

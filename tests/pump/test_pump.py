@@ -243,17 +243,17 @@ def test_an_event_that_no_message_can_be_made_of_is_parked_and_the_rest_flows(wo
 
 
 def test_paused_clients_are_not_served_and_their_deliveries_still_finish(world: World) -> None:
-    from bridge.store.clients import set_state
+    from bridge.operate.lifecycle import pause, resume
 
     world.client()
     world.publish(None)
     [delivery] = world.hand_over()
-    set_state(world.store, "c", state="paused", reason="lunch", by="me")
+    pause(world.store, "c", reason="lunch", by="me")
     world.publish(None)
     assert world.one_pass() is None
     world.succeed(delivery)
     assert world.cursor() == 1
-    set_state(world.store, "c", state="active", reason="back", by="me")
+    resume(world.store, "c", by="me")
     assert offsets(world.hand_over()) == [2]
 
 

@@ -19,10 +19,10 @@ from bridge.model import Position
 from bridge.operate.explain import explain
 from bridge.operate.seek import seek
 from bridge.store import Store, rounds
-from bridge.store.clients import status
-from bridge.store.facts import facts
+from bridge.store.facts import collect_facts
 from bridge.store.horizon import advance_horizon
-from bridge.store.migrate import check, migrate
+from bridge.store.migrate import check_schema, migrate
+from bridge.store.status import read_status
 from tests.conftest import WORKERS, Connect
 from tests.support.fleets import let_go_on, offsets
 from tests.support.link import Link
@@ -135,7 +135,7 @@ def test_every_step_of_an_event_s_life_works(
     url = either(empty_database)
     store = open_store(url)
     assert migrate(store.engine)
-    check(store.engine)
+    check_schema(store.engine)
     assert migrate(store.engine) == []
     world = World(store, connect(empty_database))
     world.client(backoff_seconds=0.01)
@@ -163,8 +163,8 @@ def test_every_step_of_an_event_s_life_works(
     sought = seek(store, "c", to=Position.parse("beginning"), by="me")
     assert (sought.offset, sought.again) == (-1, 10)
     assert len(world.hand_over()) == 3
-    assert len(status(store)) == 1
-    assert explain(facts(store, "c"), None, bridge_queue="bridge", lingers=False)
+    assert len(read_status(store)) == 1
+    assert explain(collect_facts(store, "c"), None, bridge_queue="bridge", lingers=False)
 
 
 def test_many_connections_share_the_two_sessions_and_no_event_is_lost(

@@ -79,4 +79,4 @@ def test_g2_tail_shows_no_event_whose_predecessor_it_did_not_see(log: Log) -> No
     store = Store(log.url)
     seen = events_read_while_a_writer_commits(log, lambda: events_after(store, after=-1, topics=["#"], most=10))
     store.close()
-    assert [event["offset"] for event in seen] in ([], [1], [1, 2])
+    assert [event.offset for event in seen] in ([], [1], [1, 2])

@@ -17,7 +17,7 @@ from bridge.errors import SchemaError, SchemaForeign, SchemaMissing, SchemaOutda
 from bridge.sql import schema
 from bridge.store import Store
 from bridge.store import migrate as migrations
-from bridge.store.migrate import check, migrate
+from bridge.store.migrate import check_schema, migrate
 from tests.conftest import Connect
 from tests.support.waiting import wait_until
 
@@ -114,7 +114,7 @@ def test_migrating_again_changes_nothing(empty_database: str, connect: Connect, 
     before = rows(world, EVERYTHING)
     assert migrate(engine) == []
     assert rows(world, EVERYTHING) == before
-    check(engine)
+    check_schema(engine)
     assert rows(world, "SELECT version_num FROM fq.alembic_version") == [repr((applied[-1],))]
 
 
@@ -177,7 +177,7 @@ def refused(engine: Engine, what: Callable[[Engine], object], error: type[Schema
 
 
 def test_a_schema_that_is_missing_says_how_to_make_it(empty_database: str, engine_of: EngineOf) -> None:
-    refused(engine_of(empty_database), check, SchemaMissing, "no schema fq yet: run .*bridge migrate")
+    refused(engine_of(empty_database), check_schema, SchemaMissing, "no schema fq yet: run .*bridge migrate")
 
 
 def test_a_schema_that_is_older_than_the_code_says_so(
@@ -185,10 +185,10 @@ def test_a_schema_that_is_older_than_the_code_says_so(
 ) -> None:
     known = migrations._revisions()
     monkeypatch.setattr(migrations, "_revisions", lambda: [*known, "later"])
-    refused(engine_of(database), check, SchemaOutdated, f"is at {known[-1]}, .*needs later: run .*bridge migrate")
+    refused(engine_of(database), check_schema, SchemaOutdated, f"is at {known[-1]}, .*needs later: run .*bridge migrate")
 
 
-@pytest.mark.parametrize("what", [check, migrate])
+@pytest.mark.parametrize("what", [check_schema, migrate])
 def test_a_schema_that_is_newer_than_the_code_is_left_alone(
     database: str, connect: Connect, engine_of: EngineOf, what: Callable[[Engine], object]
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_schema_that_is_newer_than_the_code_is_left_alone(
     refused(engine_of(database), what, SchemaTooNew, "is at 9999, newer than this code")
 
 
-@pytest.mark.parametrize("what", [check, migrate])
+@pytest.mark.parametrize("what", [check_schema, migrate])
 def test_a_schema_fq_of_somebody_else_is_left_alone(
     empty_database: str, connect: Connect, engine_of: EngineOf, what: Callable[[Engine], object]
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_server_that_is_too_old_is_refused(
 ) -> None:
     monkeypatch.setattr(migrations, "OLDEST_SERVER", 990000)
     refused(engine_of(empty_database), migrate, SchemaForeign, "the bridge needs")
-    refused(engine_of(empty_database), check, SchemaForeign, "the bridge needs")
+    refused(engine_of(empty_database), check_schema, SchemaForeign, "the bridge needs")
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,7 @@ from bridge.model import Client, Delivery, Failure, Position
 from bridge.operate.parked import discard, redrive
 from bridge.operate.seek import seek
 from bridge.settle.settle import settle
-from bridge.store import rounds
-from bridge.store.clients import set_state
+from bridge.store import outcomes, rounds
 from bridge.store.horizon import advance_horizon
 from bridge.store.parked import Selection
 from tests.conftest import Connect
@@ -180,7 +179,8 @@ class Promises(RuleBasedStateMachine):
 
     @rule(state=st.sampled_from(["paused", "active", "active", "draining"]))
     def set_state(self, state: str) -> None:
-        set_state(self.world.store, self.client, state=state, reason="", by="test")
+        with self.world.store.transaction() as connection:
+            outcomes.set_state(connection, self.client, state=state, reason="", by="test")
 
     @rule(change=st.sampled_from(sorted(choices)).flatmap(lambda name: st.tuples(st.just(name), choices[name])))
     def change_settings(self, change: tuple[str, Any]) -> None:

@@ -1,42 +1,42 @@
-"""Why a client stands where it stands, in plain words. Pure: facts in, causes out, what matters most first."""
+"""Say in plain words why a client stands where it stands. Pure: facts in, causes out, what matters most first."""
 
 from __future__ import annotations
 
 from bridge.operate.explain import client, deliveries, log, processes
-from bridge.operate.explain.cause import Cause
-from bridge.operate.workers import Workers
-from bridge.store.facts import Facts
+from bridge.operate.explain.cause import Cause, Severity
+from bridge.operate.workers import WorkersSeen
+from bridge.store.facts import ClientFacts
 
-__all__ = ["Cause", "explain"]
+__all__ = ["Cause", "Severity", "explain"]
 
 
 def explain(
-    facts: Facts, fleet: Workers | None = None, *, bridge_queue: str = "bridge", lingers: bool = True
+    facts: ClientFacts, seen: WorkersSeen | None = None, *, bridge_queue: str = "bridge", lingers: bool = True
 ) -> list[Cause]:
     """Say why a client stands where it stands.
 
     Args:
         facts: What the database knows.
-        fleet: What the broker says; None if it was not asked.
+        seen: What the broker and its workers say; None if they were not asked.
         bridge_queue: The queue of the bridge's own tasks.
         lingers: Whether pumps linger, and so leave a trace even when there is nothing to do.
 
     Returns:
-        At least one cause, what matters most first.
+        At least one cause, the one that matters most first.
     """
     if facts.task is None:
-        return [*log.rewound(facts), *log.horizon(facts), client.reader(facts)]
+        return [*log.explain_rewind(facts), *log.explain_horizon(facts), client.explain_reader(facts)]
     causes = [
-        *log.rewound(facts),
-        *client.state(facts),
-        *processes.pump(facts, lingers=lingers),
-        *client.trouble(facts),
-        *(processes.fleet(facts, fleet, bridge_queue) if fleet else ()),
-        *log.horizon(facts),
-        *deliveries.window(facts),
-        *deliveries.keys(facts),
-        *deliveries.retries(facts),
-        *client.asked(facts),
-        *client.parked(facts),
+        *log.explain_rewind(facts),
+        *client.explain_state(facts),
+        *processes.explain_pump(facts, lingers=lingers),
+        *client.explain_trouble(facts),
+        *(processes.explain_workers(facts, seen, bridge_queue) if seen else ()),
+        *log.explain_horizon(facts),
+        *deliveries.explain_window(facts),
+        *deliveries.explain_keys(facts),
+        *deliveries.explain_retries(facts),
+        *client.explain_requests(facts),
+        *client.explain_parked(facts),
     ]
-    return [*causes, *client.ordinary(facts, quiet=not causes)]
+    return [*causes, *client.explain_ordinary(facts, quiet=not causes)]

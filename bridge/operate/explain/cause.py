@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bridge.model import task_id
-from bridge.store.facts import Facts, Open
+from bridge.store.facts import ClientFacts, OpenDelivery
+
+# `error`: nothing goes on until a person acts; `warning`: something waits, or a person has asked for it; `info`: well.
+Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,23 +18,25 @@ class Cause:
     """One reason for where a client stands.
 
     Attributes:
-        kind: Its name, for programs.
-        text: What is so.
+        kind: Its name, for programs, such as `window-full`.
+        severity: `error`, `warning` or `info`.
+        text: The reason in a sentence.
         do: What to do about it, where there is something to do.
         data: The facts behind the text.
     """
 
     kind: str
+    severity: Severity
     text: str
     do: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def delivery(facts: Facts, it: Open) -> dict[str, Any]:
-    """A delivery's facts, with the id of its task."""
-    return {**mapping(it), "task_id": task_id(facts.client, it.offset, it.epoch, it.attempt)}
+def delivery_data(facts: ClientFacts, it: OpenDelivery) -> dict[str, Any]:
+    """Return a delivery's facts by name, with the id of its task."""
+    return {**field_data(it), "task_id": task_id(facts.client, it.offset, it.epoch, it.attempt)}
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """A value's fields by name."""
+def field_data(value: Any) -> dict[str, Any]:
+    """Return a value's fields by name."""
     return {name: getattr(value, name) for name in value.__slots__}

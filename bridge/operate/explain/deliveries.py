@@ -1,58 +1,60 @@
-"""What is out: a window that is full, keys that wait for their turn, and attempts that are to come."""
+"""Deliveries: a window that is full, keys that wait for an earlier event, and attempts that are still to come."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from bridge.model import task_id
-from bridge.operate.explain.cause import Cause, delivery, mapping
-from bridge.store.facts import Facts, Key, Open
+from bridge.operate.explain.cause import Cause, delivery_data, field_data
+from bridge.store.facts import ClientFacts, OpenDelivery, WaitingKey
 from bridge.wording import counted, span
 
 
-def window(facts: Facts) -> Iterator[Cause]:
-    """As much is open as may be."""
+def explain_window(facts: ClientFacts) -> Iterator[Cause]:
+    """Say that as many deliveries are open as the window allows."""
     if facts.open >= facts.window and facts.oldest:
         yield Cause(
             kind="window-full",
-            text=f"its window is full, {open_deliveries(facts, facts.oldest)}",
+            severity="warning",
+            text=f"its window is full, {say_open(facts, facts.oldest)}",
             do="wait for the fleet; is it stuck, or slower than the events come?",
-            data={"open": facts.open, "window": facts.window, "oldest": delivery(facts, facts.oldest)},
+            data={"open": facts.open, "window": facts.window, "oldest": delivery_data(facts, facts.oldest)},
         )
 
 
-def keys(facts: Facts) -> Iterator[Cause]:
-    """Keys whose next event waits for an earlier one."""
+def explain_keys(facts: ClientFacts) -> Iterator[Cause]:
+    """Say which keys' next events wait for an earlier one."""
     for key in facts.keys:
-        yield _key(facts, key)
+        yield _explain_key(facts, key)
     if facts.waiting > len(facts.keys):
         more = facts.waiting - len(facts.keys)
-        said = counted(more, "more key waits for an event of its own", "more keys wait for events of theirs")
-        yield Cause(kind="keys-wait", text=f"{said} that came earlier", data={"keys": more})
+        said = counted(more, "more key waits for an earlier event of its own", "more keys wait for earlier events")
+        yield Cause(kind="keys-wait", severity="warning", text=said, data={"keys": more})
 
 
-def _key(facts: Facts, key: Key) -> Cause:
-    data = mapping(key)
-    what = f"key {key.key!r}" if key.offset is None else f"key {key.key!r} waits with event {key.offset}"
+def _explain_key(facts: ClientFacts, key: WaitingKey) -> Cause:
+    data = field_data(key)
+    which = f"key {key.key!r}" if key.offset is None else f"key {key.key!r} waits with event {key.offset}"
     if key.blocker is None:
-        return Cause(kind="key-next", text=f"{what}: nothing is in its way, it goes out with the next pass", data=data)
+        text = f"{which}: nothing is in its way, it goes out with the next pass"
+        return Cause(kind="key-next", severity="info", text=text, data=data)
     if key.parked:
         redriven = ", which is to go out again when the window has room" if key.redrive else ""
+        chosen = f"{facts.client} --offset {key.blocker}"
         return Cause(
             kind="key-held",
-            text=f"{what}: it is held by parked event {key.blocker} ({key.reason}){redriven}",
-            do=None
-            if key.redrive
-            else f"`bridge redrive {facts.client} --offset {key.blocker}`, or `bridge discard` it",
+            severity="warning",
+            text=f"{which}: it is held by parked event {key.blocker} ({key.reason}){redriven}",
+            do=None if key.redrive else f"`eventbridge redrive {chosen}`, or `eventbridge discard {chosen}`",
             data=data,
         )
     task = task_id(facts.client, key.blocker, key.epoch or 1, key.attempt or 1)
-    text = f"{what}: event {key.blocker} is open, attempt {key.attempt}, task {task}"
-    return Cause(kind="key-blocked", text=text, data={**data, "task_id": task})
+    text = f"{which}: event {key.blocker} is open, attempt {key.attempt}, task {task}"
+    return Cause(kind="key-blocked", severity="warning", text=text, data={**data, "task_id": task})
 
 
-def retries(facts: Facts) -> Iterator[Cause]:
-    """Events that wait for their next attempt."""
+def explain_retries(facts: ClientFacts) -> Iterator[Cause]:
+    """Say which events wait for their next attempt."""
     if not facts.next_retry:
         return
     it = facts.next_retry
@@ -63,19 +65,20 @@ def retries(facts: Facts) -> Iterator[Cause]:
         first = f"{counted(facts.retrying, 'event')} are tried again, event {it.offset} first,"
     yield Cause(
         kind="retrying",
+        severity="warning",
         text=f"{first} {due}, after attempt {it.attempt} failed; its error: {error}",
-        data={"retrying": facts.retrying, "next": delivery(facts, it)},
+        data={"retrying": facts.retrying, "next": delivery_data(facts, it)},
     )
 
 
-def open_deliveries(facts: Facts, oldest: Open) -> str:
-    """How many deliveries are open, and the oldest of them, in words."""
+def say_open(facts: ClientFacts, oldest: OpenDelivery) -> str:
+    """Say how many deliveries are open, and which is the oldest of them."""
     are, which = ("is", "it is") if facts.open == 1 else ("are", "the oldest is")
     of = counted(facts.window, "delivery", "deliveries")
-    return f"{facts.open:,} of {of} {are} open; {which} {_open(facts, oldest)}"
+    return f"{facts.open:,} of {of} {are} open; {which} {_say_delivery(facts, oldest)}"
 
 
-def _open(facts: Facts, it: Open) -> str:
+def _say_delivery(facts: ClientFacts, it: OpenDelivery) -> str:
     task = task_id(facts.client, it.offset, it.epoch, it.attempt)
     which = f"event {it.offset}, attempt {it.attempt}, task {task}"
     if it.state == "retrying":

@@ -1,4 +1,4 @@
-"""Who does the work: the pump, the broker, and the workers on both sides of it."""
+"""The processes that do the work: the pump, the broker, and the workers on both sides of it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.operate.explain.cause import Cause
-from bridge.operate.workers import Workers
-from bridge.store.facts import Facts
+from bridge.operate.workers import WorkersSeen
+from bridge.store.facts import ClientFacts
 from bridge.wording import counted, span
 
 SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
 
 
-def pump(facts: Facts, *, lingers: bool) -> Iterator[Cause]:
-    """No pump comes."""
+def explain_pump(facts: ClientFacts, *, lingers: bool) -> Iterator[Cause]:
+    """Say that no pump comes."""
     silent = facts.pump_silent_seconds
     if silent is not None and silent < SILENT_SECONDS:
         return
@@ -26,16 +26,19 @@ def pump(facts: Facts, *, lingers: bool) -> Iterator[Cause]:
         last = f"an event has waited for {span(facts.unread_seconds or 0)}, and no pump has taken it"
     yield Cause(
         kind="no-pump",
+        severity="error",
         text=f"{last}: nothing is handed over to any client",
         do="is `celery beat` running, and a worker that consumes the bridge's queue?",
         data={"silent_seconds": silent},
     )
 
 
-def fleet(facts: Facts, seen: Workers, bridge_queue: str) -> Iterator[Cause]:
-    """What the broker and its workers say of themselves."""
+def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) -> Iterator[Cause]:
+    """Say what the broker and its workers say of themselves."""
     if seen.trouble:
-        yield Cause(kind="broker-away", text=seen.trouble, do="the bridge waits for it and loses nothing")
+        yield Cause(
+            kind="broker-away", severity="error", text=seen.trouble, do="the bridge waits for it and loses nothing"
+        )
         return
     others = f" ({counted(seen.answered, 'worker')} answered)" if seen.answered else " (no worker answered at all)"
     data: dict[str, Any] = {"queue": facts.queue, "messages": seen.messages, "answered": seen.answered}
@@ -44,6 +47,7 @@ def fleet(facts: Facts, seen: Workers, bridge_queue: str) -> Iterator[Cause]:
     if not seen.consumers:
         yield Cause(
             kind="no-consumer",
+            severity="error",
             text=f"no worker consumes queue {facts.queue!r}{waiting}{others}",
             do=f"start one with `celery -A fleet worker -Q {facts.queue}`; workers without remote control don't answer",
             data=data,
@@ -51,13 +55,15 @@ def fleet(facts: Facts, seen: Workers, bridge_queue: str) -> Iterator[Cause]:
     elif seen.messages:
         yield Cause(
             kind="backlog",
+            severity="warning",
             text=f"{messages} in queue {facts.queue!r} for {counted(len(seen.consumers), 'worker')}",
-            do="more workers or a faster handler; the window bounds how many the bridge adds",
+            do="start more workers, or make the handler faster; the window bounds how many messages the bridge adds",
             data={**data, "consumers": seen.consumers},
         )
     if not seen.bridge_workers:
         yield Cause(
             kind="no-bridge-worker",
+            severity="error",
             text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
             do=f"start one with `celery -A proj worker -Q {bridge_queue}`",
             data={"queue": bridge_queue, "answered": seen.answered},

@@ -1,8 +1,9 @@
 -- Where every client stands.
 --
 -- Binds      client  text, or NULL for all
+--            most    bigint, most events to count
 -- Returns    one row per client: client, state, state_reason, state_by, offset, dispatched, horizon, epoch, task, queue,
---            topics, ordering, window, lag_events (matching events above the cursor, counted up to 100,000), lag_seconds
+--            topics, ordering, window, lag_events (matching events above the cursor, counted up to `most`), lag_seconds
 --            (age of the oldest of them), open, waiting (events read that wait for their key), retrying, parked, delivered,
 --            succeeded, trouble
 -- Relies on  nothing
@@ -19,10 +20,10 @@ SELECT c.id AS client, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END A
                         SELECT 1 FROM fq.lanes l JOIN fq.events e
                             ON e.key = l.key AND e."offset" >= l."offset" AND e."offset" <= c.dispatched
                            AND '.' || e.topic ~ c.filter
-                         WHERE l.client_id = c.id LIMIT 100000) w) l
+                         WHERE l.client_id = c.id LIMIT :most) w) l
  CROSS JOIN LATERAL (SELECT count(*) AS events, min(created_at) AS oldest FROM (
                         SELECT e.created_at FROM fq.events e
                          WHERE e."offset" > c."offset" AND '.' || e.topic ~ c.filter
-                         ORDER BY e."offset" LIMIT 100000) young) lag
+                         ORDER BY e."offset" LIMIT :most) young) lag
  WHERE c.id = :client OR CAST(:client AS text) IS NULL
  ORDER BY c.id

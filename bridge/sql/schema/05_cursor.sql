@@ -58,7 +58,7 @@ BEGIN
           OR NEW."offset" <> OLD."offset" AND NEW."offset" <> fq.safe_offset(NEW.id, OLD."offset", NEW.dispatched)) THEN
         RAISE EXCEPTION 'client "%" is driven by the bridge: its cursor % can''t be moved to % by hand',
             NEW.id, OLD."offset", NEW."offset"
-            USING ERRCODE = 'FQ002', HINT = format('use `bridge seek %s --to %s`', NEW.id, NEW."offset");
+            USING ERRCODE = 'FQ002', HINT = format('use `eventbridge seek %s --to %s`', NEW.id, NEW."offset");
     END IF;
     RETURN NEW;
 END $$;

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from bridge.operate.workers import look
+from bridge.operate.workers import ask_workers
 from tests.conftest import StartWorker
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ def test_a_bridge_worker_is_seen_to_consume_the_bridge_s_queue(
     worker("bridge", directory=tmp_path, env=env, queues=["bridge"], name="bridge")
     with Celery("looker", broker=redis_url, set_as_current=False) as app:
         # It always waits that long: so, not long, but again.
-        looks = (look(app, queue="celery", bridge_queue="bridge", timeout_seconds=1) for _ in repeat(None))
+        looks = (ask_workers(app, queue="celery", bridge_queue="bridge", timeout_seconds=1) for _ in repeat(None))
         seen = wait_until(lambda: it if (it := next(looks)).answered else None, what="the worker answers")
         app.close()
     assert seen is not None

@@ -1,0 +1,235 @@
+"""Every verb of an operator in one place: the command line, a web page and a user's own code are faces of it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from celery import Celery
+
+from bridge.log.publish import publish
+from bridge.operate.lifecycle import pause, remove, resume
+from bridge.operate.parked import choose, discard, redrive
+from bridge.operate.places import PlaceInLog, position_of
+from bridge.operate.publish_lines import publish_lines
+from bridge.operate.registering import (
+    DeclaredClients,
+    RegisteredClient,
+    complete_registration,
+    declared_registrations,
+    register_client,
+    register_clients,
+)
+from bridge.operate.replay import Replay, replay, stop_replays
+from bridge.operate.seek import Sought, seek
+from bridge.operate.viewer import Viewer
+from bridge.store.held import HeldClient, StoppedReplay
+from bridge.store.migrate import migrate
+
+
+class Operator(Viewer):
+    """See and do everything that an operator does.
+
+    ::
+
+        operator = bridge.Operator(app)
+        for row in operator.status():
+            print(row.client, row.state, row.lag_events)
+        operator.seek("billing", to="2026-01-31T12:00:00+00:00", dry_run=True)
+
+    Each verb is one transaction: if it raises, nothing changed. `by` is noted in the journal. The verbs that act on a
+    `client` raise `UsageError` where it is a plain SQL reader, which the bridge does not drive; only `seek` and
+    `remove` take such a client too. For the errors that every verb can raise see `Viewer`, which has the verbs that
+    only look.
+
+    Args:
+        app: Its configuration names the database and the broker.
+        by: Who acts, for the journal; by default user@host.
+    """
+
+    def __init__(self, app: Celery, *, by: str | None = None) -> None:
+        super().__init__(app)
+        self.by = by or user_at_host()
+
+    def migrate(self) -> list[str]:
+        """Create or upgrade the schema, see `bridge.migrate`, and return the revisions that were applied."""
+        return migrate(self.app)
+
+    def register(
+        self, client: str, *, start: PlaceInLog | None = None, replace_task: bool = False, **settings: Any
+    ) -> RegisteredClient:
+        """Register a client, or change its settings; the cursor of one that exists stays where it is.
+
+        Args:
+            client: Id of the client.
+            start: Where a new client begins: `beginning`, `now`, a moment, or the offset after which it begins.
+            replace_task: Let a client that exists call another task from now on.
+            **settings: The fields of `ClientSettings` but `id`. What is not given keeps its registered value, or that
+                which the app's code declares with `@bridge.client`.
+
+        Raises:
+            InvalidClient: a setting is out of range, or a new client has no task.
+            ClientConflict: the id calls another task already.
+            BridgeError: a module of the app's tasks can't be imported.
+        """
+        position = None if start is None else position_of(start)
+        wanted = complete_registration(self.app, client, settings, start=position)
+        return register_client(self.app, self._store, wanted, replace_task=replace_task)
+
+    def register_declared(self, *, replace_task: bool = False) -> DeclaredClients:
+        """Register every client that the app's code declares, each in a transaction of its own.
+
+        Raises:
+            UsageError: the code declares none.
+            BridgeError: a module of the app's tasks can't be imported.
+        """
+        wanted = declared_registrations(self.app)
+        return register_clients(self.app, self._store, wanted, replace_task=replace_task)
+
+    def publish(
+        self, topic: str, payload: Any, *, key: str | None = None, headers: Mapping[str, Any] | None = None
+    ) -> int:
+        """Append one event in a transaction of its own, and return its offset; see `bridge.publish`.
+
+        Raises:
+            InvalidEvent: the event can't be stored.
+        """
+        with self._store.transaction() as connection:
+            return publish(connection, topic, payload, key=key, headers=headers)
+
+    def publish_lines(self, lines: Iterable[bytes], *, name: str = "input") -> list[int]:
+        """Append the events in these lines of JSON, all or none, and return their offsets.
+
+        Args:
+            lines: JSON objects with topic, and optionally payload, key and headers, as `tail --json` prints them.
+            name: What to call the lines in a message, such as the file's name.
+
+        Raises:
+            InvalidEvent: a line holds no event that can be stored; the message says which.
+        """
+        with self._store.transaction() as connection:
+            return list(publish_lines(connection, lines, name=name))
+
+    def pause(self, client: str, *, reason: str = "") -> str:
+        """Stop handing events to a client, and return its state, `paused`; its open deliveries still finish."""
+        return pause(self._store, client, reason=reason, by=self.by)
+
+    def drain(self, client: str, *, reason: str = "") -> str:
+        """Pause a client after its open deliveries have finished, with all their retries; nothing new goes out.
+
+        Returns:
+            `draining` while deliveries are open, `paused` if there were none.
+        """
+        return pause(self._store, client, reason=reason, by=self.by, drain=True)
+
+    def resume(self, client: str) -> str:
+        """Go on handing events to a client, and return the state that it was in."""
+        return resume(self._store, client, by=self.by)
+
+    def remove(self, client: str, *, force: bool = False) -> HeldClient:
+        """Remove a client with its cursor, deliveries and parked events, and return it as it was.
+
+        Args:
+            client: Id of a client.
+            force: Remove it even while deliveries are open, and forget them.
+
+        Raises:
+            UsageError: deliveries are open.
+        """
+        return remove(self._store, client, by=self.by, force=force)
+
+    def seek(self, client: str, *, to: PlaceInLog, dry_run: bool = False) -> Sought:
+        """Move a client's cursor, forward or back, and forget its open deliveries.
+
+        Parked events above the new place are handed over again.
+
+        Args:
+            client: Id of a client.
+            to: `beginning`, `end`, the moment from which on events are delivered, or the offset of the last event that
+                will not be delivered.
+            dry_run: Only say what would happen.
+
+        Raises:
+            UsageError: it is no place in the log, or lies above the horizon.
+        """
+        return seek(self._store, client, to=position_of(to), by=self.by, dry_run=dry_run)
+
+    def replay(
+        self,
+        client: str,
+        *,
+        start: PlaceInLog,
+        end: PlaceInLog = "end",
+        topics: Sequence[str] | None = None,
+        per_second: float = 100,
+    ) -> Replay:
+        """Start handing old events to a client again, beside its cursor, which stays.
+
+        Args:
+            client: Id of a client.
+            start: The first event: `beginning`, an offset, or a moment.
+            end: The last event: `end`, an offset, or the moment before which it was created.
+            topics: AMQP topic patterns, beside the client's own; None for all that it reads.
+            per_second: Most events in a second (above 0).
+
+        Raises:
+            UsageError: the client has finished nothing in this range.
+        """
+        places = {"start": position_of(start), "end": position_of(end)}
+        return replay(self._store, client, **places, topics=topics, per_second=per_second, by=self.by)
+
+    def stop_replays(self, client: str) -> list[StoppedReplay]:
+        """Stop a client's replays where they are, those that wait as well."""
+        return stop_replays(self._store, client, by=self.by)
+
+    def redrive(
+        self,
+        client: str,
+        *,
+        everything: bool = False,
+        keys: Sequence[str] = (),
+        error_types: Sequence[str] = (),
+        offsets: Sequence[int] = (),
+    ) -> list[int]:
+        """Hand parked events to a client again: those that fit all that is given, or `everything`.
+
+        Returns:
+            Their offsets in order; without those that were redriven before and still wait.
+
+        Raises:
+            UsageError: nothing is given, or both `everything` and a part of it.
+        """
+        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        return redrive(self._store, client, selection, by=self.by)
+
+    def discard(
+        self,
+        client: str,
+        *,
+        everything: bool = False,
+        keys: Sequence[str] = (),
+        error_types: Sequence[str] = (),
+        offsets: Sequence[int] = (),
+    ) -> list[int]:
+        """Give parked events up for good: those that fit all that is given, or `everything`.
+
+        Returns:
+            Their offsets in order. Keys that were held for them go on.
+
+        Raises:
+            UsageError: nothing is given, or both `everything` and a part of it.
+        """
+        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        return discard(self._store, client, selection, by=self.by)
+
+
+def user_at_host() -> str:
+    """Return who runs this process, as user@host."""
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container without an entry in its passwd
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

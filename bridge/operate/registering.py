@@ -1,0 +1,160 @@
+"""Register clients by their ids, with what the app's own code declares of them by `@bridge.client`."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from celery import Celery
+
+from bridge.declare import registrations
+from bridge.errors import BridgeError, Unavailable, UsageError
+from bridge.model import Position, Registration
+from bridge.store import Store
+from bridge.store.clients import register
+
+OURS = str(Path(__file__).parents[1])
+STANDARD = sysconfig.get_path("stdlib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredClient:
+    """What a registration did.
+
+    Attributes:
+        client: Id of the client.
+        created: Whether it is new.
+        offset: Its committed cursor; -1 is the beginning of the log. That of a client that existed has not moved.
+        changed: The settings that changed: name to old and new value.
+        unknown_task: The task that was named, if the app does not know it. This is right where only the fleet does.
+    """
+
+    client: str
+    created: bool
+    offset: int
+    changed: Mapping[str, tuple[object, object]]
+    unknown_task: str | None
+
+
+class DeclaredClients(NamedTuple):
+    """What registering everything that the code declares did.
+
+    Attributes:
+        registered: Those that are registered now.
+        refused: The error of each other client, by its id; nothing changed for these.
+    """
+
+    registered: list[RegisteredClient]
+    refused: dict[str, BridgeError]
+
+
+def complete_registration(
+    app: Celery, client: str, given: Mapping[str, Any], *, start: Position | None = None
+) -> Registration:
+    """Put the settings that are given on top of those that the app's code declares for this client.
+
+    Raises:
+        InvalidClient: a setting is out of range.
+        BridgeError: a module of the app's tasks can't be imported.
+    """
+    alone = Registration(id=client, given=given, start=start or Position())  # refused before anything is imported
+    import_tasks(app)
+    declared = next((found for found in registrations() if found.id == client), None)
+    if declared is None:
+        return alone
+    return Registration(id=client, given={**declared.given, **given}, start=start or declared.start)
+
+
+def declared_registrations(app: Celery) -> list[Registration]:
+    """Return every client that the app's code declares.
+
+    Raises:
+        UsageError: it declares none.
+        BridgeError: a module of the app's tasks can't be imported.
+    """
+    import_tasks(app)
+    found = list(registrations())
+    if not found:
+        raise UsageError(
+            f"the code of app {name_of(app)!r} declares no clients: put @bridge.client on a task, "
+            "or name one: `eventbridge register CLIENT --task NAME`"
+        )
+    return found
+
+
+def register_client(
+    app: Celery, store: Store, registration: Registration, *, replace_task: bool = False
+) -> RegisteredClient:
+    """Register a client, or change its settings; never the cursor of one that exists.
+
+    Raises:
+        InvalidClient: a new client has no task, or the settings contradict each other; nothing changed.
+        ClientConflict: the id calls another task already; nothing changed.
+    """
+    result = register(store, registration, replace_task=replace_task)
+    task = registration.given.get("task")
+    return RegisteredClient(
+        client=registration.id,
+        created=result.created,
+        offset=result.offset,
+        changed=result.changed,
+        unknown_task=task if task is not None and task not in app.tasks else None,
+    )
+
+
+def register_clients(
+    app: Celery, store: Store, wanted: Iterable[Registration], *, replace_task: bool = False
+) -> DeclaredClients:
+    """Register many clients; the trouble of one does not keep the others from it.
+
+    Raises:
+        StoreUnavailable: Postgres does not answer any more; clients before that are registered.
+    """
+    done, refused = list[RegisteredClient](), dict[str, BridgeError]()
+    for registration in wanted:
+        try:
+            done.append(register_client(app, store, registration, replace_task=replace_task))
+        except Unavailable:
+            raise
+        except BridgeError as error:
+            refused[registration.id] = error
+    return DeclaredClients(done, refused)
+
+
+def import_tasks(app: Celery) -> None:
+    """Import the modules in which the app's tasks are, as a worker does when it starts.
+
+    Raises:
+        BridgeError: one of them can't be imported; the message says where.
+    """
+    try:
+        app.loader.import_default_modules()
+        app.finalize()
+    except BridgeError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise BridgeError(f"the tasks of app {name_of(app)!r} can't be imported: {where_it_failed(error)}") from error
+
+
+def name_of(app: Celery) -> str:
+    """Return what to call an app in a message."""
+    return str(app.main or "default")
+
+
+def where_it_failed(error: BaseException) -> str:
+    """Say an exception in one line, with the place of the user's code that raised it; this is all of its traceback."""
+    said = traceback.format_exception_only(error)[-1].splitlines()[0]
+    if isinstance(error, SyntaxError):
+        return f"{said} ({error.filename}:{error.lineno})"
+    theirs = list(_users_frames(error))
+    return f"{said} ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else said
+
+
+def _users_frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith((OURS, STANDARD, "<")) and "site-packages" not in frame.filename:
+            yield frame

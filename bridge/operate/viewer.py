@@ -1,0 +1,170 @@
+"""Everything that a person can look at. Looking changes nothing, but it may move the horizon on, as any pass does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from celery import Celery
+
+from bridge.app import bridge_of
+from bridge.errors import UnknownClient
+from bridge.operate.explain import Cause, explain
+from bridge.operate.parked import choose
+from bridge.operate.places import PlaceInLog, position_of
+from bridge.operate.tail import tail
+from bridge.operate.workers import ask_workers
+from bridge.store import Store
+from bridge.store.clients import ListedClient, list_clients
+from bridge.store.events import LoggedEvent
+from bridge.store.facts import collect_facts
+from bridge.store.journal import JournalEntry, list_journal
+from bridge.store.migrate import check_schema
+from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
+from bridge.store.status import ClientStatus, read_status
+
+
+class Viewer:
+    """See where clients stand, and what is in the log.
+
+    Every verb raises `ConfigurationError` if no database is set, `StoreUnavailable` while Postgres does not answer, and
+    `SchemaError` if the schema is not the one that this code knows. A verb with a `client` raises `UnknownClient` if
+    there is none of this id, unless it says otherwise. Moments are aware datetimes.
+
+    Args:
+        app: Its configuration names the database and the broker.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self._opened: Store | None = None
+
+    def clients(self) -> list[ListedClient]:
+        """List the clients with their settings, in the order of their ids."""
+        return list_clients(self._store)
+
+    def status(self, client: str | None = None) -> list[ClientStatus]:
+        """Say where a client stands, or all of them in the order of their ids.
+
+        Counting the lag of a client that is far behind takes about a tenth of a second.
+        """
+        return read_status(self._store, client)
+
+    def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
+        """Say why a client stands where it stands, and what to do about it.
+
+        Args:
+            client: Id of a client.
+            ask_broker: Ask the broker and its workers too; else only the database.
+            timeout_seconds: How long to wait for the broker, and then for its workers' answers. It always waits that
+                long for answers, because nobody knows how many will come.
+
+        Returns:
+            At least one cause, the one that matters most first. A broker that is away is a cause, and no error.
+        """
+        settings = bridge_of(self.app).settings
+        facts = collect_facts(self._store, client)
+        seen = None
+        if ask_broker and facts.task is not None:
+            seen = ask_workers(
+                self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
+            )
+        return explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+
+    def tail(
+        self,
+        *,
+        topics: Sequence[str] = ("#",),
+        start: PlaceInLog | None = None,
+        most: int | None = None,
+        follow: bool = False,
+    ) -> Iterator[LoggedEvent]:
+        """Yield events of the log, oldest first; only such as are final.
+
+        Args:
+            topics: AMQP topic patterns, of which one must match.
+            start: The first event: `beginning`, `now`, an offset that is included, or a moment. None for the last ones.
+            most: How many; None for all from `start` on, or for the last 10.
+            follow: Wait for more at the end instead of returning.
+
+        Raises:
+            UsageError: `start` is no place in the log.
+        """
+        position = None if start is None else position_of(start)
+        return tail(self._store, topics=topics, start=position, most=most, follow=follow)
+
+    def parked(
+        self,
+        client: str | None = None,
+        *,
+        keys: Sequence[str] = (),
+        error_types: Sequence[str] = (),
+        offsets: Sequence[int] = (),
+        most: int = 50,
+    ) -> list[ParkedEvent]:
+        """List events that were set aside for a client, or for any; those that were set aside last come first.
+
+        Args:
+            client: Id of a client; None for all clients.
+            keys: Only events of these keys.
+            error_types: Only events that failed with these exceptions, such as `ValueError`.
+            offsets: Only the events at these offsets.
+            most: How many at most.
+        """
+        if client is not None:
+            self._check_client(client)
+        selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+        return list_parked(self._store, client, selection=selection, most=most)
+
+    def count_parked(
+        self,
+        client: str,
+        *,
+        everything: bool = False,
+        keys: Sequence[str] = (),
+        error_types: Sequence[str] = (),
+        offsets: Sequence[int] = (),
+    ) -> int:
+        """Count a client's parked events that fit all that is given, or `everything`, as `redrive` and `discard` would.
+
+        Raises:
+            UsageError: nothing is given, or both `everything` and a part of it.
+        """
+        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        self._check_client(client)
+        return count_parked(self._store, client, selection=selection)
+
+    def journal(self, client: str | None = None, *, most: int = 20) -> list[JournalEntry]:
+        """List what was done to a client, or to any, the newest first.
+
+        A client that was removed is still in it, so an unknown id is no error.
+
+        Args:
+            client: Id of a client; None for all clients.
+            most: How many entries at most.
+        """
+        return list_journal(self._store, client, most=most)
+
+    def close(self) -> None:
+        """Close this process's connections to Postgres; the next verb opens new ones."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _store(self) -> Store:
+        """The store, once its schema is known to be the one that this code needs."""
+        if self._opened is None:
+            store = bridge_of(self.app).store
+            check_schema(store.engine)
+            self._opened = store
+        return self._opened
+
+    def _check_client(self, client: str) -> None:
+        if all(found.id != client for found in list_clients(self._store)):
+            raise UnknownClient(client)
