@@ -28,7 +28,7 @@ class DemoClient:
 
     @property
     def registration(self) -> Registration:
-        """What `bridge register` would be told."""
+        """What `eventbridge register` would be told."""
         given = {"task": self.task, "queue": QUEUE, "topics": self.topics, "ordering": self.ordering}
         return Registration(id=self.id, given=given)
 
