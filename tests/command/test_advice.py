@@ -13,7 +13,7 @@ from bridge.command import bridge
 ROOT = Path(__file__).parents[2]
 # A command as it is typed, such as `eventbridge status`, $ python -m bridge status, or celery -A shop bridge status.
 NAMED = re.compile(
-    r"(?:`|\$ |-A [\w.:]+ |python3? -m |/)(?P<program>(?:event)?bridge)(?: -A [\w.:]+)? (?P<name>[a-z]+)(?P<rest>[^`\n|]*)"
+    r"(?:`|\$ |-A [\w.:]+ |python3? -m |/)(?:event)?bridge(?: -A [\w.:]+)? (?P<name>[a-z]+)(?P<rest>[^`\n|]*)"
 )
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 READ = ("*.md", "*.py", "*.yml", "*.yaml", "*.toml", "Makefile", "scripts/*")
