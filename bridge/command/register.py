@@ -30,7 +30,7 @@ METAVARS: Mapping[Kind, str] = {"text": "NAME", "whole number": "N", "patterns":
 
 def setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every setting of a client. Its help is the setting's, and ends with the setting's default."""
-    for setting in reversed(SETTINGS.values()):
+    for setting in reversed(list(SETTINGS.values())):
         command = _setting_option(setting)(command)
     return command
 
@@ -59,7 +59,7 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
 @click.command("register", short_help="Register a client, or change its settings.")
 @click.argument("client", required=False)
 @setting_options
-@click.option("--commit", type=click.Choice(SETTINGS["report_by"].choices), hidden=True, help="Old name of --report-by.")
+@click.option("--commit", hidden=True, type=click.Choice(SETTINGS["report_by"].choices), help="Old --report-by.")
 @click.option(
     "--start",
     type=Position.parse,

@@ -16,7 +16,7 @@ from celery import Celery
 from sqlalchemy import Connection, Engine, text
 
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
-from bridge.settings.bridge import Settings
+from bridge.settings.bridge import BridgeSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.driver_errors import translated
@@ -46,7 +46,7 @@ def migrate(database: Celery | str | Engine) -> list[str]:
     if isinstance(database, Engine):
         return _migrate(database)
     if isinstance(database, Celery):
-        database = Settings.read(database.conf, os.environ).need_database_url()
+        database = BridgeSettings.read(database.conf, os.environ).need_database_url()
     store = Store(database)
     try:
         return _migrate(store.engine)

@@ -185,7 +185,9 @@ def test_a_schema_that_is_older_than_the_code_says_so(
 ) -> None:
     known = migrations._revisions()
     monkeypatch.setattr(migrations, "_revisions", lambda: [*known, "later"])
-    refused(engine_of(database), check_schema, SchemaOutdated, f"is at {known[-1]}, .*needs later: run .*bridge migrate")
+    refused(
+        engine_of(database), check_schema, SchemaOutdated, f"is at {known[-1]}, .*needs later: run .*bridge migrate"
+    )
 
 
 @pytest.mark.parametrize("what", [check_schema, migrate])
