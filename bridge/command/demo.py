@@ -1,7 +1,5 @@
 """`bridge demo`: the whole loop on real data."""
 
-from importlib import import_module
-
 import click
 
 
@@ -13,5 +11,6 @@ def demo(ctx: click.Context, events: int | None) -> None:
 
     It starts a database, a broker and workers of its own, and compares what the clients computed with the data itself.
     """
-    # By name and not before it is asked for: the demo is no part of the command line, and needs extras of its own.
-    ctx.exit(import_module("bridge.demo").run(events=events))
+    from bridge.demo import run  # the other commands need nothing of the demo, and should not wait for its imports
+
+    ctx.exit(run(events=events))

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -742,7 +741,7 @@ def test_the_demo_s_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(events)
         return 1 if events else 0
 
-    monkeypatch.setitem(sys.modules, "bridge.demo", SimpleNamespace(run=run))
+    monkeypatch.setattr("bridge.demo.run", run)
     assert CliRunner().invoke(bridge, ["demo"]).exit_code == 0
     assert CliRunner().invoke(bridge, ["demo", "--events", "5"]).exit_code == 1
     assert asked == [None, 5]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.demo.servers.process import enter_on_free_port, server
+from bridge.demo.servers.server import enter_on_free_port, server
 from bridge.errors import BridgeError
 from tests.support.servers import missing
 
@@ -58,6 +58,7 @@ def _pooler(port: int, home: Path, settings: str) -> AbstractContextManager[int]
     configuration.chmod(0o644)
     log = home / f"{port}.log"
     return server(
+        "pgbouncer",
         [str(PROGRAM), str(configuration)],
         is_ready=lambda _: f"listening on 127.0.0.1:{port}" in log.read_text(),  # who connects may find somebody else
         log=log,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ import amqp
 import psutil
 import pytest
 
-from bridge.demo.servers.process import enter_on_free_port, server
+from bridge.demo.servers.server import enter_on_free_port, free_port, server
 from bridge.errors import BridgeError
 from tests.support.servers import missing
 
@@ -41,7 +40,7 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
         try:
             mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
             port = enter_on_free_port(
-                stack, lambda port: _broker(port, mapper=mapper, distribution=_free_port(), directory=directory)
+                stack, lambda port: _broker(port, mapper=mapper, distribution=free_port(), directory=directory)
             )
         except BridgeError as error:
             pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
@@ -57,6 +56,7 @@ def _host(number: int) -> str:
 def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
     """Erlang's port mapper; without one of our own the server would leave a daemon behind."""
     return server(
+        "epmd",
         ["epmd", "-port", str(port), "-address", "127.0.0.1"],
         is_ready=lambda pid: _listens(pid, port),
         log=directory / "epmd.log",
@@ -92,6 +92,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         "RABBITMQ_PID_FILE": home / "pid",
     }
     return server(
+        "rabbitmq",
         ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],
         is_ready=lambda pid: _answers(pid, port),
         log=home / "server.log",
@@ -109,12 +110,6 @@ def _definitions() -> dict[str, object]:
         "vhosts": [{"name": host} for host in hosts],
         "permissions": [{"user": "guest", "vhost": host, **everything} for host in hosts],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(pid: int, port: int) -> bool:
