@@ -19,14 +19,14 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from benchmarks.bench import Servers, servers
 from benchmarks.figures import FIGURES
 from benchmarks.machine import machine, versions
-from benchmarks.processes import OTHERS_SETTINGS
 from benchmarks.report import show
 from benchmarks.result import Figure
 from benchmarks.sizes import BY_NAME, Sizes
-from benchmarks.world import Servers, servers
 from bridge import BridgeError
+from bridge.demo.process import SETTINGS
 
 STOPPED = 130
 
@@ -56,8 +56,8 @@ def main(  # noqa: PLR0917 - click gives them by name
         show(Console(), report)
         _plot(report, plots)
         return
-    for name in [name for name in os.environ if name.startswith(OTHERS_SETTINGS)]:
-        del os.environ[name]  # they would override what a figure sets, in this process and in its workers
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        del os.environ[name]  # it would override what a figure sets, in this process and in its workers
     size = size or ("quick" if quick else "full")
     try:
         with _stopped_by_signals():

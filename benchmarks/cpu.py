@@ -6,16 +6,16 @@ from contextlib import suppress
 
 import psutil
 
-from benchmarks.world import World
+from benchmarks.bench import Bench
 
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'celery-event-bridge bridge%'"
 
 
-def spent(world: World, pid: int) -> dict[str, dict[int, float]]:
+def spent(bench: Bench, pid: int) -> dict[str, dict[int, float]]:
     """CPU seconds up to now of a worker's processes, and of its backends, by pid."""
     process = psutil.Process(pid)
     workers = [process.pid, *(child.pid for child in process.children(recursive=True))]
-    backends = [pid for (pid,) in world.eyes.execute(BACKENDS.encode()).fetchall()]
+    backends = [pid for (pid,) in bench.eyes.execute(BACKENDS.encode()).fetchall()]
     return {"processes": _seconds(workers), "backends": _seconds(backends)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from benchmarks.bench import Servers
 from benchmarks.figures import (
     bloat,
     end_to_end,
@@ -20,7 +21,6 @@ from benchmarks.figures import (
 )
 from benchmarks.result import Figure
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers
 
 FIGURES: Mapping[str, Callable[[Servers, Sizes], Figure]] = {
     "pump": pump.measure,

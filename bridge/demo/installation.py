@@ -1,13 +1,11 @@
-"""An installation: a database, a broker, and the processes that work between them.
+"""An installation of the bridge: a database, a broker, and the processes that work between them.
 
-The demo, the tests, the benchmarks and the torture each add what they do with one. `eyes` is a connection that reads
-the tables by plain SQL: it sees what the bridge did without the bridge's code.
+The demo, the tests, the benchmarks and the torture each add what they do with one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import psycopg
 from redis import Redis
 
 from bridge.demo.process import Process
-from bridge.demo.processes import Processes
+from bridge.demo.processes import NOTHING, Processes
 from bridge.demo.workers import worker_command
 from bridge.model import Position, Registration
 from bridge.store import Store
@@ -23,45 +21,74 @@ from bridge.store.clients import register
 
 BEGINNING = Position()
 DONE = """
-SELECT bool_and(c."offset" >= (SELECT coalesce(max("offset"), -1) FROM fq.events)
+SELECT bool_and(c."offset" >= (SELECT max("offset") FROM fq.events)
                 AND NOT EXISTS (SELECT FROM fq.deliveries d WHERE d.client_id = c.id)
                 AND NOT EXISTS (SELECT FROM fq.lanes l WHERE l.client_id = c.id))
   FROM fq.clients c WHERE cardinality(%s::text[]) = 0 OR c.id = ANY (%s)
 """
 
 
-class Installation:
-    """One database, one broker, and the processes between them; nothing is opened before it is used.
+class Database:
+    """A migrated database that is reached in two ways.
 
     Args:
-        database_url: A migrated database.
-        broker_url: What Celery's messages go through.
-        directory: Where processes run and their logs go.
-        role: What this process is called in `pg_stat_activity`.
+        store: The bridge's own way.
+        eyes: A connection in autocommit mode, which sees what the bridge did without the bridge's code.
     """
 
-    def __init__(self, database_url: str, broker_url: str, directory: Path, *, role: str = "bridge") -> None:
-        self.database_url, self.broker_url, self.directory, self._role = database_url, broker_url, directory, role
+    def __init__(self, store: Store, eyes: psycopg.Connection[Any]) -> None:
+        self.store, self.eyes = store, eyes
 
-    @cached_property
-    def store(self) -> Store:
-        """The bridge's own way to the database."""
-        return Store(self.database_url, role=self._role)
+    def register(self, id: str, *, start: Position = BEGINNING, **settings: Any) -> str:
+        """Register a client, or change one; return its id."""
+        register(self.store, Registration(id=id, given=settings, start=start))
+        return id
 
-    @cached_property
-    def eyes(self) -> psycopg.Connection[Any]:
-        """A connection in autocommit mode that sees what the bridge did."""
-        return psycopg.connect(self.database_url, autocommit=True)
+    def ask(self, query: str, *values: Any) -> Any:
+        """Return the first column of the first row, None if there is no row."""
+        row = self.eyes.execute(query.encode(), values or None).fetchone()
+        return row[0] if row else None
 
-    @cached_property
-    def redis(self) -> Redis:
-        """The broker, where it is a Redis."""
-        return Redis.from_url(self.broker_url, socket_timeout=30)
+    def last(self) -> int:
+        """Return the log's last offset, -1 if it is empty."""
+        return int(self.ask('SELECT coalesce(max("offset"), -1) FROM fq.events'))
 
-    @cached_property
-    def processes(self) -> Processes:
-        """The processes that were started here. They are told where the broker is, and nothing of the database."""
-        return Processes(self.directory, {"CELERY_BROKER_URL": self.broker_url})
+    def is_done(self, *clients: str) -> bool:
+        """Tell whether these clients, or all, have the cursor at the end of the log and nothing open.
+
+        Nothing is done while the log is empty.
+        """
+        return bool(self.ask(DONE, list(clients), list(clients)))
+
+
+class Installation(Database):
+    """A database, a broker, and the processes between them.
+
+    Args:
+        database_url: A database; `is_done` and `register` need it migrated.
+        broker_url: What Celery's messages go through.
+        directory: Where processes run and their logs go.
+        redis_url: A Redis to take notes in, where the broker is none.
+        role: What this process is called in `pg_stat_activity`.
+        environment: Variables that all of its processes get.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        broker_url: str,
+        directory: Path,
+        *,
+        redis_url: str = "",
+        role: str = "bridge",
+        environment: Mapping[str, str] = NOTHING,
+    ) -> None:
+        super().__init__(Store(database_url, role=role), psycopg.connect(database_url, autocommit=True))
+        self.database_url, self.broker_url, self.directory = database_url, broker_url, directory
+        self.redis_url = redis_url or broker_url
+        self.redis = Redis.from_url(self.redis_url, socket_timeout=30)
+        # They are told where the broker is, and nothing of the database: a fleet needs none.
+        self.processes = Processes(directory, {"CELERY_BROKER_URL": broker_url, **environment})
 
     def start_bridge(
         self,
@@ -71,7 +98,7 @@ class Installation:
         beat: bool = True,
         log_level: str = "WARNING",
         options: Sequence[str] = (),
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] = NOTHING,
     ) -> Process:
         """Start a bridge worker, which the environment alone configures; does not wait for it.
 
@@ -93,34 +120,14 @@ class Installation:
             schedule=log_path.with_suffix(".schedule") if beat else None,
             options=options,
         )
-        given = {"BRIDGE_DATABASE_URL": self.database_url, **(environment or {})}
+        given = {"BRIDGE_DATABASE_URL": self.database_url, **environment}
         return self.processes.start(name, command, environment=given)
-
-    def register(self, id: str, *, start: Position = BEGINNING, **settings: Any) -> str:
-        """Register a client, or change one; return its id."""
-        register(self.store, Registration(id=id, given=settings, start=start))
-        return id
-
-    def ask(self, query: str, *values: Any) -> Any:
-        """Return the first column of the first row, None if there is no row."""
-        row = self.eyes.execute(query.encode(), values or None).fetchone()
-        return row[0] if row else None
-
-    def last(self) -> int:
-        """Return the log's last offset, -1 if it is empty."""
-        return int(self.ask('SELECT coalesce(max("offset"), -1) FROM fq.events'))
-
-    def is_done(self, *clients: str) -> bool:
-        """Tell whether these clients, or all, have the cursor at the end of the log and nothing open."""
-        return bool(self.ask(DONE, list(clients), list(clients)))
 
     def close(self) -> None:
         """Stop the processes and close all connections."""
-        opened = vars(self)  # a cached property is there once it was used
         try:
-            if "processes" in opened:
-                self.processes.stop()
+            self.processes.stop()
         finally:
-            for name in ("store", "eyes", "redis"):
-                if name in opened:
-                    opened[name].close()
+            self.store.close()
+            self.eyes.close()
+            self.redis.close()

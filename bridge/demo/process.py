@@ -21,7 +21,7 @@ from typing import Any
 
 from bridge.errors import BridgeError
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 15.0
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 30
 PR_SET_PDEATHSIG = 1

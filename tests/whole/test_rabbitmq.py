@@ -66,7 +66,7 @@ def unable_to_settle(stage: Stage, broker: Connection, topic: str, number: int) 
     broker.default_channel.queue_declare("fleet", durable=True, auto_delete=False)
     numbers = stage.publish_many(topic, number)
     wait_until(lambda: stage.ask("SELECT delivered FROM fq.clients") == number, what="all are handed over")
-    with psycopg.connect(stage.database) as holder:
+    with psycopg.connect(stage.database_url) as holder:
         holder.execute("SELECT FROM fq.clients FOR UPDATE")
         stage.fleet()
         wait_until(lambda: len(stage.handled()) == number, what="all are handled")
