@@ -1,4 +1,4 @@
-"""Callbacks as a fleet's workers would have published them: one that Celery made, with the arguments exchanged."""
+"""Make callbacks as a fleet's workers publish them: copies of one that Celery made, with other arguments."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SLICE = 1000
 
 
 def hand_over(bench: Bench, bridge: Bridge, client: str, upto: int) -> None:
-    """Let the bridge hand over a client's events, and lose the messages: only the deliveries are wanted."""
+    """Let the bridge hand over a client's events, and throw the messages away: only the deliveries are wanted."""
     while bench.ask("SELECT dispatched < %s FROM fq.clients WHERE id = %s", upto, client):
         pump_of(bridge).tick()
         bench.redis.delete(QUEUE)
 
 
 def deliveries(bench: Bench, bridge: Bridge, client: str) -> list[tuple[object, ...]]:
-    """The arguments of the callbacks of all that a client has open."""
+    """Return the arguments of the callbacks of all that a client has open."""
     from bridge.contract import sign
 
     query = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries WHERE client_id = %s ORDER BY "offset"'
@@ -34,7 +34,7 @@ def deliveries(bench: Bench, bridge: Bridge, client: str) -> list[tuple[object, 
 
 
 def prefill(bench: Bench, bridge: Bridge, client: str) -> int:
-    """Put a success of everything that a client has open onto the bridge's queue; how many."""
+    """Put a success of everything that a client has open onto the bridge's queue; return how many."""
     queue = bridge.settings.queue
     reported = deliveries(bench, bridge, client)
     signature(callback_signature(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()

@@ -1,4 +1,4 @@
-"""Start pumps and ideal fleets beside each other, let them begin at once, and collect what they measured."""
+"""Start pumps and ideal fleets beside each other, let them begin at once, and collect their measurements."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def drain(
     """Let pumps hand over all events up to `until`, and ideal fleets settle them.
 
     Args:
-        bench: Its clients, with commit = in-process, are drained.
+        bench: Its clients, which report in-process, are drained.
         until: An offset.
-        pumps: Processes that hand over.
-        sinks: Processes that settle.
+        pumps: Number of processes that hand over.
+        sinks: Number of processes that settle.
         batch: Most events of one pass.
-        meanwhile: Called again and again while it goes on.
-        seconds: Longest that it may take.
+        meanwhile: Is called again and again until the end.
+        seconds: How long it may take.
 
     Returns:
-        What each pump measured: events, seconds, cpu_seconds, peak_kib.
+        The measurements of each pump: events, seconds, cpu_seconds, peak_kib.
     """
     bench.redis.delete(READY, GO, STOP, RESULTS)
     with bench.processes as processes:

@@ -1,4 +1,4 @@
-"""A bridge and a fleet in processes of their own, ready and warm, and the moment when all is done."""
+"""Start a bridge and a fleet in processes of their own, warm them up, and tell when everything is done."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bridge.demo.processes import Processes
 
 WARM = 20  # events or tasks that go through before a clock starts
 START_SECONDS = 90.0
-PREFETCH = 64  # of every Celery worker that handles no-ops: fetching takes longer than the task
+PREFETCH = 64  # of every worker that handles no-ops: to fetch one takes longer than to run it
 
 
 @contextmanager
 def fleet(
     bench: Bench, *, app: str = "benchmarks.fleet", concurrency: int = 2, prefetch: int = PREFETCH
 ) -> Iterator[Processes]:
-    """A prefork worker that consumes."""
+    """Run a prefork worker; yield the processes once it consumes."""
     bench.redis.delete(READY)
     with bench.processes as processes:
         bench.start_worker(app, queue=QUEUE, concurrency=concurrency, FLEET_PREFETCH=str(prefetch))
@@ -52,20 +52,20 @@ def start_bridge(bench: Bench, **environment: str) -> Process:
 
 
 def warm(bench: Bench, client: str) -> None:
-    """Let a few events go all the way."""
+    """Let a few events go all the way through."""
     publish(bench, WARM)
     upto = bench.last()
     wait_until(lambda: bench.has_reached(client, upto), what="the first events are done", seconds=START_SECONDS)
 
 
 def publish(bench: Bench, events: int, *, batch: int = 1000) -> None:
-    """Append events, a transaction per batch."""
+    """Append events, one transaction for each batch."""
     for first in range(0, events, batch):
         publish_many(bench.eyes, [event(number) for number in range(first, min(events, first + batch))])
 
 
 def wait_until_empty(bench: Bench) -> float:
-    """Wait until no message is on the fleet's queue or in a worker's hands, three times in a row; when that began."""
+    """Wait until no message is on the fleet's queue or with a worker, three looks in a row; return when that began."""
     while True:
         seen = wait_until(lambda: _is_empty(bench), what="the fleet is done")
         if all(_is_empty(bench) for _ in range(3)):

@@ -1,4 +1,4 @@
-"""The figures, each in a module of its own that says what it measures."""
+"""All figures; each has a module of its own that says what it measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bloat: what becomes of the tables, and of the cost of a pass, over many deliveries and under an old snapshot."""
+"""Bloat: how the tables and the cost of a pass grow over many deliveries and under an old snapshot."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Watch:
     """Samples sizes and progress, and holds a snapshot open from one share of the deliveries to another.
 
     Args:
-        bench: Where it happens.
+        bench: Place of the client.
         client: Its cursor is the progress.
-        first: Offset where the client began.
-        events: How many it gets.
-        snapshot_seconds: Longest that the snapshot is held.
+        first: Offset at which the client began.
+        events: Number of events that it gets.
+        snapshot_seconds: How long the snapshot is held at most.
     """
 
     def __init__(self, bench: Bench, client: str, *, first: int, events: int, snapshot_seconds: float) -> None:
@@ -77,7 +77,7 @@ class Watch:
             self._reader = None
 
     def recover(self) -> float | None:
-        """Wait until autovacuum has freed what is dead; in how many seconds, None if it takes too long."""
+        """Wait until autovacuum has freed the dead rows; return the seconds, None if it takes too long."""
         self._phase, began = "at rest", time.perf_counter()
         while (passed := time.perf_counter() - began) < RECOVERY_SECONDS:
             self.look()
@@ -87,14 +87,14 @@ class Watch:
         return None
 
     def rate(self, phase: str) -> float:
-        """Events a second in a phase; 0 if it was too short to tell."""
+        """Return the events a second in a phase; 0 if it was too short to tell."""
         own = [sample for sample in self.samples if sample["phase"] == phase]
         if len(own) < 2:
             return 0.0
         return float((own[-1]["events"] - own[0]["events"]) / (own[-1]["seconds"] - own[0]["seconds"]))
 
     def most(self, phase: str, what: str) -> int:
-        """The highest value of a phase."""
+        """Return the highest value of a phase."""
         return max((sample[what] for sample in self.samples if sample["phase"] == phase), default=0)
 
 

@@ -34,7 +34,7 @@ PEERS = (procrastinate, pgqueuer)
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Let everyone have the same events handled, each with the machine to itself."""
+    """Let every contender have the same events handled, each with the machine to itself."""
     figure = Figure(name="end-to-end")
     with servers.bench() as bench:
         contenders: dict[str, Callable[[], float]] = {
@@ -82,7 +82,7 @@ def _bridge(
     batch_as: str = "list",
     app: str = "",
 ) -> float:
-    """From the moment when a client with a full table before it goes active, until its cursor is at the end."""
+    """Time a client with a full table before it, from the moment when it goes active until its cursor is at the end."""
     bench.redis.flushall()
     app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
     with fleet(bench, app=app) as processes:
@@ -109,7 +109,7 @@ def _bridge(
 
 
 def _delay(bench: Bench, tasks: int) -> float:
-    """From the first `.delay()` until the worker has nothing left."""
+    """Time a worker from the first `.delay()` until it has nothing left."""
     bench.redis.flushall()
     task = bench.app().tasks[TASK]
     arguments = [as_argument(number) for number in range(tasks)]
@@ -124,7 +124,7 @@ def _delay(bench: Bench, tasks: int) -> float:
 
 
 def _ceiling(bench: Bench, tasks: int, *, linked: bool = False) -> float:
-    """How fast the worker empties its queue with the machine to itself: nobody who feeds it one by one can be faster."""
+    """Time a worker that empties a filled queue: what feeds it one by one can't be faster."""
     bench.redis.flushall()
     app = bench.app()
     link = app.signature(callback_signature(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
@@ -137,7 +137,7 @@ def _ceiling(bench: Bench, tasks: int, *, linked: bool = False) -> float:
 
 
 def _poller(bench: Bench, tasks: int) -> float:
-    """From a full outbox until the worker has nothing left."""
+    """Time a full outbox until the worker has nothing left."""
     bench.redis.flushall()
     app = bench.app()
     fill(bench, tasks)

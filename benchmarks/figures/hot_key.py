@@ -1,4 +1,4 @@
-"""A hot key: half of all events are of one key with a slow handler; the other keys must hardly notice."""
+"""A hot key: half of all events have one key and a slow handler; the other keys must hardly be slower."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def _others(bench: Bench, events: int, *, hot: bool, gaps: list[float]) -> float:
-    """Events of other keys a second; `gaps` gets what passed from a success to the hot key's next delivery."""
+    """Return events of other keys a second; `gaps` gets the time from a success to the hot key's next delivery."""
     bench.redis.flushall()
     bench.eyes.execute("TRUNCATE sent")
     start = bench.last()
@@ -84,7 +84,7 @@ def _others(bench: Bench, events: int, *, hot: bool, gaps: list[float]) -> float
 
 
 def _gaps(bench: Bench) -> list[float]:
-    """Milliseconds from the end of each of the hot key's handlers until its next event was handed over."""
+    """Return milliseconds from the end of each handler of the hot key until its next event was handed over."""
     notes: Any = bench.redis.lrange(HOT, 0, -1)
     ends = {offset: end for offset, _, end in map(json.loads, notes)}
     query = b'SELECT "offset", extract(epoch FROM at)::float8 FROM sent ORDER BY "offset"'
@@ -94,7 +94,7 @@ def _gaps(bench: Bench) -> list[float]:
 
 
 def _alone(bench: Bench, events: int) -> list[float]:
-    """Milliseconds from the end of a handler to the start of its successor's, with nothing else to do."""
+    """Return milliseconds from the end of a handler to the start of the next one, with nothing else to do."""
     bench.redis.flushall()
     start = bench.last()
     with fleet(bench, prefetch=4) as processes:

@@ -1,4 +1,4 @@
-"""Idle cost: what a bridge uses of one core while all of its clients are caught up."""
+"""Idle cost: the share of one core that a bridge uses while all of its clients are caught up."""
 
 from __future__ import annotations
 

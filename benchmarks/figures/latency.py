@@ -45,7 +45,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 def _latencies(
     bench: Bench, processes: Processes, number: int, *, topics: list[str]
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of each event by way of the bridge, and of as many by `.delay()` in between."""
+    """Return the milliseconds of each event through the bridge, and of as many `.delay()` in between."""
     task = bench.app().signature("fleet.note", queue=QUEUE)
     chance, started = random.Random(1), {}
     bench.redis.delete(NOTES)

@@ -1,4 +1,4 @@
-"""Memory: what the pump's process holds at most does not grow with the backlog."""
+"""Memory: the peak of the pump's process does not grow with the backlog."""
 
 from __future__ import annotations
 

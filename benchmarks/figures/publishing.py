@@ -28,7 +28,7 @@ TARGETS = {
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Publish the same events by every way there is; nobody consumes them."""
+    """Publish the same events in every possible way; nothing consumes them."""
     figure = Figure(name="publishing")
     with servers.bench() as bench, psycopg.connect(bench.database_url) as connection:
         each, one, many = TARGETS

@@ -22,7 +22,7 @@ LOOP = "apply_async(link=…, link_error=…) loop over the same rows"
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Hand over the same rows by every way there is."""
+    """Hand over the same rows in every possible way."""
     with servers.bench_with_log(max(sizes.pump, 10_000)) as bench:
         stencil = bench.bridge(bridge_pass_limit=BATCH)
         portable = bench.bridge(bridge_pass_limit=BATCH, bridge_stencil=False)
@@ -51,14 +51,14 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
             Row.of_rates(f"pump, {name}" if "poller" not in name else name, rates, base, LOOP, targets=targets)
         )
     figure.notes.append(
-        f"window {WINDOW:,} and batch {BATCH:,} but where the defaults (1,000 and 2,000) are named; nobody consumes the "
-        "messages; the loop records nothing"
+        f"window {WINDOW:,} and pass limit {BATCH:,}, except where the defaults (1,000 and 2,000) are named; "
+        "no worker consumes the messages; the loop records nothing"
     )
     return figure
 
 
 def _pump(bench: Bench, bridge: Bridge, events: int, *, window: int = WINDOW, ordering: str = "key") -> float:
-    """Events a second, window by window; between two windows the deliveries are forgotten off the clock."""
+    """Return events a second, window by window; between two windows the clock stops and deliveries are removed."""
     began_at, seconds = 0, 0.0
     while began_at < events:
         upto = min(events, began_at + window)
@@ -72,7 +72,7 @@ def _pump(bench: Bench, bridge: Bridge, events: int, *, window: int = WINDOW, or
 
 
 def _heard(bench: Bench, bridge: Bridge, events: int) -> float:
-    """The same with a listener, so that Celery makes every message itself."""
+    """Do the same with a listener, so that Celery makes every message itself."""
 
     def hear(**_: object) -> None:
         pass
@@ -85,7 +85,7 @@ def _heard(bench: Bench, bridge: Bridge, events: int) -> float:
 
 
 def _loop(bench: Bench, app: Celery, events: int) -> float:
-    """What one writes without the bridge: read rows, and let Celery publish each with both callbacks."""
+    """Do it without the bridge: read rows, and let Celery publish each with both callbacks."""
     task = app.tasks[TASK]
 
     def work() -> None:

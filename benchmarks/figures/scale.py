@@ -1,4 +1,4 @@
-"""Scale: the cost of an event does not depend on the size of the log, nor on the backlog, nor on how rare its topic is."""
+"""Scale: the cost of an event depends neither on the size of the log or the backlog, nor on how rare its topic is."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def _cost(bench: Bench, bridge: Bridge, *, start: int) -> float:
-    """Microseconds of an event that is handed over and settled, window by window."""
+    """Return the microseconds of an event that is handed over and settled, window by window."""
     client = bench.client(start=start, ordering="key")
     upto, done = start + EVENTS, start
     began = perf_counter()
@@ -86,7 +86,7 @@ def _cost(bench: Bench, bridge: Bridge, *, start: int) -> float:
 
 
 def _sparse(bench: Bench, bridge: Bridge, figure: Figure) -> float:
-    """Milliseconds of an event whose topic is rare, through the whole log."""
+    """Return the milliseconds of an event whose topic is rare, through the whole log."""
     client = bench.client(start=0, topics=[RARE])
     began = perf_counter()
     while not bench.has_reached(client, bench.last()):
@@ -101,7 +101,7 @@ def _sparse(bench: Bench, bridge: Bridge, figure: Figure) -> float:
 
 
 def _alone(bench: Bench, bridge: Bridge, times: int = 20) -> float:
-    """Milliseconds of a tick that hands over a single event."""
+    """Return the milliseconds of a tick that hands over a single event."""
     start = bench.last() - times - 1
     client = bench.client(start=start, topics=[TOPIC], window=1, ordering="none")
     seconds = 0.0

@@ -1,4 +1,4 @@
-"""Settling: outcomes a second by the collector, against `bridge.commit` executed as a task by a worker."""
+"""Settling: outcomes a second by the collector, against a worker that runs `bridge.commit` as a task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WARM = 0.1  # share of the tasks that a worker executes before its clock starts
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Settle what lies on the queue by every way there is."""
+    """Settle the callbacks on the queue in every possible way."""
     with servers.bench_with_log(max(sizes.pump, 10_000)) as bench:
         bridge = bench.bridge(bridge_pass_limit=5000)
         contenders: dict[str, Callable[[], float]] = {

@@ -1,4 +1,4 @@
-"""Side by side: pumps on different clients, and what one client can have at most."""
+"""Side by side: pumps on different clients, and the most that one client can get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAIRS = {
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Let pumps in processes of their own hand over the same log, nobody consuming, and once with outcomes settled."""
+    """Let pumps in processes of their own hand over the same log, with no consumer, and once with outcomes settled."""
     figure = Figure(name="side-by-side", setup={"window": WINDOW, "batch": BATCH, "events_per_client": sizes.pump})
     with servers.bench_with_log(max(sizes.pump, 10_000)) as bench:
         contenders = {ONE: partial(_pumps, bench, sizes.pump, pumps=1, clients=1)}
@@ -39,7 +39,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def _pumps(bench: Bench, events: int, *, pumps: int, clients: int, sinks: int = 0) -> float:
-    """Events a second of all clients together, from the first pump's beginning to the last one's end."""
+    """Return events a second of all clients together, from the first pump's beginning to the last one's end."""
     events = events if clients <= 2 else max(1, 2 * events // clients)
     window = WINDOW if sinks else events
     names = [bench.client(start=0, report_by="in-process", window=window, ordering="none") for _ in range(clients)]

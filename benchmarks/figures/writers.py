@@ -1,4 +1,4 @@
-"""Writers: 32 connections inserting events, with a bridge running beside them and without one."""
+"""Writers: 32 connections insert events, with a bridge running beside them and without one."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def pgbench() -> Path | None:
-    """The load generator that came with a Postgres at hand."""
+    """Return the load generator of a Postgres at hand, None if there is none."""
     for place in reversed(postgres_versions().values()):
         if (found := place / "pgbench").exists():
             return found
@@ -108,7 +108,7 @@ def _pgbench(bench: Bench, program: Path, seconds: int, *, limit: int = 0) -> fl
 
 
 def _threads(bench: Bench, seconds: int) -> float:
-    """The same with threads, where there is no pgbench."""
+    """Do the same with threads, where there is no pgbench."""
     written = [0] * CONNECTIONS
     stopping = threading.Event()
 

@@ -21,7 +21,7 @@ DONE = "SELECT NOT EXISTS (SELECT FROM pgqueuer)"
 
 
 def missing() -> str:
-    """Why it can't take part; empty if it can."""
+    """Return why it can't take part; empty if it can."""
     try:
         import_module("pgqueuer")
     except ImportError as error:
@@ -53,7 +53,7 @@ def _payloads(jobs: int) -> list[bytes]:
 
 
 def end_to_end(bench: Bench, jobs: int) -> float:
-    """Jobs a second, from the first that is enqueued (one by one, as `.delay()` is) until all are done."""
+    """Return jobs a second, from the first that is enqueued (one by one, as `.delay()` is) until all are done."""
     _install(bench)
     payloads = _payloads(jobs)
     connection = psycopg.connect(bench.database_url, autocommit=True)
@@ -72,7 +72,7 @@ def end_to_end(bench: Bench, jobs: int) -> float:
 
 
 def publish(bench: Bench, jobs: int, *, batch: bool = False) -> float:
-    """Jobs a second that are enqueued, one by one or in batches."""
+    """Return jobs a second that are enqueued, one by one or in batches."""
     _install(bench)
     payloads = _payloads(jobs)
     with psycopg.connect(bench.database_url, autocommit=True) as connection:

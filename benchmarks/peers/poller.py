@@ -25,7 +25,7 @@ def fill(bench: Bench, events: int) -> None:
 
 
 def relay(connection: psycopg.Connection[Any], app: Celery) -> int:
-    """Move one batch from the outbox to the broker; how many."""
+    """Move one batch from the outbox to the broker; return how many events."""
     task = app.tasks[TASK]
     with connection.transaction():
         rows = connection.execute(TAKE, (BATCH,)).fetchall()
@@ -36,7 +36,7 @@ def relay(connection: psycopg.Connection[Any], app: Celery) -> int:
 
 
 def poll(bench: Bench, app: Celery, events: int) -> float:
-    """Events a second from the outbox to the broker, which is emptied afterwards."""
+    """Return the events a second from the outbox to the broker, which is emptied afterwards."""
     fill(bench, events)
 
     def work() -> None:

@@ -17,7 +17,7 @@ LEFT = "SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo
 
 
 def missing() -> str:
-    """Why it can't take part; empty if it can."""
+    """Return why it can't take part; empty if it can."""
     try:
         import_module("procrastinate")
     except ImportError as error:
@@ -42,7 +42,7 @@ def _install(bench: Bench, app: Any) -> None:
 
 
 def end_to_end(bench: Bench, jobs: int) -> float:
-    """Jobs a second, from the first that is deferred (one by one, as `.delay()` is) until all are done."""
+    """Return jobs a second, from the first that is deferred (one by one, as `.delay()` is) until all are done."""
     app, task = _app(bench.database_url, synchronous=True)
     arguments = [{"event": as_argument(number)} for number in range(jobs)]
     with app.open(), bench.processes as processes:
@@ -63,7 +63,7 @@ def end_to_end(bench: Bench, jobs: int) -> float:
 
 
 def publish(bench: Bench, jobs: int, *, batch: bool = False) -> float:
-    """Jobs a second that are deferred, one by one or in batches."""
+    """Return jobs a second that are deferred, one by one or in batches."""
     app, task = _app(bench.database_url, synchronous=True)
     arguments = [{"event": as_argument(number)} for number in range(jobs)]
 

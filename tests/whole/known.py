@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from bridge.model import Delivery, Failure
@@ -15,6 +16,19 @@ from bridge.store.parked import Selection
 from tests.support.world import World, outcome
 
 MATCHING = "order.created"
+
+events = st.lists(
+    st.tuples(st.sampled_from([MATCHING, MATCHING, "other.thing"]), st.sampled_from(["a", "a", "b", None])),
+    min_size=1,
+    max_size=5,
+)
+choices: dict[str, st.SearchStrategy[Any]] = {
+    "window": st.integers(1, 4),
+    "ordering": st.sampled_from(["key", "key", "none", "strict"]),
+    "max_attempts": st.integers(1, 3),
+    "on_exhausted": st.sampled_from(["park", "hold-key", "halt"]),
+    "backoff_seconds": st.sampled_from([0, 100]),
+}
 
 
 class Known(RuleBasedStateMachine):
@@ -28,9 +42,7 @@ class Known(RuleBasedStateMachine):
         self.sent: list[Delivery] = []  # all that the broker may have, also of passes that crashed
         self.remembered: dict[tuple[int, int, int], int] = {}  # epoch, offset, attempt: the clock when it was sent
         self.failed: set[tuple[int, int, int]] = set()
-        self.succeeded: set[tuple[int, int]] = (
-            set()
-        )  # epoch and offset of every event that was ever reported as a success
+        self.succeeded: set[tuple[int, int]] = set()  # epoch and offset of every event ever reported as a success
         self.done: set[int] = set()  # offsets of this epoch that are finished for good
         self.aside: set[int] = set()  # offsets of this epoch that were ever parked
         self.holding: set[int] = set()  # those of them whose keys wait for them
@@ -106,7 +118,10 @@ class Known(RuleBasedStateMachine):
         ]
 
     def finished(self) -> set[int]:
-        """Return the offsets that need no further attempt, also those that succeeded in an attempt that no pass remembers."""
+        """Return the offsets that need no further attempt.
+
+        This includes those that succeeded in an attempt that no pass remembers.
+        """
         self.parked()
         return self.done | self.aside | {offset for epoch, offset in self.succeeded if epoch == self.epoch}
 

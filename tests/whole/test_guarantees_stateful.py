@@ -37,7 +37,7 @@ from bridge.store.horizon import advance_horizon
 from bridge.store.parked import Selection
 from tests.conftest import Connect
 from tests.support.world import World
-from tests.whole.known import MATCHING, Known
+from tests.whole.known import Known, choices, events
 
 EXAMPLES = int(os.environ.get("BRIDGE_TEST_STATEFUL", "0"))
 MOST_WRITERS = 2
@@ -46,19 +46,6 @@ PUT = 'INSERT INTO fq.events (topic, key) VALUES (%s, %s) RETURNING "offset"'
 
 pytestmark = pytest.mark.timeout(0 if EXAMPLES else 300)
 ids = (f"client-{number}" for number in itertools.count(1))
-
-events = st.lists(
-    st.tuples(st.sampled_from([MATCHING, MATCHING, "other.thing"]), st.sampled_from(["a", "a", "b", None])),
-    min_size=1,
-    max_size=5,
-)
-choices: dict[str, st.SearchStrategy[Any]] = {
-    "window": st.integers(1, 4),
-    "ordering": st.sampled_from(["key", "key", "none", "strict"]),
-    "max_attempts": st.integers(1, 3),
-    "on_exhausted": st.sampled_from(["park", "hold-key", "halt"]),
-    "backoff_seconds": st.sampled_from([0, 100]),
-}
 
 
 class Promises(Known):

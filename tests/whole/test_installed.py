@@ -1,4 +1,4 @@
-"""A fleet with the bridge in it: its workers report outcomes together, to Postgres or by callback (G1, G3, G7)."""
+"""Run a fleet with the bridge installed: its workers report outcomes together, to Postgres or by callback (G1, G3, G7)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_g1_a_worker_that_dies_before_it_reports_loses_nothing(
     wait_until(
         lambda: eyes.execute("SELECT \"offset\" FROM fq.clients WHERE id = 'c'").fetchone() == (30,),
         timeout=90,
-        what="everything handled, what died was handed over again",
+        what="everything is handled, also the event whose worker died",
     )
     store.close()
 
