@@ -27,7 +27,7 @@ coverage: $(STAMP) ## Run the same tests, a half slower, and say which lines of 
 torture: $(STAMP) ## Kill everything at random and check every guarantee, for some seconds each
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
-bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick --json FILE --plots docs/benchmarks")
+bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick" for some of it)
 	@$(BIN)/python -c 'import matplotlib, pgqueuer, procrastinate' 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@$(BIN)/python -m benchmarks $(ARGS)
