@@ -1,4 +1,4 @@
-"""The demo's three clients: each reads the same log for itself, with its own topics and its own order."""
+"""The demo's three clients: each reads the same log independently, with its own topics and its own order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A throw-away RabbitMQ of the Debian package, with a virtual host for each test."""
+"""Run a throw-away RabbitMQ of the Debian package, with a virtual host for each test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOSTS = 60  # virtual hosts, made when the server starts: a later one would cost
 
 
 def installed() -> str:
-    """Whether there is one, in words."""
+    """Return the path of the program, or how to get it."""
     return str(PROGRAM) if PROGRAM.exists() else f"none ({INSTALL})"
 
 
@@ -32,7 +32,7 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
     """Run a RabbitMQ, and its port mapper, both on 127.0.0.1.
 
     Yields:
-        What returns the URL of an empty virtual host, another one each time.
+        A function that returns the URL of an empty virtual host, another one each time.
     """
     if not PROGRAM.exists():
         missing(f"RabbitMQ is not installed: {INSTALL}")
@@ -54,7 +54,7 @@ def _host(number: int) -> str:
 
 
 def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
-    """Erlang's port mapper; without one of our own the server would leave a daemon behind."""
+    """Run Erlang's port mapper; without one of our own the server would leave a daemon behind."""
     return server(
         "epmd",
         ["epmd", "-port", str(port), "-address", "127.0.0.1"],
@@ -79,7 +79,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         "HOME": home,
         "ERL_EPMD_PORT": mapper,
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RUNNING_UNDER_SYSTEMD": "true",  # become the server, with no shell around it
+        "RUNNING_UNDER_SYSTEMD": "true",  # replace the start script's shell by the server
         "RABBITMQ_NODENAME": f"test-{port}@localhost",
         "RABBITMQ_DIST_PORT": distribution,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
@@ -97,7 +97,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         is_ready=lambda pid: _answers(pid, port),
         log=home / "server.log",
         directory=home,
-        stop=signal.SIGKILL,  # nothing in it is worth the wait
+        stop=signal.SIGKILL,  # there is nothing in it to save
         orphaned=signal.SIGKILL,
     )
 
@@ -113,7 +113,7 @@ def _definitions() -> dict[str, object]:
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Tell whether this very process listens there, and not one that was quicker to take the port."""
+    """Tell whether this very process listens there; another may have taken the port first."""
     with suppress(psutil.Error):
         found = psutil.Process(pid).net_connections("tcp")
         return any(it.laddr.port == port and it.status == psutil.CONN_LISTEN for it in found)

@@ -1,7 +1,8 @@
 """Choose the Postgres and the Redis that the tests run against.
 
-The first that is at hand is taken: the URL in the environment; a container, if a Docker engine answers and has the image
-or can pull it; an embedded server. The header of the test run names the choice, and says why there is no container.
+The first that is at hand is taken: the URL in the environment; a container, if a Docker engine answers and has the
+image or can pull it; an embedded server. The header of the run names the choice, and says why there is no
+container.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def _result(eyes: psycopg.Connection[tuple[object, ...]], kills: int) -> Result:
 
 
 def main() -> int:
-    """Parse the command line, run, and say what came out."""
+    """Parse the command line, run, and print the result; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.transfers", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long to publish and to kill (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")

@@ -1,4 +1,4 @@
-"""What is known of one client from the messages that it was sent and from plain SQL, and what must follow from it.
+"""Collect what is known of one client, from the messages that it was sent and from plain SQL, and check it.
 
 This is the model that `test_guarantees_stateful.py` compares the bridge with.
 """

@@ -1,4 +1,4 @@
-"""Kill the pump, Postgres or the collector at the worst moment: nothing is lost, and the loop goes on by itself (G1)."""
+"""Kill the pump, Postgres or the collector at the worst moment: nothing is lost, and the loop goes on (G1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a fleet with the bridge installed: its workers report outcomes together, to Postgres or by callback (G1, G3, G7)."""
+"""Run a fleet with the bridge installed: its workers report together, to Postgres or by callback (G1, G3, G7)."""
 
 from __future__ import annotations
 

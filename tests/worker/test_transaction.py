@@ -22,8 +22,6 @@ from tests.support.world import World
 WAITS = """
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
 """
-    """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"""
-)
 
 
 def event(delivery: Delivery) -> dict[str, Any]:
