@@ -7,7 +7,7 @@ round runs backwards. Whatever else the machine does meanwhile therefore hits bo
 from __future__ import annotations
 
 import json
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import FIGURES
-from bridge.demo.process import SETTINGS, inherited
+from benchmarks.report import number
+from benchmarks.sizes import BY_NAME
+from bridge.demo.process import SETTINGS, Process, inherited, tail
+from bridge.errors import BridgeError
 
 THIS_TREE = Path(__file__).parent.parent
-ERROR_LINES = 20
+RUN_SECONDS = 3600.0  # longest run of one figure
 
 # By figure and name of a row, what each round has measured.
 Rows: TypeAlias = dict[tuple[str, str], list[float]]
@@ -60,11 +63,12 @@ class Trees:
         new: This tree.
         old: The other tree.
         directory: Where the runs write their numbers.
+        size: Size of each run, as `python -m benchmarks --size` takes it.
     """
 
-    def __init__(self, new: Path, old: Path, directory: Path) -> None:
+    def __init__(self, new: Path, old: Path, directory: Path, *, size: str = "quick") -> None:
         self._trees = {"new": new, "old": old}
-        self._directory = directory
+        self._directory, self._size = directory, size
         self._units: dict[tuple[str, str], str] = {}
         self._found: Mapping[str, Rows] = {"new": {}, "old": {}}
 
@@ -72,7 +76,7 @@ class Trees:
         """Run a figure so many times in each tree.
 
         Raises:
-            ClickException: a run failed; the message ends with what it printed.
+            BridgeError: a run failed; the message ends with what it printed.
         """
         for nth in range(rounds):
             for name in ("new", "old") if nth % 2 == 0 else ("old", "new"):
@@ -89,13 +93,32 @@ class Trees:
 
     def _run(self, name: str, figure: str, nth: int) -> list[dict[str, Any]]:
         tree, path = self._trees[name], self._directory / f"{name}-{figure}-{nth}.json"
-        command = [str(tree / ".venv/bin/python"), "-m", "benchmarks", figure, "--quick", "--json", str(path)]
+        command = [
+            str(tree / ".venv/bin/python"),
+            "-m",
+            "benchmarks",
+            figure,
+            "--size",
+            self._size,
+            "--json",
+            str(path),
+        ]
         # With our own PYTHONPATH, the other tree would run this tree's code.
         environment = inherited((*SETTINGS, "PYTHONPATH"))
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode or not path.exists():
-            said = "\n".join((done.stdout + done.stderr).splitlines()[-ERROR_LINES:])
-            raise click.ClickException(f"{figure} failed in {tree} with exit code {done.returncode}:\n{said}")
+        run = Process(
+            f"{figure} in {tree}",
+            command,
+            log_path=path.with_suffix(".log"),
+            directory=tree,
+            environment=environment,
+            orphaned=signal.SIGTERM,  # then it stops the servers that it has started
+        )
+        try:
+            if run.wait(RUN_SECONDS) is None:
+                raise BridgeError(f"the {run.name} still runs after {RUN_SECONDS:.0f} s{tail(run.log_path)}")
+            run.check(may_end=True)
+        finally:
+            run.stop()
         return [row for found in json.loads(path.read_text())["figures"] for row in found["rows"]]
 
 
@@ -103,11 +126,14 @@ class Trees:
 @click.argument("other", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("figures", nargs=-1, required=True, type=click.Choice(list(FIGURES)), metavar="FIGURES...")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each figure.")
-def main(other: Path, figures: tuple[str, ...], rounds: int) -> None:
+@click.option(
+    "--size", type=click.Choice(sorted(BY_NAME)), default="quick", show_default=True, help="Size of each run."
+)
+def main(other: Path, figures: tuple[str, ...], rounds: int, size: str) -> None:
     """Measure FIGURES in this tree and in OTHER, a checkout with a .venv of its own, and print new to old."""
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="bridge-compare-") as directory:
-        trees = Trees(THIS_TREE, other.resolve(), Path(directory))
+        trees = Trees(THIS_TREE, other.resolve(), Path(directory), size=size)
         for figure in figures:
             progress.print(f"{figure} …", style="dim")
             trees.measure(figure, rounds=rounds)
@@ -136,10 +162,11 @@ def show(console: Console, compared: Sequence[Comparison]) -> None:
 
 
 def _value(values: Sequence[float], unit: str) -> str:
-    if not values:
-        return "not measured"
-    return f"{median(values):,.4g}{'' if unit.startswith('/') else ' '}{unit}"
+    return number(median(values), unit) if values else "not measured"
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks.compare")
+    try:
+        main(prog_name="python -m benchmarks.compare")
+    except BridgeError as error:
+        raise SystemExit(f"the comparison has failed: {error}") from error

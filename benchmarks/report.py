@@ -46,8 +46,8 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [
         row["name"],
         row["beside"],
-        _number(row["ours"], row["unit"]),
-        "" if row["other"] is None else _number(row["other"], row["unit"]),
+        number(row["ours"], row["unit"]),
+        "" if row["other"] is None else number(row["other"], row["unit"]),
         "" if row["ratio"] is None else _ratio(row["ratio"]),
         ", ".join(Target(**target).text(row["unit"]) for target in row["targets"]),
     ]
@@ -57,6 +57,7 @@ def _ratio(value: float) -> str:
     return f"{value:,.3g}x" if value < 100 else f"{value:,.0f}x"
 
 
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
+    """Return a value with its unit, such as `1,879/s` or `3.52 ms`."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}{'' if unit.startswith('/') else ' '}{unit}"

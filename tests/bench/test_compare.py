@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import click
 import pytest
 from rich.console import Console
 
 from benchmarks.compare import Comparison, Trees, show
+from bridge.errors import BridgeError
 
 # Stands for a tree's Python: it notes that it ran, and "measures" the tree's number times 1, 2, 3, …
 FAKE = """\
@@ -54,11 +54,11 @@ def test_the_table_shows_the_median_and_the_range_of_the_ratios(capsys: pytest.C
     show(Console(width=160), [row, Comparison(figure="pump", row="gone", unit="ms", new=[], old=[5])])
     lines = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
     assert "pump rate 100/s 100/s 1.000 0.900 to 1.200" in lines
-    assert "pump gone not measured 5 ms" in lines
+    assert "pump gone not measured 5.00 ms" in lines
 
 
 def test_a_run_that_fails_is_named_with_what_it_printed(tmp_path: Path) -> None:
     trees = Trees(tree(tmp_path, "new", 30), tree(tmp_path, "old", 20), tmp_path)
     (tmp_path / "old" / "broken").touch()
-    with pytest.raises(click.ClickException, match=r"(?s)pump failed in .*/old with exit code 1:.*out of order"):
+    with pytest.raises(BridgeError, match=r"(?s)the pump in .*/old has ended with exit code 1.*out of order"):
         trees.measure("pump", rounds=1)

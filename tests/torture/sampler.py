@@ -1,4 +1,4 @@
-"""Look at the tables every 50 ms, by plain SQL in one snapshot, and at the length of the handlers' record right after."""
+"""Look at the tables every 50 ms, by plain SQL in one snapshot, and then at the length of the handlers' record."""
 
 from __future__ import annotations
 

@@ -210,10 +210,8 @@ class Promises(Known):
     def no_more_are_open_than_the_window(self) -> None:
         """G5: where a window was made smaller, the number of open deliveries only shrinks."""
         if self.client:
-            opened, window = (
-                self.count("deliveries"),
-                1 if self.given["ordering"] == "strict" else self.given["window"],
-            )
+            opened = self.count("deliveries")
+            window = 1 if self.given["ordering"] == "strict" else self.given["window"]
             assert opened <= max(window, self.opened), f"{opened} deliveries are open, the window is {window}"
             self.opened = opened
 

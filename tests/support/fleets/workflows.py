@@ -1,6 +1,6 @@
 """A fleet without the bridge, whose tasks use Celery's own machinery: retries, time limits, workflows.
 
-Steps note their names on the Redis list `steps`; a step called `gate …` then waits for an entry in the list of its name.
+Steps note their names on the Redis list `steps`; a step called `gate …` waits for an entry in the list of its name.
 """
 
 from __future__ import annotations
