@@ -18,9 +18,9 @@ from redis import Redis
 from benchmarks.fleet import QUEUE
 from benchmarks.log import fill
 from bridge.app import Bridge
-from bridge.demo import servers as embedded
 from bridge.demo.installation import Installation
 from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.model import Position
 from bridge.store import Store
@@ -194,5 +194,5 @@ class Servers:
 @contextmanager
 def servers(directory: Path) -> Iterator[Servers]:
     """Run a Postgres and a Redis for all figures of a run."""
-    with embedded.postgres(directory, settings=POSTGRES) as postgres_url, embedded.redis(directory) as redis_url:
+    with run_postgres(directory, settings=POSTGRES) as postgres_url, run_redis(directory) as redis_url:
         yield Servers(postgres_url, redis_url, directory)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres
 from bridge.store import Store
 from tests.support import pgbouncer, rabbit, servers
 from tests.support.databases import Databases, RedisDatabases
@@ -125,11 +125,11 @@ def empty_database(_databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(
     scope="session",
-    params=[version for version in embedded.postgres_versions() if version >= OLDEST_POSTGRES] or [0],
+    params=[version for version in postgres_versions() if version >= OLDEST_POSTGRES] or [0],
 )
 def _every_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     servers.need_postgres_programs()
-    with embedded.postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
+    with run_postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
         databases = Databases(url)
         yield databases
         databases.close()

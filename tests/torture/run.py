@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import psutil
 from celery import Celery
 
-from bridge.demo import servers as embedded
 from bridge.demo.installation import Installation
 from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.checker import Evidence, gather
@@ -93,8 +93,8 @@ class Torture(Installation):
 
     def __init__(self, plan: Plan, directory: Path, stack: ExitStack, say: Callable[[str], None]) -> None:
         database, broker = (
-            stack.enter_context(embedded.postgres(directory)),
-            stack.enter_context(embedded.redis(directory)),
+            stack.enter_context(run_postgres(directory)),
+            stack.enter_context(run_redis(directory)),
         )
         super().__init__(database, broker, directory, role="torture", environment=THIS_TREE)
         stack.callback(self.close)

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bridge.demo import servers as embedded
 from bridge.demo.installation import Installation
 from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.run import THIS_TREE
@@ -73,8 +73,8 @@ def run(*, seconds: float, seed: int, directory: Path) -> Result:
     choose = random.Random(seed)
     with ExitStack() as stack:
         database, broker = (
-            stack.enter_context(embedded.postgres(directory)),
-            stack.enter_context(embedded.redis(directory)),
+            stack.enter_context(run_postgres(directory)),
+            stack.enter_context(run_redis(directory)),
         )
         installation = Installation(database, broker, directory, role="torture", environment=THIS_TREE)
         stack.callback(installation.close)

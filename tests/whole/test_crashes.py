@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from celery import Celery
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres
 from tests.conftest import WORKERS
 from tests.support.databases import Databases
 from tests.support.fleets import let_go_on, offsets
@@ -63,7 +63,7 @@ def test_g1_the_bridge_goes_on_by_itself_after_postgres_was_away(
     request: pytest.FixtureRequest, redis_url: str, tmp_path: Path
 ) -> None:
     need_postgres_programs()
-    with embedded.postgres(tmp_path, version=max(embedded.postgres_versions())) as admin_url:
+    with run_postgres(tmp_path, version=max(postgres_versions())) as admin_url:
         databases = Databases(admin_url)
         with databases.clone() as database:
             stage = Stage(database, redis_url, tmp_path)

@@ -5,7 +5,7 @@ stops it when the thread that started it ends, even by ``kill -9``. Only its log
 127.0.0.1 and ask for no password: keep data that matters away from them.
 """
 
-from bridge.demo.servers.postgres_server import postgres, postgres_versions
-from bridge.demo.servers.redis_server import redis
+from bridge.demo.servers.postgres_server import postgres_versions, run_postgres
+from bridge.demo.servers.redis_server import run_redis
 
-__all__ = ["postgres", "postgres_versions", "redis"]
+__all__ = ["postgres_versions", "run_postgres", "run_redis"]

@@ -35,7 +35,7 @@ POSTGRES_SETTINGS = {
 
 
 @contextmanager
-def postgres(
+def run_postgres(
     directory: Path, *, version: int = 18, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
     """Run an empty Postgres.

@@ -17,7 +17,7 @@ from bridge.errors import NotInstalled
 
 
 @contextmanager
-def redis(directory: Path) -> Iterator[str]:
+def run_redis(directory: Path) -> Iterator[str]:
     """Run an empty Redis that keeps nothing on disk.
 
     Args:
