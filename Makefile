@@ -1,7 +1,7 @@
 # Everything here works from a fresh clone: the first target that needs it creates .venv and installs into it.
 
 # A name on PATH is no proof (version managers leave shims behind): run the candidate and ask for its version.
-PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12; do \
+PYTHON ?= $(shell for p in python3.11 python3 python3.14 python3.13 python3.12; do \
 	  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -27,7 +27,7 @@ coverage: $(STAMP) ## Run the same tests, a half slower, and say which lines of 
 torture: $(STAMP) ## Kill everything at random and check every guarantee, for some seconds each
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
-bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick --json FILE --plots docs/benchmarks")
+bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick" for some of it)
 	@$(BIN)/python -c 'import matplotlib, pgqueuer, procrastinate' 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,5 +1,5 @@
-"""How fast the bridge is, beside what it is compared with: every figure measured side by side in one run, as ratios.
+"""Measure how fast the bridge is, side by side with other ways to do the same, and report ratios.
 
-`python -m benchmarks` starts its own servers and workers and stops them again. Nothing here asserts a time: a shared
-machine makes absolute figures meaningless, so what counts are ratios of rounds that ran next to each other.
+`python -m benchmarks` starts its own servers and workers and stops them again. Nothing here asserts a time: on a shared
+machine absolute figures mean little, while ratios of rounds that ran next to each other hold.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAMES…] [--json FILE] [--quick] [--plots DIR]`: run figures, print them, keep them."""
+"""`python -m benchmarks [NAMES…] [--quick] [--table FILE] [--json FILE] [--plots DIR]`: run and print figures."""
 
 from __future__ import annotations
 
@@ -19,30 +19,33 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from benchmarks.bench import Servers, servers
 from benchmarks.figures import FIGURES
 from benchmarks.machine import machine, versions
-from benchmarks.processes import OTHERS_SETTINGS
 from benchmarks.report import show
 from benchmarks.result import Figure
 from benchmarks.sizes import BY_NAME, Sizes
-from benchmarks.world import Servers, servers
+from benchmarks.table import markdown
 from bridge import BridgeError
+from bridge.demo.process import SETTINGS
 
 STOPPED = 130
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, metavar="[NAMES]...")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write everything to FILE.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every number to FILE."
+)
+@click.option("--table", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to FILE, as Markdown.")
 @click.option("--quick", is_flag=True, help="Smaller sizes: to try, not to publish.")
 @click.option("--size", type=click.Choice(sorted(BY_NAME)), help="Which sizes; full unless --quick is given.")
-@click.option(
-    "--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw into a directory, as SVG and PNG."
-)
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw into a directory, as SVG.")
 @click.option("--replot", type=click.Path(exists=True, path_type=Path), help="Draw (and show) an earlier run's JSON.")
 def main(  # noqa: PLR0917 - click gives them by name
     names: tuple[str, ...],
     json_path: Path | None,
+    table: Path | None,
     quick: bool,
     size: str | None,
     plots: Path | None,
@@ -53,11 +56,10 @@ def main(  # noqa: PLR0917 - click gives them by name
         raise click.UsageError(f"there is no figure {unknown[0]!r}: there are {', '.join(FIGURES)}")
     if replot:
         report = json.loads(replot.read_text())
-        show(Console(), report)
-        _plot(report, plots)
+        _tell(report, table, plots)
         return
-    for name in [name for name in os.environ if name.startswith(OTHERS_SETTINGS)]:
-        del os.environ[name]  # they would override what a figure sets, in this process and in its workers
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        del os.environ[name]  # it would override what a figure sets, in this process and in its workers
     size = size or ("quick" if quick else "full")
     try:
         with _stopped_by_signals():
@@ -65,17 +67,16 @@ def main(  # noqa: PLR0917 - click gives them by name
     except KeyboardInterrupt:
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(STOPPED)
-    show(Console(), report)
-    _plot(report, plots)
+    _tell(report, table, plots)
     sys.exit(1 if report["failed"] else 0)
 
 
 def run(
     console: Console, names: tuple[str, ...], sizes: Sizes, *, size: str, json_path: Path | None = None
 ) -> dict[str, Any]:
-    """Run figures on servers of their own; what was found, ready for JSON.
+    """Run figures on servers of their own; return the results, ready for JSON.
 
-    A figure that fails does not take the others with it. What there is by then is written after every figure.
+    A figure that fails does not end the others. After every figure the results up to then are written.
     """
     report: dict[str, Any] = {"size": size, "started_at": datetime.now(UTC).isoformat(), "machine": machine()}
     report |= {"figures": [], "failed": {}}
@@ -99,11 +100,19 @@ def _run_one(started: Servers, name: str, sizes: Sizes, report: dict[str, Any]) 
     began = time.perf_counter()
     try:
         figure: Figure = FIGURES[name](started, sizes)
-    except Exception as error:  # whatever it was: the other figures are worth having
+    except Exception as error:  # of any kind: the other figures are still worth having
         report["failed"][name] = "".join(traceback.format_exception(error))
         return
     figure.seconds = round(time.perf_counter() - began, 1)
     report["figures"].append(figure.as_json())
+
+
+def _tell(report: dict[str, Any], table: Path | None, plots: Path | None) -> None:
+    show(Console(), report)
+    if table is not None:
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text(markdown(report))
+    _plot(report, plots)
 
 
 def _plot(report: dict[str, Any], directory: Path | None) -> None:

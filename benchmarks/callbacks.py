@@ -1,4 +1,4 @@
-"""Callbacks as a fleet's workers would have published them: one that Celery made, with the arguments exchanged."""
+"""Make callbacks as a fleet's workers publish them: copies of one that Celery made, with other arguments."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from celery import signature
 
+from benchmarks.bench import Bench
 from benchmarks.fleet import QUEUE
-from benchmarks.world import World
 from bridge.app import Bridge
 from bridge.contract import COMMIT, callback_signature
 from bridge.pump.loop import pump_of
@@ -17,33 +17,33 @@ from bridge.pump.loop import pump_of
 SLICE = 1000
 
 
-def hand_over(world: World, bridge: Bridge, client: str, upto: int) -> None:
-    """Let the bridge hand over a client's events, and lose the messages: only the deliveries are wanted."""
-    while world.ask("SELECT dispatched < %s FROM fq.clients WHERE id = %s", upto, client):
+def hand_over(bench: Bench, bridge: Bridge, client: str, upto: int) -> None:
+    """Let the bridge hand over a client's events, and throw the messages away: only the deliveries are wanted."""
+    while bench.ask("SELECT dispatched < %s FROM fq.clients WHERE id = %s", upto, client):
         pump_of(bridge).tick()
-        world.redis.delete(QUEUE)
+        bench.redis.delete(QUEUE)
 
 
-def deliveries(world: World, bridge: Bridge, client: str) -> list[tuple[object, ...]]:
-    """The arguments of the callbacks of all that a client has open."""
+def deliveries(bench: Bench, bridge: Bridge, client: str) -> list[tuple[object, ...]]:
+    """Return the arguments of the callbacks of all that a client has open."""
     from bridge.contract import sign
 
     query = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries WHERE client_id = %s ORDER BY "offset"'
-    rows = world.eyes.execute(query, (client,)).fetchall()
+    rows = bench.eyes.execute(query, (client,)).fetchall()
     return [(*row, sign(bridge.secret, row)) for row in rows]
 
 
-def prefill(world: World, bridge: Bridge, client: str) -> int:
-    """Put a success of everything that a client has open onto the bridge's queue; how many."""
+def prefill(bench: Bench, bridge: Bridge, client: str) -> int:
+    """Put a success of everything that a client has open onto the bridge's queue; return how many."""
     queue = bridge.settings.queue
-    reported = deliveries(world, bridge, client)
+    reported = deliveries(bench, bridge, client)
     signature(callback_signature(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
-    found: Any = world.redis.rpop(queue)
+    found: Any = bench.redis.rpop(queue)
     message = json.loads(found)
     body = json.loads(base64.b64decode(message["body"]))
     for first in range(0, len(reported), SLICE):
         made = [_with(message, [list(args), *body[1:]], args) for args in reported[first : first + SLICE]]
-        world.redis.lpush(queue, *made)
+        bench.redis.lpush(queue, *made)
     return len(reported)
 
 

@@ -1,9 +1,9 @@
-"""The two ends of a client in processes of their own: a pump, and an ideal fleet that finishes whatever arrives.
+"""Run one end of a client in a process of its own: a pump, or an ideal fleet that finishes everything at once.
 
-`python -m benchmarks.drain pump UNTIL` hands over until every client's log is read up to UNTIL; `python -m
-benchmarks.drain sink` takes messages off the fleet's queue in bulk and settles them as its workers would with commit =
-in-process, without the cost of a Celery worker. Both begin when Redis says so, stop when it says so, and leave what
-they measured there.
+`python -m benchmarks.drain pump UNTIL` hands over until every client has got the log up to UNTIL. `python -m
+benchmarks.drain sink` takes messages off the fleet's queue in bulk and settles them, as workers do that report
+in-process, without the cost of a Celery worker. Keys in Redis tell both when to begin and to stop; there they leave
+what they measured.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ TAKE = 2000
 
 
 def peak_kib() -> int:
-    """Most memory that this program has held; not `ru_maxrss`, which counts what the parent held when it forked."""
+    """Return the most memory that this program has held; `ru_maxrss` would count the parent's at the fork."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def pump(bridge: Bridge, redis: Redis, until: int) -> int:
-    """Hand over until nothing is left below `until`; how many messages."""
+    """Hand over until nothing is left below `until`; return the number of messages."""
     sent = 0
     caught_up = text("SELECT coalesce(min(dispatched), 0) >= :until FROM fq.clients WHERE task IS NOT NULL")
     while not redis.exists(STOP):
@@ -61,7 +61,7 @@ def _success(headers: dict[str, Any]) -> Outcome:
 
 
 def sink(bridge: Bridge, redis: Redis, until: int) -> int:
-    """Settle whatever arrives as a success; how many."""
+    """Settle every message that arrives as a success; return how many."""
     settled = 0
     while not redis.exists(STOP):
         messages: Any = redis.rpop(QUEUE, TAKE)
@@ -77,7 +77,7 @@ PARTS: dict[str, Callable[[Bridge, Redis, int], int]] = {"pump": pump, "sink": s
 
 
 def main(part: str, until: int) -> None:
-    """Play one part."""
+    """Be the pump or the sink, and leave the measurement in Redis."""
     redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
     bridge = Bridge(Celery("drain", broker=os.environ["CELERY_BROKER_URL"]))
     pump_of(bridge).prepare()

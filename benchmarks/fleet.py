@@ -1,4 +1,4 @@
-"""The fleet that handles events in benchmarks: an ordinary Celery app, which knows nothing of the bridge."""
+"""The fleet that handles events in benchmarks: an ordinary Celery app without the bridge."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def noop(*args: Any, **kwargs: Any) -> None:
 
 @app.task(name="fleet.note", shared=False)
 def note(event: dict[str, Any]) -> None:
-    """Note when this began."""
+    """Note when the handler began."""
     began = time.time()
     redis.rpush("bench:notes", json.dumps([event["offset"], began]))
 
 
 @app.task(name="fleet.keyed", shared=False)
 def keyed(event: dict[str, Any]) -> None:
-    """Take a while for the hot key, and note when; count all others."""
+    """Take a while for an event of the hot key, and note when; count the events of other keys."""
     if event["key"] != HOT:
         redis.incr("bench:others")
         return

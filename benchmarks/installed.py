@@ -1,4 +1,4 @@
-"""The same fleet with the bridge installed in it: its workers settle outcomes themselves (commit = in-process)."""
+"""The same fleet with the bridge installed in it: its workers can settle outcomes themselves."""
 
 from __future__ import annotations
 

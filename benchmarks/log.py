@@ -1,4 +1,4 @@
-"""What the log is filled with: orders of some 200 bytes, one topic in 100,000 of them rare."""
+"""Fill the log with orders of some 200 bytes, of which one in 100,000 has a rare topic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READ = b"""SELECT "offset", topic, key, payload, headers, created_at::text FROM 
 
 
 def fill(eyes: psycopg.Connection[Any], rows: int) -> None:
-    """Append events, each with a key of its own, and let the planner know of them."""
+    """Append events, each with a key of its own, and update the planner's statistics."""
     for first in range(1, rows + 1, SLICE):
         binds = {
             "one_in": ONE_IN,
@@ -43,7 +43,7 @@ def fill(eyes: psycopg.Connection[Any], rows: int) -> None:
 
 
 def fill_hot(eyes: psycopg.Connection[Any], rows: int, *, hot: bool, seconds: float = 0) -> None:
-    """Append events of as many keys, each, if there is a hot key, behind one of that key, which takes `seconds`."""
+    """Append events of as many keys; if `hot`, each follows an event of the hot key that takes `seconds`."""
     statement = b"""
         INSERT INTO fq.events (topic, key, payload)
         SELECT %(topic)s, CASE kind WHEN 0 THEN %(hot)s ELSE 'order-' || n END,
@@ -55,7 +55,7 @@ def fill_hot(eyes: psycopg.Connection[Any], rows: int, *, hot: bool, seconds: fl
 
 
 def read(eyes: psycopg.Connection[Any], *, after: int, rows: int, batch: int) -> Iterator[list[dict[str, Any]]]:
-    """Events as dicts, in batches, as a hand-written publisher would read them."""
+    """Yield events as dicts, in batches, as a hand-written publisher would read them."""
     columns = ("offset", "topic", "key", "payload", "headers", "created_at")
     while rows > 0:
         found = eyes.execute(READ, (after, min(batch, rows))).fetchall()
@@ -66,7 +66,7 @@ def read(eyes: psycopg.Connection[Any], *, after: int, rows: int, batch: int) ->
 
 
 def event(number: int) -> NewEvent:
-    """An event to publish, of the size that the log's have."""
+    """Return an event to publish, of the same size as the log's."""
     payload = {
         "order_id": number,
         "email": f"customer-{number}@example.org",
@@ -78,7 +78,7 @@ def event(number: int) -> NewEvent:
 
 
 def as_argument(number: int) -> dict[str, Any]:
-    """The same event as a task's argument."""
+    """Return the same event as a task's argument."""
     event_ = event(number)
     return {
         "offset": number,
@@ -91,5 +91,5 @@ def as_argument(number: int) -> dict[str, Any]:
 
 
 def as_json(number: int) -> str:
-    """The same event's payload as text."""
+    """Return the same event's payload as text."""
     return json.dumps(event(number).payload)

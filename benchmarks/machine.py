@@ -1,4 +1,4 @@
-"""What a run was made on: machine, versions, and how busy it was with other things."""
+"""Describe what a run was made on: the machine, the versions, and how busy it was with other things."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system, and the load average when we came."""
+    """Return processor, cores, memory, system, and the load average before the run."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(*, postgres: str, redis_url: str) -> dict[str, str]:
-    """Of everything that takes part; packages that are not installed are left out."""
+    """Return the versions of everything that takes part; packages that are not installed are left out."""
     with Redis.from_url(redis_url) as redis:
         info: Any = redis.info("server")
     found = {"python": sys.version.split()[0], "postgres": postgres, "redis-server": info["redis_version"]}

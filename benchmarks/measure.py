@@ -1,4 +1,4 @@
-"""Rounds and medians: contenders take turns, so that whatever the machine does meanwhile hits all of them."""
+"""Measure in rounds: contenders take turns, so that whatever else the machine does hits all of them alike."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ WAIT_SECONDS = 600.0
 
 
 class Stalled(Exception):
-    """Something that was waited for did not happen."""
+    """A condition was not reached in time."""
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
     """Measure every contender once a round, each second round backwards.
 
     Returns:
-        What each contender returned, one figure a round.
+        The figures that each contender returned, one for each round.
     """
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for nth in range(rounds):
@@ -27,19 +27,19 @@ def interleaved(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> float:
-    """The median of the ratios of each round."""
+    """Return the median of the ratios of the rounds."""
     return median(a / b for a, b in zip(ours, other, strict=True))
 
 
 def rate(number: int, work: Callable[[], object]) -> float:
-    """How many a second, when `work` does `number` of them."""
+    """Return how many a second, when `work` does `number` of them."""
     began = time.perf_counter()
     work()
     return number / (time.perf_counter() - began)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (0 to 1) of all values do not exceed."""
+    """Return the value that `share` (0 to 1) of all values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -47,13 +47,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 def wait_until(
     condition: Callable[[], object], *, what: str, seconds: float = WAIT_SECONDS, poll_seconds: float = 0.01
 ) -> float:
-    """Wait until something is so.
+    """Wait until the condition holds.
 
     Returns:
         `time.perf_counter()` when it was first seen.
 
     Raises:
-        Stalled: it was not so after `seconds`.
+        Stalled: it did not hold after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not condition():

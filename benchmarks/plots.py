@@ -1,4 +1,4 @@
-"""Pictures of a run, as SVG and PNG: ratios against their targets, rates, latencies, and tables over time."""
+"""Draw a run: ratios against their targets, and tables over time. SVG with text as text stays below 50 KB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 matplotlib: Any = import_module("matplotlib")
@@ -14,14 +13,20 @@ matplotlib.use("Agg")
 pyplot: Any = import_module("matplotlib.pyplot")
 
 OURS, THEIRS, MISSED, LINE = "#2a6f97", "#a3a3a3", "#c44536", "#333333"
-FORMATS = ("svg", "png")
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",  # letters as outlines take six times the space
+    "svg.hashsalt": "1",  # or else an unchanged picture differs in every run
+}
 
 
 def plot(report: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Draw whatever a run has figures for; the files that were written."""
+    """Draw all that a run has figures for; return the files that were written."""
     directory.mkdir(parents=True, exist_ok=True)
     figures = {figure["name"]: figure for figure in report["figures"]}
-    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "1"})
+    pyplot.rcParams.update(STYLE)
     written = []
     for name, (needs, draw) in PICTURES.items():
         found = {need: figures[need] for need in needs if need in figures}
@@ -29,16 +34,15 @@ def plot(report: Mapping[str, Any], directory: Path) -> list[Path]:
             host = report["machine"]
             picture.text(0.01, 0.005, f"{host['cores']} cores, {host['processor']}", fontsize=7, color=THEIRS)
             picture.tight_layout(rect=(0, 0.02, 1, 1))
-            for form in FORMATS:
-                path = directory / f"{name}.{form}"
-                picture.savefig(path, dpi=150, metadata={"Date": None} if form == "svg" else {})
-                written.append(path)
+            path = directory / f"{name}.svg"
+            picture.savefig(path, metadata={"Date": None})
+            written.append(path)
             pyplot.close(picture)
     return written
 
 
 def _ratios(figures: Mapping[str, Any]) -> Any:
-    """Every ratio that has a target of its own kind, on one scale where 1 is the target."""
+    """Draw every value that has a target, on one scale where 1 is the target."""
     bars = []
     for figure in figures.values():
         for row in figure["rows"]:
@@ -62,44 +66,8 @@ def _ratios(figures: Mapping[str, Any]) -> Any:
     return picture
 
 
-def _rates(key: str, title: str) -> Callable[[Mapping[str, Any]], Any]:
-    """One bar per contender, on a logarithmic scale."""
-
-    def draw(figures: Mapping[str, Any]) -> Any:
-        [figure] = figures.values()
-        rates = {name: median(values) for name, values in figure["raw"][key].items()}
-        base = {row["beside"] for row in figure["rows"]}
-        names = sorted(rates, key=lambda name: rates[name])
-        picture, axes = pyplot.subplots(figsize=(9, 0.9 + 0.36 * len(names)))
-        colors = [THEIRS if name in base or name.startswith(("procrast", "pgq", "hand")) else OURS for name in names]
-        drawn = axes.barh(names, [rates[name] for name in names], color=colors)
-        axes.bar_label(drawn, labels=[f"{rates[name]:,.0f}" for name in names], padding=3, fontsize=8)
-        axes.set_xscale("log")
-        axes.tick_params(axis="y", labelsize=8)
-        axes.set_xlabel(title)
-        return picture
-
-    return draw
-
-
-def _latency(figures: Mapping[str, Any]) -> Any:
-    """Which share of the events has begun within how many milliseconds."""
-    picture, axes = pyplot.subplots(figsize=(8, 4))
-    for nth, (name, values) in enumerate(figures["latency"]["raw"].items()):
-        for key, color in (("bridge_ms", OURS), ("delay_ms", THEIRS)):
-            ordered = sorted(values[key])
-            shares = [(place + 1) / len(ordered) for place in range(len(ordered))]
-            label = f"{'bridge' if key == 'bridge_ms' else '.delay()'}: {name.removeprefix('latency, ')}"
-            axes.plot(ordered, shares, color=color, linestyle=("-", "--", ":")[nth % 3], label=label)
-    axes.set_xscale("log")
-    axes.set_xlabel("milliseconds from the commit of the publishing transaction to the handler's start")
-    axes.set_ylabel("share of the events")
-    axes.legend(fontsize=8)
-    return picture
-
-
 def _bloat(figures: Mapping[str, Any]) -> Any:
-    """Deliveries a second and the size of their table over time; grey while the old snapshot is open."""
+    """Draw deliveries a second and the size of their table over time; grey while the old snapshot is open."""
     samples = figures["bloat"]["raw"]["samples"]
     if len(samples) < 3:
         return None
@@ -130,10 +98,5 @@ PICTURES: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Any]
         ("pump", "settle", "end-to-end", "publishing", "writers", "scale", "memory", "latency", "idle", "hot-key"),
         _ratios,
     ),
-    "pump": (("pump",), _rates("events_per_second", "events a second from Postgres to Redis")),
-    "settle": (("settle",), _rates("outcomes_per_second", "outcomes settled a second")),
-    "end-to-end": (("end-to-end",), _rates("events_per_second", "events a second from end to end")),
-    "publishing": (("publishing",), _rates("events_per_second", "events published a second")),
-    "latency": (("latency",), _latency),
     "bloat": (("bloat",), _bloat),
 }

@@ -1,4 +1,4 @@
-"""A run as people read it: one table for all figures, and what must be known about how they came about."""
+"""Print a run: one table for all figures, and the notes that a reader needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.result import Target
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
-    """Print a run."""
+    """Print all figures of a run, its notes, and the figures that failed."""
     host, settings = report["machine"], report["postgres_settings"]
     console.print(Text("Celery Event Bridge, benchmarks", style="bold"))
     console.print(
@@ -30,7 +30,9 @@ def show(console: Console, report: dict[str, Any]) -> None:
     for figure in report["figures"]:
         table.add_section()
         for row in figure["rows"]:
-            table.add_row(*_cells(row))
+            style = {True: "green", False: "red", None: ""}[row["met"]]
+            *plain, ratio, target = cells(row)
+            table.add_row(*map(Text, plain), Text(ratio, style), Text(target, style))
     console.print(table)
     for figure in report["figures"]:
         for note in figure["notes"]:
@@ -39,22 +41,23 @@ def show(console: Console, report: dict[str, Any]) -> None:
         console.print(Text(f"{name} has failed: {why.strip()}", style="red"))
 
 
-def _cells(row: dict[str, Any]) -> list[Text]:
-    style = {True: "green", False: "red", None: ""}[row["met"]]
-    targets = [Target(**target).text(row["unit"]) for target in row["targets"]]
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return a row as text: its name, what it is compared with, our value, the other one, their ratio, the targets."""
     return [
-        Text(row["name"]),
-        Text(row["beside"]),
-        Text(_number(row["ours"], row["unit"])),
-        Text("" if row["other"] is None else _number(row["other"], row["unit"])),
-        Text(
-            "" if row["ratio"] is None else f"{row['ratio']:,.3g}x" if row["ratio"] < 100 else f"{row['ratio']:,.0f}x",
-            style,
-        ),
-        Text(", ".join(targets), style),
+        row["name"],
+        row["beside"],
+        number(row["ours"], row["unit"]),
+        "" if row["other"] is None else number(row["other"], row["unit"]),
+        "" if row["ratio"] is None else _ratio(row["ratio"]),
+        ", ".join(Target(**target).text(row["unit"]) for target in row["targets"]),
     ]
 
 
-def _number(value: float, unit: str) -> str:
+def _ratio(value: float) -> str:
+    return f"{value:,.3g}x" if value < 100 else f"{value:,.0f}x"
+
+
+def number(value: float, unit: str) -> str:
+    """Return a value with its unit, such as `1,879/s` or `3.52 ms`."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}{'' if unit.startswith('/') else ' '}{unit}"

@@ -1,4 +1,4 @@
-"""What a benchmark found: figures, each with rows of ours against what it is compared with."""
+"""Results of a benchmark: figures, each with rows of our value against another one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from benchmarks.measure import ratio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a row should reach; of the ratio, or of our own value.
+    """A bound that a row should reach: its ratio, or our own value.
 
     Attributes:
         least: Not less than this.
         most: Not more than this.
-        of: `ratio` or `ours`.
+        of: The value that the bound is for: `ratio` or `ours`.
     """
 
     least: float | None = None
@@ -25,12 +25,12 @@ class Target:
     of: str = "ratio"
 
     def text(self, unit: str) -> str:
-        """As it is printed, such as `≥ 40x` or `≤ 15 ms`."""
+        """Return it as it is printed, such as `≥ 40x` or `≤ 15 ms`."""
         sign, bound = ("≥", self.least) if self.least is not None else ("≤", self.most)
         return f"{sign} {bound:,g}x" if self.of == "ratio" else f"{sign} {bound:,g} {unit}"
 
     def is_met(self, value: float | None) -> bool | None:
-        """Whether a value reaches it; None if there is no value."""
+        """Tell whether a value reaches it; None if there is no value."""
         if value is None:
             return None
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
@@ -41,13 +41,13 @@ class Row:
     """One line of the table.
 
     Attributes:
-        name: What was measured.
+        name: The thing that was measured.
         ours: Our figure.
         unit: Of both figures.
-        other: The figure it is compared with.
-        beside: What that is.
+        other: The value that ours is compared with.
+        beside: The thing that ours is compared with.
         ratio: Ours to the other: the median of the rounds' ratios, which need not be the ratio of the medians.
-        targets: What it should reach; none if it only informs.
+        targets: Bounds that it should reach; none if it only informs.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Row:
         unit: str = "/s",
         targets: tuple[Target, ...] = (),
     ) -> Self:
-        """A row of two contenders that took turns: medians, and the median of the ratios of the rounds."""
+        """Make a row of two contenders that took turns: medians, and the median of the ratios of the rounds."""
         return cls(
             name=name,
             ours=median(ours),
@@ -87,20 +87,20 @@ class Row:
         return all(verdict is not False for verdict in verdicts) if any(v is not None for v in verdicts) else None
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields, and the verdict."""
+        """Return its fields, and whether it met its targets."""
         return {**asdict(self), "met": self.met}
 
 
 @dataclass(slots=True, kw_only=True)
 class Figure:
-    """What one benchmark found.
+    """Results of one benchmark.
 
     Attributes:
         name: Of the benchmark.
         rows: Its lines.
         setup: Sizes and settings that it ran with.
         raw: Every single measurement, by what was measured.
-        notes: What was skipped and why, and what a reader must know.
+        notes: Contenders that were skipped and why, and facts that a reader needs.
         seconds: How long it took.
     """
 
@@ -112,5 +112,5 @@ class Figure:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return everything, ready for JSON."""
         return {**asdict(self), "rows": [row.as_json() for row in self.rows]}

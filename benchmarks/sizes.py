@@ -1,4 +1,4 @@
-"""How much every benchmark does: enough for figures that hold, little enough to try, or next to nothing for a test."""
+"""Sizes of every benchmark: enough for figures that hold, little enough to try, or next to nothing for a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Events, rows and seconds; `rounds` is how often contenders take turns.
+    """Numbers of events, rows and seconds; `rounds` is how often contenders take turns.
 
     Attributes:
         pump: Events of one round of the pump.

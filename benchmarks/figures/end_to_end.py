@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from benchmarks.bench import TASK, Bench, Servers
 from benchmarks.fleet import QUEUE
 from benchmarks.log import as_argument
 from benchmarks.measure import interleaved, wait_until
@@ -15,7 +16,6 @@ from benchmarks.peers.poller import fill, relay
 from benchmarks.result import Figure, Row, Target
 from benchmarks.running import PREFETCH, WARM, fleet, publish, start_bridge, wait_until_empty, warm
 from benchmarks.sizes import Sizes
-from benchmarks.world import TASK, Servers, World
 from bridge.contract import COMMIT, callback_signature
 
 DELAY = ".delay() and a worker, publisher included"
@@ -34,27 +34,27 @@ PEERS = (procrastinate, pgqueuer)
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Let everyone have the same events handled, each with the machine to itself."""
+    """Let every contender have the same events handled, each with the machine to itself."""
     figure = Figure(name="end-to-end")
-    with servers.world() as world:
+    with servers.bench() as bench:
         contenders: dict[str, Callable[[], float]] = {
-            "in-process commit": partial(_bridge, world, figure, sizes.tasks, commit="in-process"),
-            LINK: partial(_bridge, world, figure, sizes.tasks, commit="callback"),
-            LINK_INSTALLED: partial(_bridge, world, figure, sizes.tasks, commit="callback", app=INSTALLED),
-            DELAY: partial(_delay, world, sizes.tasks),
-            "hand-written poller": partial(_poller, world, sizes.tasks),
-            CEILING: partial(_ceiling, world, sizes.tasks),
-            f"{CEILING}, with link": partial(_ceiling, world, sizes.tasks, linked=True),
+            "in-process commit": partial(_bridge, bench, figure, sizes.tasks, commit="in-process"),
+            LINK: partial(_bridge, bench, figure, sizes.tasks, commit="callback"),
+            LINK_INSTALLED: partial(_bridge, bench, figure, sizes.tasks, commit="callback", app=INSTALLED),
+            DELAY: partial(_delay, bench, sizes.tasks),
+            "hand-written poller": partial(_poller, bench, sizes.tasks),
+            CEILING: partial(_ceiling, bench, sizes.tasks),
+            f"{CEILING}, with link": partial(_ceiling, bench, sizes.tasks, linked=True),
         }
         for name, (commit, given) in BATCHES.items():
             contenders[name] = partial(
-                _bridge, world, figure, sizes.batched, commit=commit, batch=BATCH, batch_as=given
+                _bridge, bench, figure, sizes.batched, commit=commit, batch=BATCH, batch_as=given
             )
         for peer in PEERS:
             if reason := peer.missing():
                 figure.notes.append(f"{peer.NAME} is skipped: {reason}")
             else:
-                contenders[peer.NAME] = partial(peer.end_to_end, world, sizes.tasks)
+                contenders[peer.NAME] = partial(peer.end_to_end, bench, sizes.tasks)
         found = interleaved(contenders, rounds=min(3, sizes.rounds))
     figure.raw["events_per_second"] = dict(found)
     figure.setup = {
@@ -73,7 +73,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def _bridge(
-    world: World,
+    bench: Bench,
     figure: Figure,
     events: int,
     *,
@@ -82,70 +82,70 @@ def _bridge(
     batch_as: str = "list",
     app: str = "",
 ) -> float:
-    """From the moment when a client with a full table before it goes active, until its cursor is at the end."""
-    world.redis.flushall()
+    """Time a client with a full table before it, from the moment when it goes active until its cursor is at the end."""
+    bench.redis.flushall()
     app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
-    with fleet(world, app=app) as processes:
-        start_bridge(world, processes)
+    with fleet(bench, app=app) as processes:
+        start_bridge(bench)
         settings: dict[str, Any] = {
             "report_by": commit,
             "batch": batch,
             "batch_as": batch_as,
             "window": max(1000, 20 * batch),
         }
-        client = world.client(start=world.last(), **settings)
-        warm(world, client)
-        world.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
+        client = bench.client(start=bench.last(), **settings)
+        warm(bench, client)
+        bench.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
         publishing = time.perf_counter()
-        publish(world, events)
+        publish(bench, events)
         figure.raw.setdefault("publishing_seconds", []).append(time.perf_counter() - publishing)
-        upto = world.last()
+        upto = bench.last()
         began = time.perf_counter()
-        world.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", (client,))
-        ended = wait_until(lambda: world.is_done(client, upto), what="the cursor is at the end", poll_seconds=0.02)
+        bench.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", (client,))
+        ended = wait_until(lambda: bench.has_reached(client, upto), what="the cursor is at the end", poll_seconds=0.02)
         processes.check()
-    world.forget(client)
+    bench.forget(client)
     return events / (ended - began)
 
 
-def _delay(world: World, tasks: int) -> float:
-    """From the first `.delay()` until the worker has nothing left."""
-    world.redis.flushall()
-    task = world.app().tasks[TASK]
+def _delay(bench: Bench, tasks: int) -> float:
+    """Time a worker from the first `.delay()` until it has nothing left."""
+    bench.redis.flushall()
+    task = bench.app().tasks[TASK]
     arguments = [as_argument(number) for number in range(tasks)]
-    with fleet(world):
+    with fleet(bench):
         for argument in arguments[:WARM]:
             task.delay(argument)
-        wait_until_empty(world)
+        wait_until_empty(bench)
         began = time.perf_counter()
         for argument in arguments:
             task.delay(argument)
-        return tasks / (wait_until_empty(world) - began)
+        return tasks / (wait_until_empty(bench) - began)
 
 
-def _ceiling(world: World, tasks: int, *, linked: bool = False) -> float:
-    """How fast the worker empties its queue with the machine to itself: nobody who feeds it one by one can be faster."""
-    world.redis.flushall()
-    app = world.app()
+def _ceiling(bench: Bench, tasks: int, *, linked: bool = False) -> float:
+    """Time a worker that empties a filled queue: what feeds it one by one can't be faster."""
+    bench.redis.flushall()
+    app = bench.app()
     link = app.signature(callback_signature(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
     for number in range(tasks):
         app.tasks[TASK].apply_async([as_argument(number)], link=link, link_error=link)
-    with fleet(world):
-        began = wait_until(lambda: world.redis.llen(QUEUE) <= tasks - WARM, what="the worker has begun")
-        left = int(world.redis.llen(QUEUE))
-        return left / (wait_until_empty(world) - began)
+    with fleet(bench):
+        began = wait_until(lambda: bench.redis.llen(QUEUE) <= tasks - WARM, what="the worker has begun")
+        left = int(bench.redis.llen(QUEUE))
+        return left / (wait_until_empty(bench) - began)
 
 
-def _poller(world: World, tasks: int) -> float:
-    """From a full outbox until the worker has nothing left."""
-    world.redis.flushall()
-    app = world.app()
-    fill(world, tasks)
-    with fleet(world):
+def _poller(bench: Bench, tasks: int) -> float:
+    """Time a full outbox until the worker has nothing left."""
+    bench.redis.flushall()
+    app = bench.app()
+    fill(bench, tasks)
+    with fleet(bench):
         for number in range(WARM):
             app.tasks[TASK].delay(as_argument(number))
-        wait_until_empty(world)
+        wait_until_empty(bench)
         began = time.perf_counter()
-        while relay(world.eyes, app):
+        while relay(bench.eyes, app):
             pass
-        return tasks / (wait_until_empty(world) - began)
+        return tasks / (wait_until_empty(bench) - began)

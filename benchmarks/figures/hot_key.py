@@ -1,4 +1,4 @@
-"""A hot key: half of all events are of one key with a slow handler; the other keys must hardly notice."""
+"""A hot key: half of all events have one key and a slow handler; the other keys must hardly be slower."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import log
+from benchmarks.bench import Bench, Servers
 from benchmarks.measure import interleaved, percentile, wait_until
 from benchmarks.result import Figure, Row, Target
 from benchmarks.running import fleet, start_bridge
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 
 SECONDS = 0.02  # that the hot key's handler takes
 PROCESSES = 4
@@ -36,14 +36,14 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     figure = Figure(name="hot-key")
     figure.setup = {"others": sizes.hot, "hot_seconds": SECONDS, "processes": PROCESSES, "window": 1000}
     under_load: list[float] = []
-    with servers.world() as world:
-        world.eyes.execute(TRIGGER)
+    with servers.bench() as bench:
+        bench.eyes.execute(TRIGGER)
         contenders: dict[str, Callable[[], float]] = {
-            WITH: lambda: _others(world, sizes.hot, hot=True, gaps=under_load),
-            WITHOUT: lambda: _others(world, sizes.hot, hot=False, gaps=[]),
+            WITH: lambda: _others(bench, sizes.hot, hot=True, gaps=under_load),
+            WITHOUT: lambda: _others(bench, sizes.hot, hot=False, gaps=[]),
         }
         found = interleaved(contenders, rounds=min(3, sizes.rounds))
-        alone = _alone(world, sizes.latencies)
+        alone = _alone(bench, sizes.latencies)
     figure.raw = {"others_per_second": found, "sent_after_ms": under_load, "started_after_ms": alone}
     row = Row.of_rates(
         "other keys beside a hot key", found[WITH], found[WITHOUT], WITHOUT, targets=(Target(least=0.9),)
@@ -59,53 +59,53 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _others(world: World, events: int, *, hot: bool, gaps: list[float]) -> float:
-    """Events of other keys a second; `gaps` gets what passed from a success to the hot key's next delivery."""
-    world.redis.flushall()
-    world.eyes.execute("TRUNCATE sent")
-    start = world.last()
-    with fleet(world, concurrency=PROCESSES, prefetch=4) as processes:
-        client = world.client(start=start, task="fleet.keyed")
-        world.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
-        log.fill_hot(world.eyes, events, hot=hot, seconds=SECONDS)
-        start_bridge(world, processes)
+def _others(bench: Bench, events: int, *, hot: bool, gaps: list[float]) -> float:
+    """Return events of other keys a second; `gaps` gets the time from a success to the hot key's next delivery."""
+    bench.redis.flushall()
+    bench.eyes.execute("TRUNCATE sent")
+    start = bench.last()
+    with fleet(bench, concurrency=PROCESSES, prefetch=4) as processes:
+        client = bench.client(start=start, task="fleet.keyed")
+        bench.eyes.execute("UPDATE fq.clients SET state = 'paused' WHERE id = %s", (client,))
+        log.fill_hot(bench.eyes, events, hot=hot, seconds=SECONDS)
+        start_bridge(bench)
 
         def count(number: int) -> bool:
             processes.check()
-            return int(world.redis.get(OTHERS) or 0) >= number
+            return int(bench.redis.get(OTHERS) or 0) >= number
 
-        world.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", (client,))
+        bench.eyes.execute("UPDATE fq.clients SET state = 'active' WHERE id = %s", (client,))
         began = wait_until(lambda: count(events // 10), what="the other keys have begun")
-        before = int(world.redis.get(OTHERS) or 0)
+        before = int(bench.redis.get(OTHERS) or 0)
         ended = wait_until(lambda: count(events), what="the other keys are done")
-    gaps += _gaps(world)
-    world.forget(client)
+    gaps += _gaps(bench)
+    bench.forget(client)
     return (events - before) / (ended - began)
 
 
-def _gaps(world: World) -> list[float]:
-    """Milliseconds from the end of each of the hot key's handlers until its next event was handed over."""
-    notes: Any = world.redis.lrange(HOT, 0, -1)
+def _gaps(bench: Bench) -> list[float]:
+    """Return milliseconds from the end of each handler of the hot key until its next event was handed over."""
+    notes: Any = bench.redis.lrange(HOT, 0, -1)
     ends = {offset: end for offset, _, end in map(json.loads, notes)}
     query = b'SELECT "offset", extract(epoch FROM at)::float8 FROM sent ORDER BY "offset"'
-    sent: dict[int, float] = dict(world.eyes.execute(query).fetchall())
+    sent: dict[int, float] = dict(bench.eyes.execute(query).fetchall())
     offsets = sorted(sent)
     return [(sent[b] - ends[a]) * 1e3 for a, b in itertools.pairwise(offsets) if a in ends]
 
 
-def _alone(world: World, events: int) -> list[float]:
-    """Milliseconds from the end of a handler to the start of its successor's, with nothing else to do."""
-    world.redis.flushall()
-    start = world.last()
-    with fleet(world, prefetch=4) as processes:
-        start_bridge(world, processes)
-        client = world.client(start=start, task="fleet.keyed", topics=[log.TOPIC])
-        world.eyes.execute(
+def _alone(bench: Bench, events: int) -> list[float]:
+    """Return milliseconds from the end of a handler to the start of the next one, with nothing else to do."""
+    bench.redis.flushall()
+    start = bench.last()
+    with fleet(bench, prefetch=4) as processes:
+        start_bridge(bench)
+        client = bench.client(start=start, task="fleet.keyed", topics=[log.TOPIC])
+        bench.eyes.execute(
             b"INSERT INTO fq.events (topic, key) SELECT %s, 'hot' FROM generate_series(1, %s::int)", (log.TOPIC, events)
         )
-        wait_until(lambda: world.redis.llen(HOT) >= events, what="the hot key's events are handled")
+        wait_until(lambda: bench.redis.llen(HOT) >= events, what="the hot key's events are handled")
         processes.check()
-    notes: Any = world.redis.lrange(HOT, 0, -1)
+    notes: Any = bench.redis.lrange(HOT, 0, -1)
     handled = sorted(map(json.loads, notes))
-    world.forget(client)
+    bench.forget(client)
     return [(b[1] - a[2]) * 1e3 for a, b in itertools.pairwise(handled)]

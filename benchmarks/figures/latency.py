@@ -7,15 +7,15 @@ import random
 import time
 from typing import Any
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.fleet import QUEUE
 from benchmarks.log import event
 from benchmarks.measure import percentile, wait_until
-from benchmarks.processes import Processes
 from benchmarks.result import Figure, Row, Target
 from benchmarks.running import fleet, start_bridge
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 from bridge import publish
+from bridge.demo.processes import Processes
 
 PAUSE_SECONDS = 0.1  # on average, between two events
 ACTIVE = 10
@@ -26,41 +26,41 @@ NOTES = "bench:notes"
 def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Publish an event now and then, to one client, then to ten active clients among many idle ones."""
     figure = Figure(name="latency", setup={"events": sizes.latencies, "settings": "default"})
-    with servers.world() as world, fleet(world, prefetch=4) as processes:
-        start_bridge(world, processes)
-        world.client(task="fleet.note", topics=["order.#"])
-        bridge, delay = _latencies(world, processes, sizes.latencies, topics=["order.created"])
+    with servers.bench() as bench, fleet(bench, prefetch=4) as processes:
+        start_bridge(bench)
+        bench.client(task="fleet.note", topics=["order.#"])
+        bridge, delay = _latencies(bench, processes, sizes.latencies, topics=["order.created"])
         _rows(figure, "latency, idle system", bridge, delay, targets=True)
-        world.eyes.execute("DELETE FROM fq.clients")
+        bench.eyes.execute("DELETE FROM fq.clients")
         many = sizes.clients * 10
         for number in range(many):
-            world.client(id=f"many-{number}", start=world.last(), task="fleet.note", topics=[f"topic{number}.#"])
+            bench.client(id=f"many-{number}", start=bench.last(), task="fleet.note", topics=[f"topic{number}.#"])
         active = [f"topic{number}.happened" for number in range(min(many, ACTIVE))]
-        bridge, delay = _latencies(world, processes, sizes.latencies, topics=active)
+        bridge, delay = _latencies(bench, processes, sizes.latencies, topics=active)
         _rows(figure, f"latency, {many:,} clients of which {len(active)} are active", bridge, delay)
     figure.notes.append("the clock starts before COMMIT is sent, and stops in the handler's first line")
     return figure
 
 
 def _latencies(
-    world: World, processes: Processes, number: int, *, topics: list[str]
+    bench: Bench, processes: Processes, number: int, *, topics: list[str]
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of each event by way of the bridge, and of as many by `.delay()` in between."""
-    task = world.app().signature("fleet.note", queue=QUEUE)
+    """Return the milliseconds of each event through the bridge, and of as many `.delay()` in between."""
+    task = bench.app().signature("fleet.note", queue=QUEUE)
     chance, started = random.Random(1), {}
-    world.redis.delete(NOTES)
+    bench.redis.delete(NOTES)
     for nth in range(number):
         made = event(nth)
-        with world.eyes.transaction():
-            offset = publish(world.eyes, topics[nth % len(topics)], made.payload, key=made.key)
+        with bench.eyes.transaction():
+            offset = publish(bench.eyes, topics[nth % len(topics)], made.payload, key=made.key)
             started[offset] = time.time()
         time.sleep(chance.uniform(0, PAUSE_SECONDS * 2))
         started[-nth - 1] = time.time()
         task.delay({"offset": -nth - 1, "payload": made.payload})
         time.sleep(chance.uniform(0, PAUSE_SECONDS))
         processes.check()
-    wait_until(lambda: world.redis.llen(NOTES) >= 2 * number, what="all events are handled", seconds=60)
-    notes: Any = world.redis.lrange(NOTES, 0, -1)
+    wait_until(lambda: bench.redis.llen(NOTES) >= 2 * number, what="all events are handled", seconds=60)
+    notes: Any = bench.redis.lrange(NOTES, 0, -1)
     handled: dict[int, float] = {}
     for offset, began in map(json.loads, notes):
         handled.setdefault(offset, began)

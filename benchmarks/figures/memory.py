@@ -1,11 +1,11 @@
-"""Memory: what the pump's process holds at most does not grow with the backlog."""
+"""Memory: the peak of the pump's process does not grow with the backlog."""
 
 from __future__ import annotations
 
+from benchmarks.bench import Servers
 from benchmarks.draining import drain
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers
 
 WINDOW, BATCH = 1000, 500  # the defaults
 
@@ -15,15 +15,15 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     short = min(5_000, sizes.drained)
     figure = Figure(name="memory", setup={"window": WINDOW, "batch": BATCH, "drained": sizes.drained})
     found: dict[int, list[float]] = {sizes.backlog: [], short: []}
-    with servers.world_with_log(sizes.log) as world:
+    with servers.bench_with_log(sizes.log) as bench:
         for _ in range(min(3, sizes.rounds)):
             for backlog, peaks in found.items():
-                start = world.last() - backlog
-                client = world.client(start=start, report_by="in-process", window=WINDOW)
-                [pump] = drain(world, until=start + min(backlog, sizes.drained), batch=BATCH)
+                start = bench.last() - backlog
+                client = bench.client(start=start, report_by="in-process", window=WINDOW)
+                [pump] = drain(bench, until=start + min(backlog, sizes.drained), batch=BATCH)
                 peaks.append(pump["peak_kib"] / 1024)
                 figure.raw.setdefault("pumps", []).append({"backlog": backlog, **pump})
-                world.forget(client)
+                bench.forget(client)
     figure.raw["peak_mib"] = {str(backlog): peaks for backlog, peaks in found.items()}
     row = Row.of_rates(
         f"peak memory of the pump, {sizes.backlog:,} events of backlog",

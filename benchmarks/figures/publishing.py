@@ -7,13 +7,13 @@ from functools import partial
 
 import psycopg
 
+from benchmarks.bench import TASK, Bench, Servers
 from benchmarks.fleet import QUEUE
 from benchmarks.log import as_argument, event
 from benchmarks.measure import interleaved, rate
 from benchmarks.peers import pgqueuer, procrastinate
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
-from benchmarks.world import TASK, Servers, World
 from bridge import publish as publish_one
 from bridge import publish_many
 
@@ -28,22 +28,22 @@ TARGETS = {
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Publish the same events by every way there is; nobody consumes them."""
+    """Publish the same events in every possible way; nothing consumes them."""
     figure = Figure(name="publishing")
-    with servers.world() as world, psycopg.connect(world.database_url) as connection:
+    with servers.bench() as bench, psycopg.connect(bench.database_url) as connection:
         each, one, many = TARGETS
         contenders: dict[str, Callable[[], float]] = {
-            each: lambda: _each(world, sizes.slow),
+            each: lambda: _each(bench, sizes.slow),
             one: lambda: _one(connection, sizes.slow),
-            many: lambda: _many(world, sizes.pump),
-            DELAY: lambda: _delay(world, sizes.slow),
+            many: lambda: _many(bench, sizes.pump),
+            DELAY: lambda: _delay(bench, sizes.slow),
         }
         for peer in PEERS:
             if reason := peer.missing():
                 figure.notes.append(f"{peer.NAME} is skipped: {reason}")
                 continue
-            contenders[f"{peer.NAME}, one by one"] = partial(peer.publish, world, sizes.slow)
-            contenders[f"{peer.NAME}, {MANY} a batch"] = partial(peer.publish, world, sizes.pump, batch=True)
+            contenders[f"{peer.NAME}, one by one"] = partial(peer.publish, bench, sizes.slow)
+            contenders[f"{peer.NAME}, {MANY} a batch"] = partial(peer.publish, bench, sizes.pump, batch=True)
         interleaved(contenders, rounds=1)  # to warm up
         found = interleaved(contenders, rounds=sizes.rounds)
     figure.raw["events_per_second"] = dict(found)
@@ -56,12 +56,12 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _each(world: World, events: int) -> float:
+def _each(bench: Bench, events: int) -> float:
     made = [event(number) for number in range(events)]
 
     def work() -> None:
         for topic, payload, key, _ in made:
-            publish_one(world.eyes, topic, payload, key=key)
+            publish_one(bench.eyes, topic, payload, key=key)
 
     return rate(events, work)
 
@@ -77,18 +77,18 @@ def _one(connection: psycopg.Connection[object], events: int) -> float:
     return rate(events, work)
 
 
-def _many(world: World, events: int) -> float:
+def _many(bench: Bench, events: int) -> float:
     made = [event(number) for number in range(events)]
 
     def work() -> None:
         for first in range(0, events, MANY):
-            publish_many(world.eyes, made[first : first + MANY])
+            publish_many(bench.eyes, made[first : first + MANY])
 
     return rate(events, work)
 
 
-def _delay(world: World, events: int) -> float:
-    task = world.app().tasks[TASK]
+def _delay(bench: Bench, events: int) -> float:
+    task = bench.app().tasks[TASK]
     arguments = [as_argument(number) for number in range(events)]
     task.delay(arguments[0])
 
@@ -97,5 +97,5 @@ def _delay(world: World, events: int) -> float:
             task.delay(argument)
 
     found = rate(events, work)
-    world.redis.delete(QUEUE)
+    bench.redis.delete(QUEUE)
     return found

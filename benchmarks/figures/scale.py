@@ -1,4 +1,4 @@
-"""Scale: the cost of an event does not depend on the size of the log, nor on the backlog, nor on how rare its topic is."""
+"""Scale: the cost of an event depends neither on the size of the log or the backlog, nor on how rare its topic is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.fleet import QUEUE
 from benchmarks.log import RARE, TOPIC
 from benchmarks.measure import Stalled, interleaved, ratio
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 from bridge.app import Bridge
 from bridge.model import Outcome
 from bridge.pump.loop import pump_of
@@ -26,7 +26,7 @@ RARELY, DENSELY = "sparse topic", "one event at a time"
 def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Do the same work on a big log and on a small one."""
     figure = Figure(name="scale", setup={"big_log": sizes.log, "small_log": SMALL, "events": EVENTS})
-    with servers.world_with_log(sizes.log) as big, servers.world_with_log(SMALL) as small:
+    with servers.bench_with_log(sizes.log) as big, servers.bench_with_log(SMALL) as small:
         big_bridge, small_bridge = big.bridge(), small.bridge()
         contenders: dict[str, Callable[[], float]] = {
             END: lambda: _cost(big, big_bridge, start=big.last() - EVENTS),
@@ -66,14 +66,14 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _cost(world: World, bridge: Bridge, *, start: int) -> float:
-    """Microseconds of an event that is handed over and settled, window by window."""
-    client = world.client(start=start, ordering="key")
+def _cost(bench: Bench, bridge: Bridge, *, start: int) -> float:
+    """Return the microseconds of an event that is handed over and settled, window by window."""
+    client = bench.client(start=start, ordering="key")
     upto, done = start + EVENTS, start
     began = perf_counter()
     while done < upto:
         pump_of(bridge).tick()
-        found = world.ask("SELECT dispatched FROM fq.clients WHERE id = %s", client)
+        found = bench.ask("SELECT dispatched FROM fq.clients WHERE id = %s", client)
         if found == done:
             raise Stalled(f"client {client} got nothing behind event {done}")
         outcomes = [Outcome(client=client, offset=offset, epoch=1, attempt=1) for offset in range(done + 1, found + 1)]
@@ -81,34 +81,34 @@ def _cost(world: World, bridge: Bridge, *, start: int) -> float:
         done = found
     seconds = perf_counter() - began
     events = done - start
-    world.forget(client)
+    bench.forget(client)
     return seconds / events * 1e6
 
 
-def _sparse(world: World, bridge: Bridge, figure: Figure) -> float:
-    """Milliseconds of an event whose topic is rare, through the whole log."""
-    client = world.client(start=0, topics=[RARE])
+def _sparse(bench: Bench, bridge: Bridge, figure: Figure) -> float:
+    """Return the milliseconds of an event whose topic is rare, through the whole log."""
+    client = bench.client(start=0, topics=[RARE])
     began = perf_counter()
-    while not world.is_done(client, world.last()):
+    while not bench.has_reached(client, bench.last()):
         pump_of(bridge).tick()
-        sent = world.redis.llen(QUEUE)
-        if world.ask("SELECT dispatched >= %s FROM fq.clients WHERE id = %s", world.last(), client):
+        sent = bench.redis.llen(QUEUE)
+        if bench.ask("SELECT dispatched >= %s FROM fq.clients WHERE id = %s", bench.last(), client):
             break
     seconds = perf_counter() - began
     figure.raw.setdefault("sparse_seconds_for_the_whole_log", []).append(seconds)
-    world.forget(client)
+    bench.forget(client)
     return seconds / max(1, sent) * 1e3
 
 
-def _alone(world: World, bridge: Bridge, times: int = 20) -> float:
-    """Milliseconds of a tick that hands over a single event."""
-    start = world.last() - times - 1
-    client = world.client(start=start, topics=[TOPIC], window=1, ordering="none")
+def _alone(bench: Bench, bridge: Bridge, times: int = 20) -> float:
+    """Return the milliseconds of a tick that hands over a single event."""
+    start = bench.last() - times - 1
+    client = bench.client(start=start, topics=[TOPIC], window=1, ordering="none")
     seconds = 0.0
     for nth in range(1, times + 1):
         began = perf_counter()
         pump_of(bridge).tick()
         seconds += perf_counter() - began
         settle(bridge.store, [Outcome(client=client, offset=start + nth, epoch=1, attempt=1)])
-    world.forget(client)
+    bench.forget(client)
     return seconds / times * 1e3

@@ -1,4 +1,4 @@
-"""Settling: outcomes a second by the collector, against `bridge.commit` executed as a task by a worker."""
+"""Settling: outcomes a second by the collector, against a worker that runs `bridge.commit` as a task."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.callbacks import hand_over, prefill
 from benchmarks.measure import interleaved, wait_until
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 from bridge.app import Bridge
 from bridge.collector.step import collect
 
@@ -21,13 +21,13 @@ WARM = 0.1  # share of the tasks that a worker executes before its clock starts
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Settle what lies on the queue by every way there is."""
-    with servers.world_with_log(max(sizes.pump, 10_000)) as world:
-        bridge = world.bridge(bridge_batch=5000)
+    """Settle the callbacks on the queue in every possible way."""
+    with servers.bench_with_log(max(sizes.pump, 10_000)) as bench:
+        bridge = bench.bridge(bridge_pass_limit=5000)
         contenders: dict[str, Callable[[], float]] = {
-            COLLECTOR: lambda: _collect(world, bridge, sizes.pump, ordering="none"),
-            "collector, ordered by key": lambda: _collect(world, bridge, sizes.pump, ordering="key"),
-            **{pool: partial(_tasks, world, bridge, sizes.slow, pool=pool) for pool in ("solo", "prefork")},
+            COLLECTOR: lambda: _collect(bench, bridge, sizes.pump, ordering="none"),
+            "collector, ordered by key": lambda: _collect(bench, bridge, sizes.pump, ordering="key"),
+            **{pool: partial(_tasks, bench, bridge, sizes.slow, pool=pool) for pool in ("solo", "prefork")},
         }
         found = interleaved(contenders, rounds=sizes.rounds)
     tasks = [max(pair) for pair in zip(found["solo"], found["prefork"], strict=True)]
@@ -39,40 +39,40 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _fill(world: World, bridge: Bridge, events: int, ordering: str) -> str:
-    client = world.client(start=0, window=events, ordering=ordering)
-    hand_over(world, bridge, client, events)
-    assert prefill(world, bridge, client) == events
+def _fill(bench: Bench, bridge: Bridge, events: int, ordering: str) -> str:
+    client = bench.client(start=0, window=events, ordering=ordering)
+    hand_over(bench, bridge, client, events)
+    assert prefill(bench, bridge, client) == events
     return client
 
 
-def _collect(world: World, bridge: Bridge, events: int, *, ordering: str) -> float:
-    client, stopping = _fill(world, bridge, events, ordering), threading.Event()
+def _collect(bench: Bench, bridge: Bridge, events: int, *, ordering: str) -> float:
+    client, stopping = _fill(bench, bridge, events, ordering), threading.Event()
     work = partial(collect, bridge, queue=bridge.settings.queue, others="others", stopping=stopping)
     collector, began = threading.Thread(target=work), time.perf_counter()
     collector.start()
     try:
-        ended = wait_until(lambda: world.is_done(client, events), what="the collector is done", poll_seconds=0.02)
+        ended = wait_until(lambda: bench.has_reached(client, events), what="the collector is done", poll_seconds=0.02)
     finally:
         stopping.set()
         collector.join()
-    world.forget(client)
+    bench.forget(client)
     return events / (ended - began)
 
 
-def _tasks(world: World, bridge: Bridge, events: int, *, pool: str) -> float:
-    client = _fill(world, bridge, events, "none")
+def _tasks(bench: Bench, bridge: Bridge, events: int, *, pool: str) -> float:
+    client = _fill(bench, bridge, events, "none")
     query = "SELECT succeeded >= %s FROM fq.clients WHERE id = %s"
     warm = int(events * WARM)
-    with world.processes() as processes:
-        processes.celery("bridge", "--pool", pool, queue=bridge.settings.queue, BRIDGE_COLLECTOR="false")
+    with bench.processes as processes:
+        bench.start_worker("bridge", queue=bridge.settings.queue, pool=pool, BRIDGE_COLLECTOR="false")
 
         def is_done(number: int) -> bool:
             processes.check()
-            return bool(world.ask(query, number, client))
+            return bool(bench.ask(query, number, client))
 
         began = wait_until(lambda: is_done(warm), what="the worker has begun")
-        before = world.ask("SELECT succeeded FROM fq.clients WHERE id = %s", client)
+        before = bench.ask("SELECT succeeded FROM fq.clients WHERE id = %s", client)
         ended = wait_until(lambda: is_done(events), what="the worker is done")
-    world.forget(client)
+    bench.forget(client)
     return float((events - before) / (ended - began))

@@ -1,14 +1,14 @@
-"""Side by side: pumps on different clients, and what one client can have at most."""
+"""Side by side: pumps on different clients, and the most that one client can get."""
 
 from __future__ import annotations
 
 from functools import partial
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.draining import drain
 from benchmarks.measure import interleaved
 from benchmarks.result import Figure, Row
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 
 WINDOW, BATCH = 20_000, 5_000
 ONE = "one pump, one client"
@@ -21,13 +21,13 @@ PAIRS = {
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
-    """Let pumps in processes of their own hand over the same log, nobody consuming, and once with outcomes settled."""
+    """Let pumps in processes of their own hand over the same log, with no consumer, and once with outcomes settled."""
     figure = Figure(name="side-by-side", setup={"window": WINDOW, "batch": BATCH, "events_per_client": sizes.pump})
-    with servers.world_with_log(max(sizes.pump, 10_000)) as world:
-        contenders = {ONE: partial(_pumps, world, sizes.pump, pumps=1, clients=1)}
+    with servers.bench_with_log(max(sizes.pump, 10_000)) as bench:
+        contenders = {ONE: partial(_pumps, bench, sizes.pump, pumps=1, clients=1)}
         for name, (pumps, clients) in PAIRS.items():
-            contenders[name] = partial(_pumps, world, sizes.pump, pumps=pumps, clients=clients)
-        contenders["sustained"] = partial(_pumps, world, sizes.pump, pumps=1, clients=1, sinks=1)
+            contenders[name] = partial(_pumps, bench, sizes.pump, pumps=pumps, clients=clients)
+        contenders["sustained"] = partial(_pumps, bench, sizes.pump, pumps=1, clients=1, sinks=1)
         found = interleaved(contenders, rounds=min(3, sizes.rounds))
     figure.raw["events_per_second"] = found
     for name in PAIRS:
@@ -38,11 +38,11 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     return figure
 
 
-def _pumps(world: World, events: int, *, pumps: int, clients: int, sinks: int = 0) -> float:
-    """Events a second of all clients together, from the first pump's beginning to the last one's end."""
+def _pumps(bench: Bench, events: int, *, pumps: int, clients: int, sinks: int = 0) -> float:
+    """Return events a second of all clients together, from the first pump's beginning to the last one's end."""
     events = events if clients <= 2 else max(1, 2 * events // clients)
     window = WINDOW if sinks else events
-    names = [world.client(start=0, report_by="in-process", window=window, ordering="none") for _ in range(clients)]
-    measured = drain(world, until=events, pumps=pumps, sinks=sinks, batch=BATCH)
-    world.forget(*names)
+    names = [bench.client(start=0, report_by="in-process", window=window, ordering="none") for _ in range(clients)]
+    measured = drain(bench, until=events, pumps=pumps, sinks=sinks, batch=BATCH)
+    bench.forget(*names)
     return float(events * clients / max(pump["seconds"] for pump in measured))

@@ -1,4 +1,4 @@
-"""Writers: 32 connections inserting events, with a bridge running beside them and without one."""
+"""Writers: 32 connections insert events, with a bridge running beside them and without one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from benchmarks.bench import Bench, Servers
 from benchmarks.log import TOPIC, as_json
 from benchmarks.measure import interleaved, rate
 from benchmarks.result import Figure, Row, Target
 from benchmarks.running import fleet, start_bridge
 from benchmarks.sizes import Sizes
-from benchmarks.world import Servers, World
 from bridge.demo.servers import postgres_versions
 from bridge.errors import BridgeError
 
@@ -40,11 +40,11 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
     program = pgbench()
     figure = Figure(name="writers", setup={"connections": CONNECTIONS, "seconds": sizes.writer_seconds})
     figure.setup["load"] = "pgbench" if program else "threads of Python, whose own limit this may be"
-    with servers.world() as world:
-        write = partial(_pgbench, world, program) if program else partial(_threads, world)
+    with servers.bench() as bench:
+        write = partial(_pgbench, bench, program) if program else partial(_threads, bench)
         beside: dict[str, Callable[[], float]] = {ALONE: lambda: write(sizes.writer_seconds)}
         for state in TOLD:
-            beside[state] = partial(_beside, world, state, partial(write, sizes.writer_seconds))
+            beside[state] = partial(_beside, bench, state, partial(write, sizes.writer_seconds))
         found = interleaved(beside, rounds=min(3, sizes.rounds))
         base = found.pop(ALONE)
         figure.raw["inserts_per_second"] = {ALONE: base, **found}
@@ -56,7 +56,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         if program:
             limit = int(median(base) * SHARE)
             limited = partial(write, sizes.writer_seconds, limit=limit)
-            pair = interleaved({ALONE: limited, "serving": partial(_beside, world, "serving", limited)}, rounds=1)
+            pair = interleaved({ALONE: limited, "serving": partial(_beside, bench, "serving", limited)}, rounds=1)
             figure.raw["inserts_per_second_limited"] = pair
             row = Row.of_rates(
                 f"writers at {limit:,}/s, {TOLD['serving']}",
@@ -73,7 +73,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
 
 
 def pgbench() -> Path | None:
-    """The load generator that came with a Postgres at hand."""
+    """Return the load generator of a Postgres at hand, None if there is none."""
     for place in reversed(postgres_versions().values()):
         if (found := place / "pgbench").exists():
             return found
@@ -81,22 +81,22 @@ def pgbench() -> Path | None:
     return Path(found_elsewhere) if found_elsewhere else None
 
 
-def _beside(world: World, state: str, write: Callable[[], float]) -> float:
+def _beside(bench: Bench, state: str, write: Callable[[], float]) -> float:
     with ExitStack() as stack:
-        processes = stack.enter_context(fleet(world) if state == "serving" else world.processes())
+        processes = stack.enter_context(fleet(bench) if state == "serving" else bench.processes)
         topics = ["other.#"] if state == "elsewhere" else ["#"]
-        start = -1 if state == "full" else world.last()
-        client = world.client(start=start, topics=topics)
-        start_bridge(world, processes)
+        start = -1 if state == "full" else bench.last()
+        client = bench.client(start=start, topics=topics)
+        start_bridge(bench)
         found = write()
         processes.check()
-    world.forget(client)
+    bench.forget(client)
     return found
 
 
-def _pgbench(world: World, program: Path, seconds: int, *, limit: int = 0) -> float:
-    url = urlsplit(world.database_url)
-    script = world.directory / "insert.pgbench"
+def _pgbench(bench: Bench, program: Path, seconds: int, *, limit: int = 0) -> float:
+    url = urlsplit(bench.database_url)
+    script = bench.directory / "insert.pgbench"
     script.write_text("\\set n random(1, 1000000000)\n" + INSERT.replace("%s", ":n") + ";\n")
     command = [str(program), "-h", "127.0.0.1", "-p", str(url.port), "-U", "postgres", "-n", "-M", "prepared"]
     command += ["-f", str(script), "-c", str(CONNECTIONS), "-j", "2", "-T", str(seconds)]
@@ -107,13 +107,13 @@ def _pgbench(world: World, program: Path, seconds: int, *, limit: int = 0) -> fl
     return float(match[1])
 
 
-def _threads(world: World, seconds: int) -> float:
-    """The same with threads, where there is no pgbench."""
+def _threads(bench: Bench, seconds: int) -> float:
+    """Do the same with threads, where there is no pgbench."""
     written = [0] * CONNECTIONS
     stopping = threading.Event()
 
     def write(nth: int) -> None:
-        with psycopg.connect(world.database_url, autocommit=True) as connection:
+        with psycopg.connect(bench.database_url, autocommit=True) as connection:
             while not stopping.is_set():
                 connection.execute(INSERT.encode(), (str(written[nth]),))
                 written[nth] += 1

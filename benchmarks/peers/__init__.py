@@ -1,1 +1,1 @@
-"""What one would use instead: a hand-written poller, and task queues that live in Postgres."""
+"""Alternatives to the bridge: a hand-written poller, and task queues that live in Postgres."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.bench import Bench
 from benchmarks.log import as_argument
 from benchmarks.measure import rate, wait_until
-from benchmarks.world import World
 
 NAME = "pgqueuer"
 WORKERS, TAKE, BATCH = 2, 100, 1000
@@ -21,7 +21,7 @@ DONE = "SELECT NOT EXISTS (SELECT FROM pgqueuer)"
 
 
 def missing() -> str:
-    """Why it can't take part; empty if it can."""
+    """Return why it can't take part; empty if it can."""
     try:
         import_module("pgqueuer")
     except ImportError as error:
@@ -29,12 +29,12 @@ def missing() -> str:
     return ""
 
 
-def _install(world: World) -> None:
-    if world.ask("SELECT to_regclass('pgqueuer') IS NOT NULL"):
+def _install(bench: Bench) -> None:
+    if bench.ask("SELECT to_regclass('pgqueuer') IS NOT NULL"):
         return
 
     async def install() -> None:
-        async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(bench.database_url, autocommit=True) as connection:
             await (
                 import_module("pgqueuer.queries")
                 .Queries(import_module("pgqueuer.db").PsycopgDriver(connection))
@@ -52,30 +52,30 @@ def _payloads(jobs: int) -> list[bytes]:
     return [json.dumps(as_argument(number)).encode() for number in range(jobs)]
 
 
-def end_to_end(world: World, jobs: int) -> float:
-    """Jobs a second, from the first that is enqueued (one by one, as `.delay()` is) until all are done."""
-    _install(world)
+def end_to_end(bench: Bench, jobs: int) -> float:
+    """Return jobs a second, from the first that is enqueued (one by one, as `.delay()` is) until all are done."""
+    _install(bench)
     payloads = _payloads(jobs)
-    connection = psycopg.connect(world.database_url, autocommit=True)
-    with connection, world.processes() as processes:
+    connection = psycopg.connect(bench.database_url, autocommit=True)
+    with connection, bench.processes as processes:
         queries = _queries(connection)
         for nth in range(WORKERS):
-            processes.python("benchmarks.peers.pgqueuer", name=f"pgqueuer-{nth}", PEER_URL=world.database_url)
+            bench.start_python("benchmarks.peers.pgqueuer", name=f"pgqueuer-{nth}", PEER_URL=bench.database_url)
         queries.enqueue("noop", payloads[0])
-        wait_until(lambda: world.ask(DONE), what="pgqueuer's workers are warm", seconds=60)
+        wait_until(lambda: bench.ask(DONE), what="pgqueuer's workers are warm", seconds=60)
         began = time.perf_counter()
         for payload in payloads:
             queries.enqueue("noop", payload)
-        ended = wait_until(lambda: world.ask(DONE), what="pgqueuer is done", poll_seconds=0.05)
+        ended = wait_until(lambda: bench.ask(DONE), what="pgqueuer is done", poll_seconds=0.05)
         processes.check()
     return jobs / (ended - began)
 
 
-def publish(world: World, jobs: int, *, batch: bool = False) -> float:
-    """Jobs a second that are enqueued, one by one or in batches."""
-    _install(world)
+def publish(bench: Bench, jobs: int, *, batch: bool = False) -> float:
+    """Return jobs a second that are enqueued, one by one or in batches."""
+    _install(bench)
     payloads = _payloads(jobs)
-    with psycopg.connect(world.database_url, autocommit=True) as connection:
+    with psycopg.connect(bench.database_url, autocommit=True) as connection:
         queries = _queries(connection)
 
         def work() -> None:
@@ -88,7 +88,7 @@ def publish(world: World, jobs: int, *, batch: bool = False) -> float:
                     queries.enqueue("noop", payload)
 
         found = rate(jobs, work)
-    world.eyes.execute("TRUNCATE pgqueuer")
+    bench.eyes.execute("TRUNCATE pgqueuer")
     return found
 
 

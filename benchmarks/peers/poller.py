@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 from celery import Celery
 
+from benchmarks.bench import TASK, Bench
 from benchmarks.fleet import QUEUE
 from benchmarks.log import as_json
 from benchmarks.measure import rate
-from benchmarks.world import TASK, World
 
 BATCH = 500
 CREATE = b"CREATE TABLE IF NOT EXISTS outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb)"
@@ -18,14 +18,14 @@ FILL = b"INSERT INTO outbox (payload) SELECT %s::jsonb FROM generate_series(1, %
 TAKE = b"SELECT id, payload FROM outbox ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
 
 
-def fill(world: World, events: int) -> None:
+def fill(bench: Bench, events: int) -> None:
     """Put events into the outbox, as their publisher would."""
-    world.eyes.execute(CREATE)
-    world.eyes.execute(FILL, (as_json(1), events))
+    bench.eyes.execute(CREATE)
+    bench.eyes.execute(FILL, (as_json(1), events))
 
 
 def relay(connection: psycopg.Connection[Any], app: Celery) -> int:
-    """Move one batch from the outbox to the broker; how many."""
+    """Move one batch from the outbox to the broker; return how many events."""
     task = app.tasks[TASK]
     with connection.transaction():
         rows = connection.execute(TAKE, (BATCH,)).fetchall()
@@ -35,14 +35,14 @@ def relay(connection: psycopg.Connection[Any], app: Celery) -> int:
     return len(rows)
 
 
-def poll(world: World, app: Celery, events: int) -> float:
-    """Events a second from the outbox to the broker, which is emptied afterwards."""
-    fill(world, events)
+def poll(bench: Bench, app: Celery, events: int) -> float:
+    """Return the events a second from the outbox to the broker, which is emptied afterwards."""
+    fill(bench, events)
 
     def work() -> None:
-        while relay(world.eyes, app):
+        while relay(bench.eyes, app):
             pass
 
     found = rate(events, work)
-    world.redis.delete(QUEUE)
+    bench.redis.delete(QUEUE)
     return found

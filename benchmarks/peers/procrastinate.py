@@ -7,9 +7,9 @@ import time
 from importlib import import_module
 from typing import Any
 
+from benchmarks.bench import Bench
 from benchmarks.log import as_argument
 from benchmarks.measure import rate, wait_until
-from benchmarks.world import World
 
 NAME = "procrastinate"
 WORKERS, CONCURRENCY, BATCH = 2, 20, 1000
@@ -17,7 +17,7 @@ LEFT = "SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo
 
 
 def missing() -> str:
-    """Why it can't take part; empty if it can."""
+    """Return why it can't take part; empty if it can."""
     try:
         import_module("procrastinate")
     except ImportError as error:
@@ -36,33 +36,35 @@ def _app(url: str, *, synchronous: bool) -> tuple[Any, Any]:
     return app, app.task(name="noop", queue="fleet")(noop)
 
 
-def _install(world: World, app: Any) -> None:
-    if not world.ask("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
+def _install(bench: Bench, app: Any) -> None:
+    if not bench.ask("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
         app.schema_manager.apply_schema()
 
 
-def end_to_end(world: World, jobs: int) -> float:
-    """Jobs a second, from the first that is deferred (one by one, as `.delay()` is) until all are done."""
-    app, task = _app(world.database_url, synchronous=True)
+def end_to_end(bench: Bench, jobs: int) -> float:
+    """Return jobs a second, from the first that is deferred (one by one, as `.delay()` is) until all are done."""
+    app, task = _app(bench.database_url, synchronous=True)
     arguments = [{"event": as_argument(number)} for number in range(jobs)]
-    with app.open(), world.processes() as processes:
-        _install(world, app)
+    with app.open(), bench.processes as processes:
+        _install(bench, app)
         for nth in range(WORKERS):
-            processes.python("benchmarks.peers.procrastinate", name=f"procrastinate-{nth}", PEER_URL=world.database_url)
+            bench.start_python(
+                "benchmarks.peers.procrastinate", name=f"procrastinate-{nth}", PEER_URL=bench.database_url
+            )
         task.defer(**arguments[0])
-        wait_until(lambda: world.ask(LEFT), what="procrastinate's workers are warm", seconds=60)
+        wait_until(lambda: bench.ask(LEFT), what="procrastinate's workers are warm", seconds=60)
         began = time.perf_counter()
         for argument in arguments:
             task.defer(**argument)
-        ended = wait_until(lambda: world.ask(LEFT), what="procrastinate is done", poll_seconds=0.05)
+        ended = wait_until(lambda: bench.ask(LEFT), what="procrastinate is done", poll_seconds=0.05)
         processes.check()
-    world.eyes.execute("TRUNCATE procrastinate_jobs CASCADE")
+    bench.eyes.execute("TRUNCATE procrastinate_jobs CASCADE")
     return jobs / (ended - began)
 
 
-def publish(world: World, jobs: int, *, batch: bool = False) -> float:
-    """Jobs a second that are deferred, one by one or in batches."""
-    app, task = _app(world.database_url, synchronous=True)
+def publish(bench: Bench, jobs: int, *, batch: bool = False) -> float:
+    """Return jobs a second that are deferred, one by one or in batches."""
+    app, task = _app(bench.database_url, synchronous=True)
     arguments = [{"event": as_argument(number)} for number in range(jobs)]
 
     def work() -> None:
@@ -74,10 +76,10 @@ def publish(world: World, jobs: int, *, batch: bool = False) -> float:
                 task.defer(**argument)
 
     with app.open():
-        _install(world, app)
+        _install(bench, app)
         task.defer(**arguments[0])
         found = rate(jobs, work)
-    world.eyes.execute("TRUNCATE procrastinate_jobs CASCADE")
+    bench.eyes.execute("TRUNCATE procrastinate_jobs CASCADE")
     return found
 
 

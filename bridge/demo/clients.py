@@ -1,13 +1,12 @@
-"""The demo's three clients: each reads the same log for itself, with its own topics and its own order."""
+"""The demo's three clients: each reads the same log independently, with its own topics and its own order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bridge.demo.flights import Flight
-from bridge.model import Registration
 
 QUEUE = "flights"
 
@@ -17,7 +16,11 @@ class DemoClient:
     """A client of the event log.
 
     Attributes:
-        wants: The same question as `topics`, asked without the bridge.
+        id: Its name.
+        task: The fleet's task that handles its events.
+        topics: Patterns of the topics that it reads.
+        ordering: Whether events of one key wait for each other.
+        wants: Tells whether a flight is for this client, without the bridge's way of matching topics.
     """
 
     id: str
@@ -27,10 +30,9 @@ class DemoClient:
     wants: Callable[[Flight], bool]
 
     @property
-    def registration(self) -> Registration:
-        """What `eventbridge register` would be told."""
-        given = {"task": self.task, "queue": QUEUE, "topics": self.topics, "ordering": self.ordering}
-        return Registration(id=self.id, given=given)
+    def settings(self) -> dict[str, Any]:
+        """The settings that `eventbridge register` would be told."""
+        return {"task": self.task, "queue": QUEUE, "topics": self.topics, "ordering": self.ordering}
 
 
 CLIENTS = (

@@ -1,7 +1,7 @@
-"""What the clients must come to, computed straight from the file, and what they came to, read from Redis.
+"""Compute from the file what the clients must count, and read from Redis what they did count.
 
-Both are the same mapping: client to fact to value. No code of the fleet's tasks is used here, so that a mistake
-there, or an event that was lost, doubled or out of order, is a difference.
+Both are the same mapping: client to fact to value. No code of the fleet's tasks is used here. A mistake there, or an
+event that was lost, doubled or out of order, is therefore a difference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.demo.flights import Flight
 
 
 class Delays(NamedTuple):
-    """Departures of one carrier and their delays in minutes; shown as `DELAYS_SHOWN` says."""
+    """Departures of one carrier, and their delays in minutes; printed as `DELAYS_SHOWN` says."""
 
     flown: int
     cancelled: int
@@ -35,7 +35,7 @@ Facts: TypeAlias = Mapping[str, Mapping[str, Value]]
 
 
 class Check(NamedTuple):
-    """One fact of one client, and whether it is as it must be."""
+    """One fact of one client, and whether it is as expected."""
 
     client: str
     fact: str
@@ -45,7 +45,7 @@ class Check(NamedTuple):
 
 
 def expected(flights: Sequence[Flight]) -> Facts:
-    """What the file says, if these are the flights that were published."""
+    """Return what the file says of the flights that were published."""
     departed = [flight for flight in flights if not flight.cancelled]
     places: dict[str, str] = {}
     airports: dict[str, str] = {}
@@ -82,7 +82,7 @@ def _delays(flights: Sequence[Flight]) -> Delays:
 
 
 def counted(redis: Redis) -> Facts:
-    """What the fleet's tasks have counted."""
+    """Return what the fleet's tasks have counted."""
     position: dict[str, int] = _numbers(redis, "fleet:fleet-position:facts")
     flown, cancelled, sums, longest = (
         _numbers(redis, f"fleet:delays:{name}") for name in ("flown", "cancelled", "sums", "longest")
@@ -109,12 +109,12 @@ def counted(redis: Redis) -> Facts:
 
 
 def repeated(redis: Redis, client: str) -> int:
-    """How many events came to a client more than once, which at-least-once delivery allows."""
+    """Return how many events came to a client more than once, which at-least-once delivery allows."""
     return _numbers(redis, f"fleet:{client}:facts").get("repeated", 0)
 
 
 def compare(expected: Facts, got: Facts) -> Iterator[Check]:
-    """Every fact that is on either side."""
+    """Compare every fact that is on either side."""
     for client in {**expected, **got}:
         wanted, found = expected.get(client, {}), got.get(client, {})
         for fact in {**wanted, **found}:
@@ -122,7 +122,7 @@ def compare(expected: Facts, got: Facts) -> Iterator[Check]:
 
 
 def check(client: str, fact: str, expected: Value, got: Value) -> Check:
-    """Compare one fact; of two mappings, name what differs."""
+    """Compare one fact; of two mappings, name the entries that differ."""
     ok = expected == got
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
         return Check(client, fact, f"{len(expected):,}", _difference(expected, got), ok)
@@ -130,7 +130,7 @@ def check(client: str, fact: str, expected: Value, got: Value) -> Check:
 
 
 def _difference(expected: Mapping[str, object], got: Mapping[str, object]) -> str:
-    """The number of equal entries, and the first of those that differ."""
+    """Return the number of equal entries, or of those that differ with the first of them."""
     wrong = [name for name in sorted({**expected, **got}) if expected.get(name) != got.get(name)]
     if not wrong:
         return f"{len(got):,} equal"

@@ -1,7 +1,7 @@
 """A Celery fleet as it exists anywhere: three tasks, their results in Redis.
 
-It does not import the bridge, can't reach Postgres, and does not know that its tasks are fed from an event log.
-An event may arrive more than once, so each task remembers which it has seen, in the same step that counts.
+It does not import the bridge, can't reach Postgres, and does not know that its tasks come from an event log. An event
+may arrive more than once. So each task remembers the events that it has seen, in the same Redis script that counts.
 """
 
 import os
@@ -75,13 +75,13 @@ AUDIT = redis.register_script("""
 
 
 def keys(client: str, *names: str) -> list[str]:
-    """The Redis keys of a client's results."""
+    """Return the Redis keys of a client's results."""
     return [f"fleet:{client}:{name}" for name in names]
 
 
 @app.task(name="fleet.position")
 def position(event: dict[str, Any]) -> None:
-    """Note where an aircraft is; each one's flights must come in order."""
+    """Note where an aircraft is; the flights of one aircraft must come in order."""
     flight = event["payload"]
     fate = "landed"
     if flight["arrival_delay"] is None:
@@ -110,5 +110,5 @@ def delays(event: dict[str, Any]) -> None:
 
 @app.task(name="fleet.audit")
 def audit(event: dict[str, Any]) -> None:
-    """Count everything, per topic."""
+    """Count the events of each topic."""
     AUDIT(keys=keys("audit", "seen", "topics", "facts"), args=[event["offset"], event["topic"]])

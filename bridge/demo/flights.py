@@ -1,7 +1,7 @@
 """The demo's data: every scheduled departure from New York in January 2013, in the order of the departures.
 
-The file has another order: it lists a flight under the day it was scheduled for, also when it left after
-midnight, and a cancelled one at the end of that day.
+The file has another order. It lists a flight under the day that it was scheduled for, even if it left after midnight,
+and a cancelled flight at the end of that day.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Flight:
 
     @property
     def topic(self) -> str:
-        """`flight.<origin>.<carrier>`, with `.cancelled` behind it if it never left."""
+        """`flight.<origin>.<carrier>`, followed by `.cancelled` if it never left."""
         return f"flight.{self.origin}.{self.carrier}" + (".cancelled" if self.cancelled else "")
 
     @property
@@ -87,7 +87,7 @@ def flights(first: int | None = None) -> list[Flight]:
     """Read the file in order of time.
 
     Args:
-        first: How many flights, from the beginning of the month; None for all 27,004.
+        first: Number of flights, from the beginning of the month; None for all 27,004.
     """
     with gzip.open(FILE, "rt", encoding="ascii", newline="") as lines:
         read = [_flight(row) for row in csv.DictReader(lines)]

@@ -13,20 +13,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from redis import Redis, RedisError
+from redis import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from bridge.demo import facts, servers
+from bridge.demo import facts
 from bridge.demo.clients import CLIENTS, QUEUE
 from bridge.demo.feed import feed
 from bridge.demo.flights import Flight, flights
-from bridge.demo.processes import Workers
+from bridge.demo.installation import Installation
 from bridge.demo.progress import Progress, verdict
+from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.stopping import Stopping
+from bridge.demo.workers import worker_command
 from bridge.errors import BridgeError, UsageError
-from bridge.store import Store
-from bridge.store.clients import register
 from bridge.store.migrate import migrate
 from bridge.store.status import read_status
 from bridge.wording import counted
@@ -35,15 +35,14 @@ FLEET = Path(__file__).with_name("fleet.py")
 FLEET_WORKERS = 2
 STOPPED = 130
 
-# What a fleet of fast tasks would set: on two cores the gossip of the workers costs more than it tells.
-WORKER = "--without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
+OPTIONS = ["--without-heartbeat"]  # as a fleet of fast tasks would set it
 
 
 def run(events: int | None = None) -> int:
-    """Play the demo; prints what happens and what came out.
+    """Play the demo; print what happens and what came out.
 
     Args:
-        events: How many flights, from the beginning of the month; None for all 27,004.
+        events: Number of flights, from the beginning of the month; None for all 27,004.
 
     Returns:
         An exit code: 0 if every result is as the file says, 1 if not or if something died, 130 on Ctrl-C.
@@ -74,58 +73,49 @@ def _play(console: Console, published: Sequence[Flight], stopping: Stopping) -> 
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-demo-")))
         with stopping.held():
-            database_url = stack.enter_context(servers.postgres(directory))
-            broker_url = stack.enter_context(servers.redis(directory))
-        redis = stack.enter_context(Redis.from_url(broker_url, socket_timeout=30))
-        store = Store(database_url, role="demo")
-        stack.callback(store.close)
-        migrate(store.engine)
+            database_url = stack.enter_context(run_postgres(directory))
+            broker_url = stack.enter_context(run_redis(directory))
+        installation = Installation(database_url, broker_url, directory, role="demo")
+        stack.callback(installation.close)
+        migrate(installation.store.engine)
         for client in CLIENTS:
-            register(store, client.registration)
-        workers = stack.enter_context(Workers(directory))
+            installation.register(client.id, **client.settings)
         with stopping.held():
-            _start(workers, directory, database_url=database_url, broker_url=broker_url)
+            _start_workers(installation)
         began = time.monotonic()
         with Progress(console) as progress:
-            feed(store, workers, published, progress, stopping)
+            feed(installation, published, progress, stopping)
         seconds = time.monotonic() - began
         checks = [
-            *facts.compare(facts.expected(published), facts.counted(redis)),
-            *_cursors(store, len(published)),
+            *facts.compare(facts.expected(published), facts.counted(installation.redis)),
+            *_cursors(installation, len(published)),
         ]
-        repeated = sum(facts.repeated(redis, client.id) for client in CLIENTS)
+        repeated = sum(facts.repeated(installation.redis, client.id) for client in CLIENTS)
     verdict(console, checks, caption=f"delays: {facts.DELAYS_SHOWN}")
     return _conclude(console, checks, published, seconds=seconds, repeated=repeated)
 
 
-def _start(workers: Workers, directory: Path, *, database_url: str, broker_url: str) -> None:
+def _start_workers(installation: Installation) -> None:
     """Start the bridge, and a fleet whose only file is its own."""
-    workers.start(
+    installation.start_bridge(
         "bridge worker",
-        f"-A bridge worker -B -Q bridge -n bridge@%h --concurrency 2 --schedule beat-schedule {WORKER}",
-        directory=directory,
-        environment={
-            "BRIDGE_DATABASE_URL": database_url,
-            "CELERY_BROKER_URL": broker_url,
-            "BRIDGE_LINGER_SECONDS": "2",  # a pump that lingers longer would make us wait for its end
-        },
+        options=OPTIONS,
+        environment={"BRIDGE_LINGER_SECONDS": "2"},  # a pump that lingers longer would make us wait for its end
     )
-    home = directory / "fleet"
+    home = installation.directory / "fleet"
     home.mkdir()
     shutil.copy(FLEET, home)
     for number in range(1, FLEET_WORKERS + 1):
-        workers.start(
-            f"fleet worker {number}",
-            # One process each, as in containers: handing such short tasks on to a pool costs as much as they do.
-            f"-A fleet worker -Q {QUEUE} -n fleet{number}@%h --pool solo {WORKER}",
-            directory=home,
-            environment={"CELERY_BROKER_URL": broker_url},
+        # One process each, as in containers: handing such short tasks on to a pool costs as much as they do.
+        command = worker_command(
+            "fleet", node=f"fleet{number}", queues=[QUEUE], pool="solo", concurrency=1, options=OPTIONS
         )
+        installation.processes.start(f"fleet worker {number}", command, directory=home)
 
 
-def _cursors(store: Store, count: int) -> Iterator[facts.Check]:
-    """What the bridge itself says: that every cursor is at the end, and that no event was set aside."""
-    for row in read_status(store):
+def _cursors(installation: Installation, count: int) -> Iterator[facts.Check]:
+    """Compare what the bridge itself says: every cursor is at the end, and no event was parked."""
+    for row in read_status(installation.store):
         yield facts.check(row.client, "cursor", count, row.offset)
         yield facts.check(row.client, "parked events", 0, row.parked)
 

@@ -1,88 +1,89 @@
-"""The demo's Celery workers: real processes, each with its log, all gone when the demo is.
-
-Ctrl-C reaches us and not them, so that we stop them in order. On Linux the kernel stops them when we are
-killed.
-"""
+"""Processes that run together, such as the workers of the demo: one log for each, and all of them stopped at once."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from types import MappingProxyType, TracebackType
+from typing import Self
 
-from bridge.demo.servers.process import die_with_parent, tail
-from bridge.errors import BridgeError
+from bridge.demo.process import STOP_SECONDS, Process, inherited, tail
 
-STOP_SECONDS = 10.0
-
-
-class Running(NamedTuple):
-    """A worker, and where its output goes."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class Workers:
-    """The Celery workers that run in the background.
+class Processes:
+    """Processes that run together; leaving the `with` block stops them all.
 
     Args:
-        logs: Where their output goes.
+        logs: Where their output goes, one file for each name.
+        environment: Variables that all of them get, beside what they inherit from us.
+        stop_seconds: How long all of them together may take to stop.
     """
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
-        self._running: list[Running] = []
+    def __init__(
+        self, logs: Path, environment: Mapping[str, str] = NOTHING, *, stop_seconds: float = STOP_SECONDS
+    ) -> None:
+        self.running: list[Process] = []
+        self._logs, self._stop_seconds = logs, stop_seconds
+        self._environment = {**inherited(), "PYTHONUNBUFFERED": "1", **environment}
 
-    def start(self, name: str, arguments: str, *, directory: Path, environment: Mapping[str, str]) -> None:
-        """Start `celery ARGUMENTS`; does not wait for it.
+    def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        directory: Path | None = None,
+        environment: Mapping[str, str] = NOTHING,
+    ) -> Process:
+        """Start a program; does not wait for it.
 
         Args:
-            name: What to call it when it is in trouble.
-            arguments: For `celery`, without spaces in any of them.
-            directory: Where it runs.
-            environment: All that configures it: none of our own settings for Celery or the bridge reach it.
+            name: What messages call it, and the name of its log.
+            command: Program and arguments.
+            directory: Where it runs; beside its log by default.
+            environment: Variables of its own.
         """
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("CELERY", "BRIDGE_", "PG", "FORKED_BY_MULTIPROCESSING"))
-        }
-        log = self._logs / f"{name.replace(' ', '-')}.log"
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "celery", *arguments.split()],
-                cwd=directory,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call, takes no lock
-            )
-        self._running.append(Running(name, process, log))
+        process = Process(
+            name,
+            command,
+            log_path=self.log_path(name),
+            directory=directory or self._logs,
+            environment={**self._environment, **environment},
+        )
+        self.running.append(process)
+        return process
 
-    def check(self) -> None:
-        """See that all of them run.
+    def log_path(self, name: str) -> Path:
+        """Return the file that the output of a process goes to."""
+        return self._logs / f"{name.replace(' ', '-').replace('/', '-')}.log"
 
-        Raises:
-            BridgeError: one has ended; the message ends with its log.
-        """
-        for name, process, log in self._running:
-            if process.poll() is not None:
-                raise BridgeError(f"the {name} has ended with exit code {process.returncode}{tail(log)}")
+    def check(self, *, may_end: bool = False) -> None:
+        """See that all of them run; see `Process.check`."""
+        for process in self.running:
+            process.check(may_end=may_end)
 
     def tails(self) -> str:
-        """The end of every log."""
-        return "".join(f"\n{name}:{tail(log)}" for name, _, log in self._running)
+        """Return the end of every log, for the end of an error message."""
+        return "".join(f"\n{process.name}:{tail(process.log_path)}" for process in self.running)
+
+    def stop(self) -> None:
+        """Ask all of them to stop at once, then kill what is left of their groups."""
+        try:
+            for process in self.running:
+                process.ask_to_stop()
+            deadline = time.monotonic() + self._stop_seconds
+            for process in self.running:
+                process.wait(max(0.1, deadline - time.monotonic()))
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill all of their process groups."""
+        for process in self.running:
+            process.kill()
+        self.running.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -90,17 +91,4 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop them all, together; who has not ended in time, and what is left of who has, is killed."""
-        try:
-            for _, process, _ in self._running:
-                if process.poll() is None:
-                    process.terminate()
-            deadline = time.monotonic() + STOP_SECONDS
-            for _, process, _ in self._running:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, deadline - time.monotonic()))
-        finally:
-            for _, process, _ in self._running:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # a group of its own: see start_new_session
-                process.wait()
+        self.stop()

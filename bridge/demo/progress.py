@@ -1,4 +1,4 @@
-"""What one sees while the demo runs: a table that lives on a terminal, a line now and then elsewhere."""
+"""Show what the demo does: a table that is redrawn on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ LINE_SECONDS = 2.0
 
 
 class Standing(NamedTuple):
-    """Where one client is, in events: all that it will get, and how far they have come."""
+    """How far one client is, in events.
+
+    Attributes:
+        client: Its id.
+        total: All events that it will get.
+        published: Those that are in the log by now.
+        dispatched: Those that were handed over.
+        done: Those that its handlers have finished.
+    """
 
     client: str
     total: int
@@ -32,10 +40,10 @@ class Standing(NamedTuple):
 
 
 class Progress:
-    """Shows where the clients stand until its `with` block ends.
+    """Shows how far the clients are, until its `with` block ends.
 
     Args:
-        console: Where to.
+        console: Where it is shown.
     """
 
     def __init__(self, console: Console) -> None:
@@ -46,12 +54,12 @@ class Progress:
         self._line_at = 0.0
 
     def show(self, standings: Sequence[Standing], *, note: str, last: bool = False) -> None:
-        """Show where the clients stand now.
+        """Show how far the clients are now.
 
         Args:
             standings: One for each client.
-            note: What is going on otherwise.
-            last: Whether this is the end, which is shown in any case.
+            note: What else is going on.
+            last: Whether this is the end: then a line is printed even if the last one was a moment ago.
         """
         now = time.monotonic()
         rates = [self._rate(standing, now) for standing in standings]
@@ -63,7 +71,7 @@ class Progress:
             self._console.print(f"{now - self._began:5.1f} s  {note}; done: {done}", soft_wrap=True)
 
     def _rate(self, standing: Standing, now: float) -> float:
-        """Events done per second, over the last few seconds."""
+        """Return the events done per second, over the last few seconds."""
         seen = self._rates.setdefault(standing.client, deque())
         seen.append((now, standing.done))
         while now - seen[0][0] > RATE_SECONDS and len(seen) > 2:

@@ -1,7 +1,7 @@
-"""Being told to stop: Ctrl-C, SIGTERM and a closed terminal all unwind, so that what was started is stopped.
+"""Turn Ctrl-C, SIGTERM and a closed terminal into KeyboardInterrupt, so that everything that was started is stopped.
 
-An exception out of a signal handler is lost where Python forks, and a process that has just been started is lost with
-it. So the signal waits while anything is being started, and is remembered in any case.
+Where Python forks, an exception out of a signal handler is lost, and the process that was just started with it. So a
+signal waits while something is being started, and is remembered in any case.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Stopping:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let a signal wait for the end of this block."""
+        """Make a signal wait for the end of this block."""
         self._held = True
         try:
             yield
@@ -35,10 +35,10 @@ class Stopping:
             self.check()
 
     def check(self) -> None:
-        """Stop now if we were told to.
+        """Stop now if a signal has come.
 
         Raises:
-            KeyboardInterrupt: we were.
+            KeyboardInterrupt: one has.
         """
         if self._told:
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from celery import Celery
 from redis import Redis
 
 from bridge.collector.redis import DEAD_AFTER_SECONDS, RedisReader, decode
-from bridge.demo import servers as embedded
+from bridge.demo.servers import run_redis
 from bridge.errors import BrokerUnavailable, NotInstalled
 from tests.support.servers import missing
 
@@ -278,7 +278,7 @@ def test_a_message_in_an_encoding_that_is_not_json_is_not_read() -> None:
 def test_a_broker_that_is_away_is_said_in_our_own_words(tmp_path: Path) -> None:
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(embedded.redis(tmp_path))
+            url = stack.enter_context(run_redis(tmp_path))
         except NotInstalled as error:
             missing(str(error))
         app = stack.enter_context(Celery("collector", broker=url))

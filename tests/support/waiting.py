@@ -1,4 +1,4 @@
-"""Waiting for what happens in other processes: a condition and a deadline, never a bare sleep."""
+"""Wait for other processes: with a condition and a deadline, never with a bare sleep."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def wait_until(condition: Callable[[], T], *, timeout: float = 30.0, what: str =
     """Call `condition` until it returns something true, and return that.
 
     Args:
-        condition: Looks at the world. What it raises ends the wait: "not yet" is a false value.
-        timeout: Seconds; generous, since a machine under load is no reason to fail.
-        what: What is waited for, as it shall read in "not reached in 30 s: WHAT".
+        condition: Returns a false value for "not yet". An exception ends the wait.
+        timeout: Seconds. Be generous: a machine under load is no reason to fail.
+        what: The end of the message "not reached in 30 s: …".
         poll_seconds: Pause between two looks.
 
     Raises:
-        AssertionError: the deadline passed; names the last value.
+        AssertionError: the deadline passed; the message names the last value.
     """
     deadline = time.monotonic() + timeout
     while not (value := condition()):

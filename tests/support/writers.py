@@ -1,4 +1,4 @@
-"""A log with writers that stop wherever the test wants them to."""
+"""A log whose writers stop where the test wants them to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PUT = "INSERT INTO fq.events DEFAULT VALUES"
 
 
 class Log:
-    """One database's events, its writers, and somebody who moves the horizon."""
+    """The events of one database, their writers, and a session that moves the horizon."""
 
     def __init__(self, url: str, connect: Connect) -> None:
         self.url = url
@@ -20,11 +20,11 @@ class Log:
         self._watcher = self.session()
 
     def session(self) -> psycopg.Connection[Any]:
-        """A connection of its own, in autocommit mode; nothing that it does may wait long."""
+        """Open a connection in autocommit mode, whose statements end after 20 s."""
         return self._connect(self.url, options="-c statement_timeout=20s")
 
     def writer(self) -> psycopg.Connection[Any]:
-        """A session that has inserted one event and not committed it."""
+        """Return a session that has inserted one event and not committed it."""
         session = self.session()
         session.execute("BEGIN")
         session.execute(PUT)
@@ -35,7 +35,7 @@ class Log:
         self._watcher.execute(PUT)
 
     def ask(self, query: str) -> Any:
-        """The one value that a query returns."""
+        """Return the one value of a query."""
         ((value,),) = self._watcher.execute(query.encode()).fetchall()
         return value
 
@@ -44,13 +44,13 @@ class Log:
         return int(self.ask("SELECT fq.advance_horizon()"))
 
     def read(self, wait_ms: int = 0) -> int:
-        """The horizon as readers see it that only have SQL."""
+        """Return the horizon as plain SQL readers see it."""
         return int(self.ask(f"SELECT fq.read_horizon({wait_ms})"))
 
     def visible(self) -> list[int]:
-        """The offsets of all events that can be seen now."""
+        """Return the offsets of all events that can be seen now."""
         return [offset for (offset,) in self._watcher.execute('SELECT "offset" FROM fq.events ORDER BY 1')]
 
     def generations(self) -> int:
-        """How many generations of writers are remembered."""
+        """Return how many generations of writers are remembered."""
         return int(self.ask("SELECT jsonb_array_length(generations) FROM fq.horizon"))

@@ -1,4 +1,4 @@
-"""A torture of the whole loop: real servers, real workers, publishers that roll back, and kill -9 all over the place.
+"""Torture the whole loop: real servers, real workers, publishers that roll back, and kill -9 everywhere.
 
 Afterwards a checker that shares no code with the bridge says whether each guarantee held: `python -m tests.torture`.
 """

@@ -16,7 +16,7 @@ from tests.torture.run import Plan, Run, torture
 
 
 def main() -> int:
-    """Parse the command line, torture, check, and show what came out."""
+    """Parse the command line, torture, check, and show the result; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long to publish and to kill (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
-    """Print what happened, and what of it must not."""
+    """Print what happened, and the violations."""
     kills = ", ".join(f"{number} {victim}" for victim, number in sorted(run.kills.items())) or "none"
     table = Table(title=f"torture, seed {plan.seed}: {plan.seconds:g} s, {plan.publishers} publishers")
     table.add_column("")

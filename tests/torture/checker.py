@@ -1,7 +1,7 @@
-"""Says whether each guarantee held, from the log, the handlers' own record and the tables; shares no code with the bridge.
+"""Check whether each guarantee held, from the log, the handlers' own record and the tables.
 
-A violation names its guarantee and shows the first events that it is about. What may happen without being one, such as
-an event that was handled twice around a crash, is counted.
+No code of the bridge is used. A violation names its guarantee and shows the first events that it is about. Allowed
+events, such as one that was handled twice around a crash, are counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 5  # examples in the text of a violation
 
 
 class Line(NamedTuple):
-    """One line of the handlers' record; `position` is where it ends, and so what came before it."""
+    """One line of the handlers' record; `position` is its end in bytes, which orders all lines."""
 
     what: str
     client: str
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All that a checker looks at: rows of tables as they are in the end, the record, and what was seen meanwhile."""
+    """All that a checker looks at: rows of tables at the end, the record, and the samples."""
 
     events: dict[int, Any]
     clients: dict[str, Any]
@@ -49,7 +49,7 @@ class Evidence:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came out: figures to look at, and violations, each a guarantee and what is wrong."""
+    """The result: figures to look at, and violations, each a guarantee and a text."""
 
     figures: dict[str, dict[str, int]] = field(default_factory=dict)
     violations: list[tuple[str, str]] = field(default_factory=list)
@@ -83,7 +83,7 @@ def gather(url: str, record: Path, samples: Sequence[Seen], *, calm: bool) -> Ev
 
 
 def read(record: Path) -> Iterator[Line]:
-    """The lines of a record, in the order in which they were written."""
+    """Yield the lines of a record, in the order in which they were written."""
     position = 0
     with record.open("rb") as lines:
         for line in lines:
@@ -231,5 +231,5 @@ class _Check:
 
 
 def matches(patterns: Sequence[str], topic: str) -> bool:
-    """Whether a topic matches one of these patterns: here all end in `#`."""
+    """Tell whether a topic matches one of these patterns: here all end in `#`."""
     return any(f"{topic}.".startswith(pattern.removesuffix("#")) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Publishers that make a log's life hard: they roll back, use savepoints, and keep transactions open."""
+"""Publish in hard ways: roll back, use savepoints, and keep transactions open."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Publishers:
 
     Args:
         url: The database.
-        seed: What their random choices come from.
-        number: How many publish at once.
-        per_second: Events per second of all of them together, those that are rolled back included.
-        calm: Whether handlers are to have no trouble with these events.
+        seed: Of their random choices.
+        number: Number of publishers at once.
+        per_second: Events a second of all of them together, including those that are rolled back.
+        calm: Publish no event that its handler fails on.
     """
 
     def __init__(self, url: str, *, seed: int, number: int, per_second: float, calm: bool) -> None:
@@ -36,7 +36,7 @@ class Publishers:
         self._stopping = threading.Event()
         self.errors: list[BaseException] = []
         self.rolled_back = 0
-        if not calm:  # by chance alone, a short run may have none
+        if not calm:  # or else a short run may have none by chance
             with psycopg.connect(url) as connection:
                 connection.execute(PUT, ("order.paid", None, Jsonb({"poison": True})))
         self._threads = [
@@ -47,7 +47,7 @@ class Publishers:
             thread.start()
 
     def stop(self) -> None:
-        """Let each end its transaction, and wait for that."""
+        """Let each publisher end its transaction, and wait for that."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(30)
@@ -79,7 +79,7 @@ class Publishers:
 
 
 def trouble(choose: random.Random) -> dict[str, Any]:
-    """What the event's handler will do: mostly nothing special."""
+    """Return a payload that tells the handler what to do: mostly nothing special."""
     kind = choose.random()
     if kind < 0.05:
         return {"slow": round(choose.uniform(0.05, 0.5), 2)}

@@ -1,8 +1,9 @@
-"""One torture: build the stage, publish and kill for a while, let it come to rest, and gather the evidence."""
+"""One torture: start everything, publish and kill for a while, let it come to rest, and gather the evidence."""
 
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,20 +14,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-import psycopg
 from celery import Celery
 
-from bridge.demo import servers as embedded
-from bridge.model import Registration
-from bridge.store import Store
-from bridge.store.clients import register
+from bridge.demo.installation import Installation
+from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
+from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.checker import Evidence, gather
-from tests.torture.processes import Process
 from tests.torture.publishers import Publishers
 from tests.torture.sampler import Sampler
+from tests.torture.victims import children, is_beat
 
 FLEET = Path(__file__).parent / "fleet"
+# Workers run the bridge of this tree, also in a copy of the tree that was broken on purpose and is not installed.
+THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
@@ -41,21 +43,21 @@ CLIENTS: dict[str, dict[str, Any]] = {
 
 
 class Interrupted(Exception):
-    """It did not come to rest in time; the evidence is gathered all the same."""
+    """Something was not reached in time; the evidence is gathered all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked for.
+    """The choices of one run.
 
     Attributes:
         seconds: How long to publish and to kill.
-        seed: What all random choices come from; when things happen is up to the machine.
-        publishers: How many publish at once.
+        seed: Of all random choices. The moments at which they take effect depend on the machine.
+        publishers: Number of publishers at once.
         per_second: Events per second, all publishers together.
         kill_every_seconds: Mean pause between two kills.
-        calm: Kill nothing and let no handler fail: then nothing may be handled twice.
-        rest_seconds: How long it may take until all is done.
+        calm: Kill nothing and let no handler fail. Then nothing may be handled twice.
+        rest_seconds: How long it may take in the end until everything is done.
     """
 
     seconds: float
@@ -69,7 +71,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What happened."""
+    """The results of one run.
+
+    Attributes:
+        evidence: All that the checker reads.
+        kills: How often each kind of victim was killed.
+        forged: Forged callbacks that were sent.
+        rolled_back: Transactions of publishers that were rolled back.
+        rest_seconds: How long it took in the end until everything was done.
+    """
 
     evidence: Evidence
     kills: Counter[str]
@@ -78,58 +88,46 @@ class Run:
     rest_seconds: float
 
 
-class Torture:
-    """The stage: servers, clients and processes."""
+class Torture(Installation):
+    """The installation under torture: its clients, its workers, and what was done to them."""
 
     def __init__(self, plan: Plan, directory: Path, stack: ExitStack, say: Callable[[str], None]) -> None:
+        database, broker = (
+            stack.enter_context(run_postgres(directory)),
+            stack.enter_context(run_redis(directory)),
+        )
+        super().__init__(database, broker, directory, role="torture", environment=THIS_TREE)
+        stack.callback(self.close)
+        stack.callback(self.processes.kill)  # runs first: nothing here is worth the wait for a warm shutdown
         self.plan, self.choose, self.say = plan, random.Random(plan.seed), say
         self.record = directory / "record.jsonl"
         self.record.touch()
-        self.database = stack.enter_context(embedded.postgres(directory))
-        self.broker = stack.enter_context(embedded.redis(directory))
         self.kills: Counter[str] = Counter()
         self.forged = 0
         self._victims: list[str] = []
+        migrate(self.store.engine)
         self._register()
-        common = {"CELERY_BROKER_URL": self.broker, "BRIDGE_DATABASE_URL": self.database, "BRIDGE_BATCH": "20"}
-        fleet = {"CELERY_BROKER_URL": self.broker, "TORTURE_RECORD": str(self.record)}
-        root = FLEET.parent.parent.parent
-        worker = ["worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "-Q"]
-
-        def process(name: str, app: str, arguments: list[str], home: Path, environment: dict[str, str]) -> Process:
-            it = Process(name, ["-A", app, *arguments], directory=home, environment=environment, logs=directory)
-            stack.callback(it.kill)
-            return it
-
-        def schedule(name: str) -> list[str]:
-            return ["--schedule", str(directory / f"{name}.schedule")]
-
-        first = ["-n", "bridge1@%h", "-c", "2", "-B", *schedule("one")]
-        second = ["-n", "bridge2@%h", "-c", "1"]
+        settings = {"BRIDGE_PASS_LIMIT": "20"}
         self.bridges = [
-            process("bridge 1", "bridge", [*worker, "bridge", *first], root, common),
-            process("bridge 2", "bridge", [*worker, "bridge", *second], root, common),
+            self.start_bridge("bridge 1", log_level="INFO", environment=settings),
+            self.start_bridge("bridge 2", concurrency=1, beat=False, log_level="INFO", environment=settings),
         ]
-        self.beat = process("beat", "bridge", ["beat", *schedule("two")], root, common)
-        self.fleet = [
-            process(
-                f"fleet {n}",
-                "fleet",
-                [*worker, "fleet", "-n", f"fleet{n}@%h", "-c", "3"],
-                FLEET,
-                {**fleet, "TORTURE_INSTALL": installed},
-            )
-            for n, installed in ((1, ""), (2, "the bridge"))
-        ]
-        self._forger = stack.enter_context(Celery("forger", broker=self.broker, set_as_current=False))
-        self._eyes = stack.enter_context(psycopg.connect(self.database, autocommit=True))
+        beat = [sys.executable, "-m", "celery", "-A", "bridge", "beat", "--schedule", str(directory / "beat.schedule")]
+        self.beat = self.processes.start("beat", beat, environment={"BRIDGE_DATABASE_URL": database, **settings})
+        self.fleet = [self._start_fleet(1, installed=False), self._start_fleet(2, installed=True)]
+        self._forger = stack.enter_context(Celery("forger", broker=broker, set_as_current=False))
+
+    def _start_fleet(self, number: int, *, installed: bool) -> Process:
+        command = worker_command("fleet", node=f"fleet{number}", queues=["fleet"], concurrency=3, log_level="INFO")
+        environment = {"TORTURE_RECORD": str(self.record), "TORTURE_INSTALL": "the bridge" if installed else ""}
+        return self.processes.start(f"fleet {number}", command, directory=FLEET, environment=environment)
 
     def run(self) -> Run:
-        """Publish and kill, then wait until all is done."""
-        self._wait_until(lambda: self._ask(SERVED), READY_SECONDS)
-        sampler = Sampler(self.database, self.record)
+        """Publish and kill, then wait until everything is done; return what came of it."""
+        self._wait_until(lambda: self.ask(SERVED), READY_SECONDS)
+        sampler = Sampler(self.database_url, self.record)
         publishers = Publishers(
-            self.database,
+            self.database_url,
             seed=self.plan.seed,
             number=self.plan.publishers,
             per_second=self.plan.per_second,
@@ -140,17 +138,17 @@ class Torture:
         finally:
             publishers.stop()
         for process in (*self.bridges, *self.fleet, self.beat):
-            if not process.is_alive():
+            if process.exit_code is not None:
                 process.restart()
         self.say("no more kills, no more events: waiting until all is done")
         began = time.monotonic()
         with suppress(Interrupted):  # the checker says what is left
-            self._wait_until(lambda: self._ask(DONE), self.plan.rest_seconds)
+            self._wait_until(self.is_done, self.plan.rest_seconds)
         rested = time.monotonic() - began
         samples = sampler.stop()
         for error in (*publishers.errors, *sampler.errors):
             raise error
-        evidence = gather(self.database, self.record, samples, calm=self.plan.calm)
+        evidence = gather(self.database_url, self.record, samples, calm=self.plan.calm)
         return Run(
             evidence=evidence,
             kills=self.kills,
@@ -169,7 +167,7 @@ class Torture:
             time.sleep(min(FORGE_EVERY_SECONDS, max(0.0, until - now)))
 
     def _kill(self) -> None:
-        if not self._victims:  # every kind has its turn, also in a short run
+        if not self._victims:  # draw without replacement, so that a short run has every kind, too
             self._victims = self.choose.sample(VICTIMS, len(VICTIMS))
         victim = self._victims.pop()
         if victim == "bridge":
@@ -179,23 +177,23 @@ class Torture:
         elif victim == "beat":
             self.beat.restart()
         else:
-            port = urlsplit(self.database).port if victim == "pump" else None
+            port = urlsplit(self.database_url).port if victim == "pump" else None
             if victim == "handler":
-                children = [child for process in self.fleet for child in process.children()]
+                found = [child for process in self.fleet for child in children(process)]
             elif victim == "pump":  # the pool process that talks to Postgres
-                children = [child for process in self.bridges for child in process.children(connected_to=port)]
+                found = [child for process in self.bridges for child in children(process, connected_to=port)]
             else:
-                children = [child for child in self.bridges[0].children() if is_beat(child)]
-            if not children:
+                found = [child for child in children(self.bridges[0]) if is_beat(child)]
+            if not found:
                 return
             with suppress(psutil.Error):
-                self.choose.choice(children).kill()
+                self.choose.choice(found).kill()
         self.kills[victim] += 1
         self.say(f"kill -9: {victim}")
 
     def _forge(self) -> None:
-        """Report open deliveries as done: with a wrong signature, and for attempts that nobody was handed."""
-        rows = self._eyes.execute(
+        """Report open deliveries as done, with a wrong signature."""
+        rows = self.eyes.execute(
             'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries ORDER BY random() LIMIT 3'
         ).fetchall()
         for client, offset, epoch, attempt in rows:
@@ -204,17 +202,10 @@ class Torture:
             self.forged += 1
 
     def _register(self) -> None:
-        store = Store(self.database)
-        migrate(store.engine)
-        calmly = {"ack_timeout_seconds": 600.0 if self.plan.calm else LEASE_SECONDS}
+        common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 1.0, "backoff_max_seconds": 2.0}
+        common["ack_timeout_seconds"] = 600.0 if self.plan.calm else LEASE_SECONDS
         for id, given in CLIENTS.items():
-            common = {"task": "fleet.handle", "queue": "fleet", "backoff_seconds": 1.0, "backoff_max_seconds": 2.0}
-            register(store, Registration(id=id, given={**common, **calmly, **given}))
-        store.close()
-
-    def _ask(self, query: str) -> Any:
-        row = self._eyes.execute(query.encode()).fetchone()
-        return row[0] if row else None
+            self.register(id, **{**common, **given})
 
     def _wait_until(self, condition: Callable[[], Any], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -224,23 +215,11 @@ class Torture:
             time.sleep(0.1)
 
 
-DONE = """
-SELECT bool_and("offset" >= (SELECT coalesce(max("offset"), -1) FROM fq.events))
-       AND NOT EXISTS (SELECT FROM fq.deliveries) AND NOT EXISTS (SELECT FROM fq.lanes)
-  FROM fq.clients
-"""
 SERVED = "SELECT bool_and(wake_at IS DISTINCT FROM 'epoch') FROM fq.clients"
-
-
-def is_beat(process: psutil.Process) -> bool:
-    """Whether this child of a worker is its beat: the one that keeps the schedule open."""
-    with suppress(psutil.Error):
-        return any(".schedule" in file.path for file in process.open_files())
-    return False
 
 
 @contextmanager
 def torture(plan: Plan, directory: Path, say: Callable[[str], None]) -> Iterator[Torture]:
-    """Build the stage; everything that runs on it is gone afterwards, also after Ctrl-C."""
+    """Start everything; nothing of it is left afterwards, also after Ctrl-C."""
     with ExitStack() as stack:
         yield Torture(plan, directory, stack, say)

@@ -1,4 +1,4 @@
-"""Looks at the tables every 50 ms, by plain SQL and in one snapshot, and at how long the handlers' record is by then."""
+"""Look at the tables every 50 ms, by plain SQL in one snapshot, and then at the length of the handlers' record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 class Sampler:
-    """A thread that looks until it is stopped.
+    """A thread that takes samples until it is stopped.
 
     Args:
         url: The database.

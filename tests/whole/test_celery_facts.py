@@ -50,7 +50,7 @@ class Fleet:
         return [(callback.task, callback.args[1], callback.args[3]) for callback in decoded if callback]
 
     def steps(self) -> list[str]:
-        """What the tasks noted, oldest first."""
+        """Return the notes of the tasks, oldest first."""
         found: Any = self.redis.lrange("steps", 0, -1)
         return [step.decode() for step in found]
 
@@ -105,7 +105,7 @@ def _fleet(_redis_databases: RedisDatabases, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def fleet(request: pytest.FixtureRequest, _fleet: Fleet) -> Fleet:
-    """A fleet that all tests share; nothing of an earlier test is on its lists."""
+    """Return a fleet that all tests share, with empty lists."""
     request.node.stash[WORKERS] = [_fleet.worker]
     _fleet.redis.delete("bridge", "steps", *_fleet.redis.keys("gate*"))
     _fleet.client = next(ids)

@@ -1,4 +1,4 @@
-"""A fleet with the bridge in it: its workers report outcomes together, to Postgres or by callback (G1, G3, G7)."""
+"""Run a fleet with the bridge installed: its workers report together, to Postgres or by callback (G1, G3, G7)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_outcomes_reach_postgres(
     with store.transaction() as connection:
         bridge.publish_many(connection, [("t", "poison" if n == 7 else n, f"k{n % 5}") for n in range(60)])
     env = {"BRIDGE_DATABASE_URL": database}
-    worker("bridge", directory=fleet, env=env, queues=["bridge"], args=["-B"], name="bridge")
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], beat=True, name="bridge")
     # The pump's worker is another one: this one only runs handlers. To report by callback, it needs no database.
     worker("fleet", directory=fleet, env=env if report_by == "in-process" else {}, pool=pool, name="fleet")
     eyes = connect()
@@ -96,13 +96,13 @@ def test_g1_a_worker_that_dies_before_it_reports_loses_nothing(
     with store.transaction() as connection:
         bridge.publish_many(connection, [("t", "die" if n == 10 else n) for n in range(30)])
     env = {"BRIDGE_DATABASE_URL": database}
-    worker("bridge", directory=fleet, env=env, queues=["bridge"], args=["-B"], name="bridge")
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], beat=True, name="bridge")
     worker("fleet", directory=fleet, env=env, name="fleet")
     eyes = connect()
     wait_until(
         lambda: eyes.execute("SELECT \"offset\" FROM fq.clients WHERE id = 'c'").fetchone() == (30,),
         timeout=90,
-        what="everything handled, what died was handed over again",
+        what="everything is handled, also the event whose worker died",
     )
     store.close()
 
@@ -137,7 +137,7 @@ def test_what_replaces_a_handler_takes_its_callbacks_along(
     register(store, Registration(id="c", given={"task": "fleet.handle"}))
     with store.transaction() as connection:
         bridge.publish_many(connection, [("t", "replace"), *[("t", n) for n in range(20)]])
-    worker("bridge", directory=fleet, env={"BRIDGE_DATABASE_URL": database}, queues=["bridge"], args=["-B"])
+    worker("bridge", directory=fleet, env={"BRIDGE_DATABASE_URL": database}, queues=["bridge"], beat=True)
     worker("fleet", directory=fleet)
     eyes = connect()
 
@@ -162,6 +162,7 @@ def test_messages_of_an_in_process_client_carry_no_callbacks(database: str, redi
         app.close()
     with Redis.from_url(redis_url) as redis:
         messages = [json.loads(message) for message in redis.lrange("celery", 0, -1)]
+    assert len(messages) == 2, "one cut from a stencil, one rendered by Celery"
     for message in messages:
         embedded = json.loads(base64.b64decode(message["body"]))[2]
         assert embedded["callbacks"] is None and embedded["errbacks"] is None

@@ -27,7 +27,7 @@ from tests.support.world import World
 
 @pytest.fixture(scope="module", params=REQUIREMENTS)
 def old_celery(request: pytest.FixtureRequest) -> tuple[str, Path]:
-    """A version of Celery and a Python that has it."""
+    """Return a version of Celery and a Python that has it."""
     return request.param, old_python(request.param, request.config)
 
 
@@ -46,7 +46,7 @@ def _bridge(
 
 @pytest.fixture
 def stage(request: pytest.FixtureRequest, _bridge: Stage) -> Iterator[Stage]:
-    """A stage with a bridge that all tests share; its fleet is the test's own, and gone afterwards."""
+    """Return a stage with a bridge that all tests share; its fleet is the test's own, and gone afterwards."""
     request.node.stash[WORKERS] = _bridge.workers
     _bridge.redis.delete("handled")
     yield _bridge
@@ -167,7 +167,7 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
 
 
 def flat(message: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """Every field of an envelope by its place, but those that differ for a reason."""
+    """Return every field of an envelope by its place, except those that may differ."""
     fields = {("", name): value for name, value in message.items() if name not in ("headers", "properties")}
     for place in ("headers", "properties"):
         fields |= {(place, name): value for name, value in message[place].items()}

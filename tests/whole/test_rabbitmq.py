@@ -1,4 +1,4 @@
-"""The whole loop on RabbitMQ with real workers: a bridge whose collector acknowledges whole batches, and a plain fleet."""
+"""Run the whole loop on RabbitMQ with real workers; the collector acknowledges whole batches."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.support.waiting import wait_until
 def stage(
     request: pytest.FixtureRequest, database: str, redis_url: str, amqp_url: str, tmp_path: Path
 ) -> Iterator[Stage]:
-    """A stage of this test's own, with a RabbitMQ between bridge and fleet."""
+    """Return a stage of this test's own, with a RabbitMQ between bridge and fleet."""
     it = Stage(database, redis_url, tmp_path, broker_url=amqp_url)
     request.node.stash[WORKERS] = it.workers
-    # Which transaction settled what: a row for each delivery that ends.
+    # Note which transaction settled which delivery.
     it.eyes.execute(
         """CREATE TABLE ended ("offset" bigint, transaction bigint DEFAULT txid_current());
            CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS
@@ -40,13 +40,13 @@ def stage(
 
 @pytest.fixture
 def broker(amqp_url: str) -> Iterator[Connection]:
-    """The broker as anyone else sees it."""
+    """Return a connection of our own to the broker."""
     with Connection(amqp_url) as connection:
         yield connection
 
 
 def waiting(broker: Connection, queue: str) -> int:
-    """How many messages wait in a queue, and are not with anybody; 0 if there is no such queue."""
+    """Return how many messages of a queue no consumer has; 0 if there is no such queue."""
     with broker.channel() as channel:
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)
@@ -55,18 +55,18 @@ def waiting(broker: Connection, queue: str) -> int:
 
 
 def left(broker: Connection, queue: str) -> list[str]:
-    """Take what is left in a queue; the tasks that it calls."""
+    """Empty a queue; return the names of the tasks that were in it."""
     with broker.channel() as channel:
         return [message.headers["task"] for message in iter(lambda: channel.basic_get(queue, no_ack=True), None)]
 
 
 @contextmanager
 def unable_to_settle(stage: Stage, broker: Connection, topic: str, number: int) -> Iterator[list[int]]:
-    """Inside, all of these events are handled, and none of their outcomes can be settled; yields their offsets."""
+    """Keep the outcomes of so many events from being settled, although all are handled; yield the offsets."""
     broker.default_channel.queue_declare("fleet", durable=True, auto_delete=False)
     numbers = stage.publish_many(topic, number)
     wait_until(lambda: stage.ask("SELECT delivered FROM fq.clients") == number, what="all are handed over")
-    with psycopg.connect(stage.database) as holder:
+    with psycopg.connect(stage.database_url) as holder:
         holder.execute("SELECT FROM fq.clients FOR UPDATE")
         stage.fleet()
         wait_until(lambda: len(stage.handled()) == number, what="all are handled")
@@ -74,7 +74,7 @@ def unable_to_settle(stage: Stage, broker: Connection, topic: str, number: int) 
 
 
 def collectors_wait(stage: Stage, number: int) -> bool:
-    """Whether so many collectors have taken outcomes that they can't settle, because the test holds a lock."""
+    """Tell whether so many collectors have taken outcomes, and wait for the lock that the test holds."""
     return bool(
         stage.ask(
             """SELECT count(DISTINCT pid) >= %s FROM pg_stat_activity

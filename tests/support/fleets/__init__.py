@@ -1,4 +1,4 @@
-"""Fleets that the bridge feeds, and what they noted: a Redis list beside their queue, which the bridge knows nothing of."""
+"""Fleets that the bridge feeds, and their notes: a Redis list that the bridge does not use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ GO_ON = "go-on"
 
 
 def handled(redis_url: str, task: str = "", **payload: Any) -> list[dict[str, Any]]:
-    """What tasks noted when they began, oldest first; of one task, or with these fields in the payload, if so asked."""
+    """Return the notes that tasks made when they began, oldest first.
+
+    Args:
+        redis_url: Where the notes are.
+        task: End of the task's name; empty for all tasks.
+        **payload: Fields that the payload must have.
+    """
     with Redis.from_url(redis_url) as client:
         notes = [json.loads(note) for note in client.lrange("handled", 0, -1)]
     return [note for note in notes if note["task"].endswith(task) and payload.items() <= _payload(note).items()]
 
 
 def offsets(notes: list[dict[str, Any]]) -> list[int]:
-    """The offsets of noted events, in the order in which their tasks began."""
+    """Return the offsets of noted events, in the order in which their tasks began."""
     return [note["args"][0]["offset"] for note in notes]
 
 
 def let_go_on(redis_url: str, *events: int) -> None:
-    """Let the tasks end that wait for a word on these events."""
+    """Let the tasks end that wait with these events."""
     with Redis.from_url(redis_url) as client:
         for offset in events:
             client.rpush(f"{GO_ON}:{offset}", "go on")

@@ -1,6 +1,6 @@
-"""A fleet as there are many: plain Celery, queues of its own, and not a word of the bridge.
+"""An ordinary fleet: plain Celery, queues of its own, without the bridge.
 
-Its tasks note what they were called with on a Redis list. It must run under every Celery that the bridge feeds.
+Its tasks note their arguments on a Redis list. It must run under every Celery that the bridge feeds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A fleet whose tasks use all of Celery's own machinery: retries, time limits, workflows. It knows nothing of the bridge.
+"""A fleet without the bridge, whose tasks use Celery's own machinery: retries, time limits, workflows.
 
-Steps note their names on the Redis list `steps`; a step called `gate …` then waits for a word on the list of its name.
+Steps note their names on the Redis list `steps`; a step called `gate …` waits for an entry in the list of its name.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def retry(self: Task[Any, Any], event: dict[str, Any]) -> None:
 
 @app.task(bind=True, autoretry_for=(ValueError,), max_retries=2, default_retry_delay=0)
 def autoretry(self: Task[Any, Any], event: dict[str, Any]) -> None:
-    """The same, by Celery's `autoretry_for`."""
+    """Do the same by Celery's `autoretry_for`."""
     step(f"try {self.request.retries} of attempt {event['attempt']}")
     if self.request.retries < 2 or event["payload"].get("poison"):
         raise ValueError("told to fail")

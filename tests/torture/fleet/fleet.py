@@ -1,4 +1,4 @@
-"""The fleet under torture: plain Celery that knows nothing of the bridge, unless it is installed, with a record of its own.
+"""The fleet under torture: plain Celery, with the bridge installed only where asked, and a record of its own.
 
 Every start and every end of a handler is one line in a file opened for appending, written with one system call: the
 lines have one order for all processes, and kill -9 can't take back or tear what was written.

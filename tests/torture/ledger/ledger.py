@@ -1,4 +1,4 @@
-"""A fleet that moves money: its accounts live in the bridge's database, so that a transfer can be applied exactly once."""
+"""A fleet that moves money. Its accounts are in the bridge's database, so that a transfer is applied exactly once."""
 
 import os
 import random
@@ -18,7 +18,7 @@ MOVE = "UPDATE accounts SET balance = balance + :amount WHERE id = :id"
 
 @app.task(name="ledger.transfer")
 def transfer(event: dict[str, Any]) -> None:
-    """Move money between two accounts, and note that this was done; without a constraint that would hide a second time."""
+    """Move money between two accounts, and note it; no constraint hides that it happens twice."""
     told = event["payload"]
     with bridge.transaction(event) as session:
         session.execute(text(MOVE), {"id": told["from"], "amount": -told["amount"]})

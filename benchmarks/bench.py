@@ -1,10 +1,11 @@
-"""Where a figure is measured: a database, a broker, a Celery app with the bridge in this process, and eyes on all of it."""
+"""Where a figure is measured: an installation on throw-away servers, which all figures of a run share."""
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -16,24 +17,27 @@ from redis import Redis
 
 from benchmarks.fleet import QUEUE
 from benchmarks.log import fill
-from benchmarks.processes import Processes
 from bridge.app import Bridge
-from bridge.demo import servers as embedded
-from bridge.model import Position, Registration
+from bridge.demo.installation import Installation
+from bridge.demo.process import Process
+from bridge.demo.servers import run_postgres, run_redis
+from bridge.demo.workers import worker_command
+from bridge.model import Position
 from bridge.store import Store
-from bridge.store.clients import register
 from bridge.store.migrate import migrate
 
 POSTGRES = {"max_connections": "300", "shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 TASK = "fleet.noop"
+REPOSITORY = Path(__file__).parent.parent
+WORKER_OPTIONS = ["--without-heartbeat"]  # as a fleet of fast tasks would set it
 
 
 def noop(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
 
 
-class World:
-    """One database and one broker.
+class Bench(Installation):
+    """An installation where a figure is measured: the bridge runs in this process, or in processes of its own.
 
     Args:
         database_url: A migrated database.
@@ -42,72 +46,68 @@ class World:
     """
 
     def __init__(self, database_url: str, redis_url: str, directory: Path) -> None:
-        self.database_url, self.redis_url, self.directory = database_url, redis_url, directory
-        self.redis = Redis.from_url(redis_url)
-        self.eyes = psycopg.connect(database_url, autocommit=True)
-        self.store = Store(database_url, role="benchmark")
+        # Every process gets the database's URL: the fleet with the bridge installed in it needs it.
+        environment = {"PYTHONPATH": str(REPOSITORY), "BRIDGE_DATABASE_URL": database_url}
+        super().__init__(database_url, redis_url, directory, role="benchmark", environment=environment)
         self._bridges: list[Bridge] = []
-        self._names = (f"c{number}" for number in itertools.count(1))
+        self._clients = (f"c{number}" for number in itertools.count(1))
+        self._number = itertools.count(1)
 
     def app(self, **settings: Any) -> Celery:
-        """A Celery app on this broker, which knows the no-op task."""
+        """Return a Celery app on this broker, which knows the no-op task."""
         app = Celery("benchmark", broker=self.redis_url, set_as_current=False)
         app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, **settings)
         app.task(noop, name=TASK, shared=False)
         return app
 
     def bridge(self, **settings: Any) -> Bridge:
-        """A bridge in this process; its ticks return as soon as everything is handed over."""
+        """Return a bridge in this process; its ticks return as soon as everything is handed over."""
         given = {"bridge_database_url": self.database_url, "bridge_linger_seconds": 0, **settings}
         self._bridges.append(Bridge(self.app(**given)))
         return self._bridges[-1]
 
+    def start_worker(
+        self, app: str, *, queue: str, concurrency: int = 2, pool: str = "prefork", **environment: str
+    ) -> Process:
+        """Start a Celery worker; does not wait for it."""
+        name = f"{app}-{next(self._number)}"
+        command = worker_command(
+            app, node=name, queues=[queue], concurrency=concurrency, pool=pool, options=WORKER_OPTIONS
+        )
+        return self.processes.start(name, command, environment=environment)
+
+    def start_python(self, *args: str, name: str = "", **environment: str) -> Process:
+        """Start `python -m ARGS`; does not wait for it."""
+        name = f"{name or args[0]}-{next(self._number)}"
+        return self.processes.start(name, [sys.executable, "-m", *args], environment=environment)
+
     def client(self, *, start: int = -1, id: str = "", **given: Any) -> str:
-        """Register a client whose cursor stands at `start`."""
-        id = id or next(self._names)
+        """Register a client whose cursor stands at `start`; return its id."""
         given = {"task": TASK, "queue": QUEUE, **given}
-        register(self.store, Registration(id=id, given=given, start=Position(offset=start)))
-        return id
+        return self.register(id or next(self._clients), start=Position(offset=start), **given)
 
     def forget(self, *clients: str) -> None:
-        """Remove clients with all that is theirs, also in the broker, and leave no dead rows to whoever comes next."""
+        """Remove clients with all that is theirs, also in the broker, and leave no dead rows to the next figure."""
         self.eyes.execute("DELETE FROM fq.clients WHERE id = ANY (%s)", (list(clients),))
         self.eyes.execute("VACUUM fq.deliveries, fq.clients, fq.lanes")
         self.redis.flushall()
 
-    def ask(self, query: str, *values: Any) -> Any:
-        """The first column of the first row."""
-        row = self.eyes.execute(query.encode(), values or None).fetchone()
-        return row[0] if row else None
-
-    def last(self) -> int:
-        """The log's last offset."""
-        return int(self.ask('SELECT coalesce(max("offset"), -1) FROM fq.events'))
-
-    def is_done(self, client: str, upto: int) -> bool:
-        """Whether a client's cursor has come this far."""
+    def has_reached(self, client: str, upto: int) -> bool:
+        """Tell whether a client's cursor stands at this offset or beyond."""
         return bool(self.ask('SELECT "offset" >= %s FROM fq.clients WHERE id = %s', upto, client))
 
     def is_lingering(self) -> bool:
-        """Whether a pump waits for events."""
+        """Tell whether a pump waits for events."""
         return bool(self.ask("SELECT EXISTS (SELECT FROM fq.turns WHERE name = 'linger')"))
 
-    def processes(self) -> Processes:
-        """Processes that reach this database and this broker."""
-        return Processes(
-            self.directory, {"BRIDGE_DATABASE_URL": self.database_url, "CELERY_BROKER_URL": self.redis_url}
-        )
-
     def close(self) -> None:
-        """Close all connections."""
+        """Stop the processes and close all connections, also those of the bridges in this process."""
         for bridge in self._bridges:
-            with suppress(KeyError):
-                bridge.__dict__["sender"].close()
-            with suppress(KeyError):
-                bridge.__dict__["store"].close()
-        self.store.close()
-        self.eyes.close()
-        self.redis.close()
+            opened = vars(bridge)  # a cached property is there once it was used
+            for name in ("sender", "store"):
+                if name in opened:
+                    opened[name].close()
+        super().close()
 
 
 class Servers:
@@ -125,39 +125,42 @@ class Servers:
         self._logs: dict[int, str] = {}
 
     @contextmanager
-    def world(self) -> Iterator[World]:
-        """A world with an empty log."""
+    def bench(self) -> Iterator[Bench]:
+        """Make a bench with an empty log, and drop its database afterwards."""
         name = self._create()
         try:
-            with self._enter(name) as world:
-                yield world
+            with self._enter(name) as bench:
+                yield bench
         finally:
             self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     @contextmanager
-    def world_with_log(self, rows: int) -> Iterator[World]:
-        """A world with a log of so many events, filled by the first figure that asks; the clients are one's own."""
+    def bench_with_log(self, rows: int) -> Iterator[Bench]:
+        """Return a bench with a log of so many events.
+
+        The first figure that asks fills the log, later ones share it. Clients are removed afterwards.
+        """
         if rows not in self._logs:
             name = self._create()
-            with self._enter(name) as world:
-                fill(world.eyes, rows)
+            with self._enter(name) as bench:
+                fill(bench.eyes, rows)
             self._logs[rows] = name
-        with self._enter(self._logs[rows]) as world:
+        with self._enter(self._logs[rows]) as bench:
             try:
-                yield world
+                yield bench
             finally:
-                world.eyes.execute("DELETE FROM fq.clients")
-                world.eyes.execute("VACUUM fq.deliveries, fq.clients, fq.lanes")
+                bench.eyes.execute("DELETE FROM fq.clients")
+                bench.eyes.execute("VACUUM fq.deliveries, fq.clients, fq.lanes")
 
     def settings(self) -> dict[str, str]:
-        """What of Postgres' settings decides about speed."""
+        """Return those settings of Postgres that decide about speed."""
         names = ["fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "jit"]
         with psycopg.connect(self.postgres_url) as connection:
             query = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name"
             return dict(connection.execute(query, (names,)).fetchall())
 
     def version(self) -> str:
-        """Postgres' own."""
+        """Return the version of Postgres."""
         with psycopg.connect(self.postgres_url) as connection:
             row = connection.execute("SELECT current_setting('server_version')").fetchone()
         return str(row[0]) if row else ""
@@ -171,14 +174,14 @@ class Servers:
         return name
 
     @contextmanager
-    def _enter(self, name: str) -> Iterator[World]:
+    def _enter(self, name: str) -> Iterator[Bench]:
         with Redis.from_url(self.redis_url) as redis:
             redis.flushall()
-        world = World(self._url(name), self.redis_url, self.directory)
+        bench = Bench(self._url(name), self.redis_url, self.directory)
         try:
-            yield world
+            yield bench
         finally:
-            world.close()
+            bench.close()
 
     def _url(self, name: str) -> str:
         return urlunsplit(urlsplit(self.postgres_url)._replace(path=f"/{name}"))
@@ -190,6 +193,6 @@ class Servers:
 
 @contextmanager
 def servers(directory: Path) -> Iterator[Servers]:
-    """Run both servers."""
-    with embedded.postgres(directory, settings=POSTGRES) as postgres_url, embedded.redis(directory) as redis_url:
+    """Run a Postgres and a Redis for all figures of a run."""
+    with run_postgres(directory, settings=POSTGRES) as postgres_url, run_redis(directory) as redis_url:
         yield Servers(postgres_url, redis_url, directory)
