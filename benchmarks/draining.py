@@ -37,7 +37,7 @@ def drain(
     """
     world.redis.delete(READY, GO, STOP, RESULTS)
     with world.processes() as processes:
-        environment = {"BRIDGE_LINGER_SECONDS": "0", "BRIDGE_BATCH": str(batch)}
+        environment = {"BRIDGE_LINGER_SECONDS": "0", "BRIDGE_PASS_LIMIT": str(batch)}
         for nth in range(pumps):
             processes.python("benchmarks.drain", "pump", str(until), name=f"pump-{nth}", **environment)
         for nth in range(sinks):

@@ -24,9 +24,9 @@ LOOP = "apply_async(link=…, link_error=…) loop over the same rows"
 def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Hand over the same rows by every way there is."""
     with servers.world_with_log(max(sizes.pump, 10_000)) as world:
-        stencil = world.bridge(bridge_batch=BATCH)
-        portable = world.bridge(bridge_batch=BATCH, bridge_stencil=False)
-        heard = world.bridge(bridge_batch=BATCH)
+        stencil = world.bridge(bridge_pass_limit=BATCH)
+        portable = world.bridge(bridge_pass_limit=BATCH, bridge_stencil=False)
+        heard = world.bridge(bridge_pass_limit=BATCH)
         defaults = world.bridge()
         portable_events = max(1, sizes.pump // 4)
         app = world.app()

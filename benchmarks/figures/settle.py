@@ -23,7 +23,7 @@ WARM = 0.1  # share of the tasks that a worker executes before its clock starts
 def measure(servers: Servers, sizes: Sizes) -> Figure:
     """Settle what lies on the queue by every way there is."""
     with servers.world_with_log(max(sizes.pump, 10_000)) as world:
-        bridge = world.bridge(bridge_batch=5000)
+        bridge = world.bridge(bridge_pass_limit=5000)
         contenders: dict[str, Callable[[], float]] = {
             COLLECTOR: lambda: _collect(world, bridge, sizes.pump, ordering="none"),
             "collector, ordered by key": lambda: _collect(world, bridge, sizes.pump, ordering="key"),

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m benchmarks` in a process of its own, as `make bench` does."""
-    env = {**os.environ, "BRIDGE_BATCH": "not a number", "PYTHONWARNINGS": "default", "COLUMNS": "200"}
+    env = {**os.environ, "BRIDGE_PASS_LIMIT": "not a number", "PYTHONWARNINGS": "default", "COLUMNS": "200"}
     command = [sys.executable, "-m", "benchmarks", *args]
     return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=240, check=False)
 

@@ -91,7 +91,7 @@ class Torture:
         self.forged = 0
         self._victims: list[str] = []
         self._register()
-        common = {"CELERY_BROKER_URL": self.broker, "BRIDGE_DATABASE_URL": self.database, "BRIDGE_BATCH": "20"}
+        common = {"CELERY_BROKER_URL": self.broker, "BRIDGE_DATABASE_URL": self.database, "BRIDGE_PASS_LIMIT": "20"}
         fleet = {"CELERY_BROKER_URL": self.broker, "TORTURE_RECORD": str(self.record)}
         root = FLEET.parent.parent.parent
         worker = ["worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "-Q"]

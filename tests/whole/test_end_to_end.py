@@ -178,7 +178,7 @@ def test_g1_a_pump_killed_between_the_broker_and_its_own_commit_loses_nothing(st
            EXECUTE FUNCTION stand_still();
            SELECT pg_advisory_lock(1)"""
     )
-    started = stage.bridge(wait=False, BRIDGE_BATCH="100")
+    started = stage.bridge(wait=False, BRIDGE_PASS_LIMIT="100")
     stage.fleet()
     wait_until(
         lambda: (
@@ -267,8 +267,8 @@ def test_g1_the_bridge_goes_on_by_itself_after_postgres_was_away(
 def test_g6_two_bridges_with_two_beats_hand_no_event_over_twice(stage: Stage) -> None:
     stage.client("twice", window=200)
     stage.client("again", task="plain.archive", topics=["twice.#"], window=50)
-    stage.bridge("one", wait=False, BRIDGE_BATCH="40")
-    stage.bridge("two", wait=False, BRIDGE_BATCH="40")
+    stage.bridge("one", wait=False, BRIDGE_PASS_LIMIT="40")
+    stage.bridge("two", wait=False, BRIDGE_PASS_LIMIT="40")
     stage.fleet()
     numbers = []
     for _ in range(10):
