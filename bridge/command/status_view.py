@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
+from bridge.store.facts import MOST_EVENTS
 from bridge.wording import counted, span
 
-COUNTED = 100_000  # status.sql counts the lag no further
 NAME_WIDTH = 16  # a longer name breaks into lines before a column is left out
 GAP = 3
 
@@ -74,7 +74,7 @@ def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Text]:
     driven = row["state"] != "reader"
-    lag = f"{row['lag_events']:,}" + ("+" if row["lag_events"] >= COUNTED else "")
+    lag = f"{row['lag_events']:,}" + ("+" if row["lag_events"] >= MOST_EVENTS else "")
     return {
         "client": Text(plain(row["client"])),
         "state": Text(row["state"], style=STATE_STYLES.get(row["state"], "")),

@@ -14,6 +14,7 @@ from bridge.settings.client import SETTINGS, ClientSettings
 from bridge.sql import statement
 from bridge.store import outcomes
 from bridge.store.connect import Store
+from bridge.store.facts import MOST_EVENTS
 from bridge.store.horizon import advance_horizon
 
 
@@ -99,7 +100,8 @@ def status(store: Store, client: str | None = None) -> list[dict[str, Any]]:
         UnknownClient: no such client.
     """
     with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(statement("look/status"), {"client": client}).mappings()]
+        binds = {"client": client, "most": MOST_EVENTS}
+        rows = [dict(row) for row in connection.execute(statement("look/status"), binds).mappings()]
     if client is not None and not rows:
         raise UnknownClient(client)
     return rows
@@ -108,7 +110,8 @@ def status(store: Store, client: str | None = None) -> list[dict[str, Any]]:
 def list_clients(store: Store) -> list[dict[str, Any]]:
     """The settings of every client, one mapping each."""
     with store.reading() as connection:
-        return [dict(row) for row in connection.execute(statement("look/list_clients")).mappings()]
+        rows = connection.execute(statement("look/list_clients")).mappings()
+        return [{name: row[name] for name in ("id", *SETTING_NAMES, "state", "offset")} for row in rows]
 
 
 def _settings(client: str, row: Mapping[str, Any]) -> ClientSettings:

@@ -9,7 +9,7 @@ from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
 
-MOST_EVENTS = 100_000  # events that are looked at to say how many are unread
+MOST_EVENTS = 100_000  # events that are counted at most to say how far a client is behind: `status` and `explain`
 MOST_KEYS = 3
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from bridge.model import Outcome
 from bridge.sql import for_psycopg
-from bridge.store.outcomes import MOST_CUTS, _chunks, lock_clients, succeed
+from bridge.store.chunks import MOST_CUTS, chunks
+from bridge.store.outcomes import lock_clients, succeed
 from tests.conftest import Connect
 from tests.support.world import World
 
@@ -56,7 +57,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "pass/look_at_client": {},
     "pass/expired": {"max_attempts": 3},
     "pass/done": {},
-    "pass/hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease": 60},
+    "pass/hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease_seconds": 60},
     "pass/hand_over_new": {
         "after": DEAD + 3,
         "horizon": DEAD + 6,
@@ -66,7 +67,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "ordered": True,
         "epoch": 1,
         "call": "event",
-        "lease": 60,
+        "lease_seconds": 60,
     },
     "pass/hand_over_lanes": {
         "dispatched": DEAD + 3,
@@ -74,9 +75,9 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "filter": ".*",
         "epoch": 1,
         "call": "event",
-        "lease": 60,
+        "lease_seconds": 60,
     },
-    "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within": None},
+    "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within_seconds": None},
 }
 
 
@@ -92,7 +93,7 @@ WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3}
 OUTCOMES: dict[str, dict[str, Any]] = {
     "outcomes/succeed": {"epochs": [1] * 3, "attempts": [1] * 3},
     "outcomes/failing": {"epochs": [1] * 3, "attempts": [1] * 3, "state": "sent"},
-    "outcomes/retry_later": {"seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
+    "outcomes/retry_later": {"wait_seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
     "outcomes/split": {"parts": [DEAD + 1] * 3},
     "outcomes/park": {"reasons": ["no"] * 3, "held": [False] * 3, **WHY},
 }
@@ -137,12 +138,12 @@ def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
 )
 def test_outcomes_are_cut_where_they_are_far_apart(offsets: list[int], portions: list[list[int]]) -> None:
     reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
-    assert [[one.offset for one in some] for some in _chunks(reported, most=3)] == portions
+    assert [[one.offset for one in some] for some in chunks(reported, most=3)] == portions
 
 
 def test_outcomes_of_a_client_that_wants_few_events_are_not_all_in_statements_of_their_own() -> None:
     rare = [Outcome(client="c", offset=100_000 * n, epoch=1, attempt=1) for n in range(1000)]
-    found = list(_chunks(rare, most=1000))
+    found = list(chunks(rare, most=1000))
     assert len(found) == MOST_CUTS + 1
     assert sum(map(len, found)) == 1000
 
