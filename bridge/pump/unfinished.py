@@ -1,4 +1,4 @@
-"""Deliveries that end without a callback: done but not reported, never answered, or nothing that a message can carry."""
+"""Deliveries that end without a callback: done and not reported, never answered, or not fit for a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to try again, how a failed batch is halved, and how long to rest between two looks. Pure: it decides, others act."""
+"""When to try again, how to halve a batch that failed, how long to rest between two looks. Pure: it decides, others act."""
 
 from __future__ import annotations
 

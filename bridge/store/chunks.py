@@ -1,7 +1,7 @@
 """Cut a list of deliveries into chunks: as many as one statement takes, and none that reaches too far.
 
-A statement looks for its deliveries between the lowest and the highest of their offsets, and so reads over all that lies
-between: see decision 14.
+A statement looks for its deliveries between the lowest and the highest of their offsets, so it reads over all that lies
+between them: see decision 14.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
-CHUNK_DELIVERIES = 200  # of one UPDATE or DELETE: where Postgres believes the table to be empty, it compares all with all
+CHUNK_DELIVERIES = (
+    200  # of one UPDATE or DELETE: where Postgres believes the table to be empty, it compares all with all
+)
 # Deliveries that are farther apart than this go into statements of their own. There are not many such cuts, because the
 # deliveries of a client that wants few events are all far apart.
 WIDE_GAP_OFFSETS, MOST_CUTS = 10_000, 7

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
@@ -99,9 +99,7 @@ def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> lis
     return _deliveries(client, _take(connection, "pass/hand_over_lanes", client, room, **binds))
 
 
-def hand_over_new(
-    connection: Connection, client: Client, *, after: int, horizon: int, slice: int, room: int
-) -> Slice:
+def hand_over_new(connection: Connection, client: Client, *, after: int, horizon: int, slice: int, room: int) -> Slice:
     """Take the next matching events after `after`, at most `room` of the next `slice`."""
     binds = {
         "epoch": client.epoch,
@@ -160,7 +158,7 @@ def _is_ordered(client: Client) -> bool:
     return client.ordering == "key"
 
 
-def _take(connection: Connection, name: str, client: Client, room: int, **binds: Any) -> list[Row[Any]]:
+def _take(connection: Connection, name: str, client: Client, room: int, **binds: Any) -> Sequence[Any]:
     """Run a statement that hands over, and return its rows, whose columns are those of the SQL type `fq.message`."""
     binds |= {
         "client": client.id,
@@ -168,10 +166,10 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
         "call": client.call,
         "lease_seconds": client.ack_timeout_seconds,
     }
-    return list(connection.execute(statement(name), binds).all())
+    return connection.execute(statement(name), binds).all()
 
 
-def _deliveries(client: Client, rows: Iterable[Row[Any]]) -> list[Delivery]:
+def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows; a row without an offset only says how far the statement looked, or when to look again."""
     return [
         Delivery(client, offset, epoch, attempt, topic, body, part, _trace(traceparent, tracestate))

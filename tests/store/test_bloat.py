@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from bridge.model import Outcome
 from bridge.sql import for_psycopg
 from bridge.store.chunks import MOST_CUTS, chunks
+from bridge.store.handover import lock_client
 from bridge.store.outcomes import lock_clients, succeed
 from tests.conftest import Connect
 from tests.support.world import World
 
 DEAD = 40_000
+SHOW = "SELECT current_setting('enable_seqscan'), current_setting('jit')"
 FEW = 200  # pages that a statement may look at
 
 
@@ -40,19 +44,26 @@ def crowded(request: pytest.FixtureRequest, world: World, connect: Connect) -> p
     return snapshot
 
 
-def pages(world: World, name: str, binds: dict[str, Any]) -> int:
-    """Pages that a statement looks at, in a transaction as passes and outcomes have it."""
+def plan_of(world: World, name: str, binds: dict[str, Any], options: bytes) -> list[Any]:
+    """How Postgres runs a statement, in a transaction as passes and outcomes have it."""
     with world.store.transaction() as connection:
         lock_clients(connection, ["c"])
         raw = connection.connection.driver_connection
         assert isinstance(raw, psycopg.Connection)
         raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        [(found,)] = raw.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + for_psycopg(name), binds).fetchall()
+        found = raw.execute(b"EXPLAIN (" + options + b") " + for_psycopg(name), binds).fetchall()
         connection.rollback()
-    plan = found[0]["Plan"]
+    return [line for (line,) in found]
+
+
+def pages(world: World, name: str, binds: dict[str, Any]) -> int:
+    """Pages that a statement looks at."""
+    plan = plan_of(world, name, binds, b"ANALYZE, BUFFERS, FORMAT JSON")[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+REPLAY = """INSERT INTO fq.replays (client_id, epoch, next, upto, filter, per_second)
+            VALUES ('c', 2, %s, 1000000000, '', 1000)"""
 STATEMENTS: dict[str, dict[str, Any]] = {
     "pass/look_at_client": {},
     "pass/expired": {"max_attempts": 3},
@@ -74,6 +85,15 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "room": 100,
         "filter": ".*",
         "epoch": 1,
+        "call": "event",
+        "lease_seconds": 60,
+    },
+    "pass/hand_over_redriven": {"room": 100, "ordered": True, "epoch": 1, "call": "event", "lease_seconds": 60},
+    "pass/hand_over_replay": {
+        "room": 100,
+        "slice": 100,
+        "filter": ".*",
+        "ordered": True,
         "call": "event",
         "lease_seconds": 60,
     },
@@ -102,6 +122,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world: World, crowded: psycopg.Connection[Any]
 ) -> None:
+    world.eyes.execute(REPLAY, [DEAD + 1])
     binds = {name: {"client": "c", **given} for name, given in STATEMENTS.items()}
     binds |= {name: {**ABOUT, **given} for name, given in OUTCOMES.items()}
     binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "failed": [False]}
@@ -110,6 +131,31 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
     read["wait_for_work"] = pages(world, "pass/wait_for_work", {"holder": "p", "seconds": 0, "poll_seconds": 0})
     assert {name: number for name, number in read.items() if number >= FEW} == {}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_planner_puts_the_schema_s_words_in_place_so_that_they_cost_nothing(world: World, name: str) -> None:
+    world.client()
+    world.publish(*"abc")
+    lines = plan_of(world, name, {"client": "c", **STATEMENTS[name]}, b"VERBOSE")
+    calls = [found for line in lines for found in re.findall(r"\bfq\.(\w+)\(|Function Scan on (?:fq\.)?(\w+)", line)]
+    assert {one or other for one, other in calls} <= {"safe_offset"}, "that one is called, once for each client"
+
+
+def test_a_transaction_that_locks_a_client_reads_no_table_as_a_whole_and_the_next_one_may(world: World) -> None:
+    def settings(connection: Connection) -> tuple[str, str]:
+        seqscan, jit = connection.exec_driver_sql(SHOW).one()
+        return seqscan, jit
+
+    world.client()
+    for lock in (lambda it: lock_client(it, "c"), lambda it: lock_clients(it, ["c"])):
+        with world.store.transaction() as connection:
+            before = settings(connection)
+            assert before[0] == "on"
+            assert lock(connection)
+            assert settings(connection) == ("off", "off")
+        with world.store.transaction() as connection:
+            assert settings(connection) == before
 
 
 def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
