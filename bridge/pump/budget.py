@@ -21,7 +21,7 @@ class Budget:
         redriven: Whether parked events are to be tried again.
         lanes: Whether finished keys have successors.
         replayed: How many deliveries more of a replay may be open, at most half of the window; None without a replay.
-        refill_at: Of a window that was full, the most open deliveries at which new events go out; None of another window.
+        refill_at: Most open deliveries at which a window that was full takes new events; None of another window.
     """
 
     limit: int

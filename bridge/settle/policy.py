@@ -1,4 +1,4 @@
-"""When to try again, how to halve a batch that failed, how long to rest between two looks. Pure: it decides, others act."""
+"""When to try again, how to halve a batch that failed, how long to rest between two looks. Pure: others act."""
 
 from __future__ import annotations
 

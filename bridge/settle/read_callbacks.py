@@ -51,7 +51,7 @@ def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
 
 
 def outcomes_of(app: Celery, callback: Callback, *, secret: str) -> list[Outcome]:
-    """Return what one callback reports: an outcome for each event, with the reason of a failure if the app can know it."""
+    """Return what one callback reports: an outcome for each event, with the reason of a failure if that is known."""
     task, args = callback
     found = verified(args, secret=secret)
     if not found or task != FAIL:

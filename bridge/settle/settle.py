@@ -1,7 +1,7 @@
 """Settle outcomes: deliveries finish, are retried or are parked, and cursors move.
 
-Outcomes that are reported together are settled in one transaction, whatever their order, number or age. A success of any
-attempt of this epoch finishes the event. A failure counts only for the attempt that is out. Everything else changes
+Outcomes that are reported together are settled in one transaction, whatever their order, number or age. A success of
+any attempt of this epoch finishes the event. A failure counts only for the attempt that is out. Everything else changes
 nothing. The caller tells the broker that outcomes are settled only after this has returned, so after a crash they are
 settled again, which does no harm.
 """

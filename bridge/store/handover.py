@@ -170,7 +170,7 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
 
 
 def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
-    """Make deliveries of rows; a row without an offset only says how far the statement looked, or when to look again."""
+    """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
     return [
         Delivery(client, offset, epoch, attempt, topic, body, part, _trace(traceparent, tracestate))
         for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows

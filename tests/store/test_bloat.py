@@ -1,4 +1,4 @@
-"""What was handed over and finished costs nobody anything, although its dead rows are still there (G5)."""
+"""Events that were handed over and finished cost nothing, although their dead rows are still there (G5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW = 200  # pages that a statement may look at
 
 @pytest.fixture(params=["never analysed", "analysed while empty", "analysed"])
 def crowded(request: pytest.FixtureRequest, world: World, connect: Connect) -> psycopg.Connection[Any]:
-    """A client that has finished many events whose dead rows nobody may remove, and has a few open, one for each key."""
+    """A client that has finished many events whose dead rows can't be removed, and has a few open, one for each key."""
     snapshot = connect(autocommit=False)
     snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     snapshot.execute("SELECT FROM fq.clients")
@@ -163,7 +163,8 @@ def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
     world.client()
     for offset in offsets:
         world.eyes.execute(
-            "INSERT INTO fq.deliveries (client_id, \"offset\", epoch, due_at) VALUES ('c', %s, 1, now() + interval '1 h')",
+            """INSERT INTO fq.deliveries (client_id, "offset", epoch, due_at)
+               VALUES ('c', %s, 1, now() + interval '1 h')""",
             [offset],
         )
     reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
