@@ -111,7 +111,7 @@ def list_clients(store: Store) -> list[dict[str, Any]]:
     """The settings of every client, one mapping each."""
     with store.reading() as connection:
         rows = connection.execute(statement("look/list_clients")).mappings()
-        return [{name: row[name] for name in ("id", *SETTING_NAMES, "state", "offset")} for row in rows]
+        return [{name: row[name] for name in ("id", *SETTINGS, "state", "offset")} for row in rows]
 
 
 def _settings(client: str, row: Mapping[str, Any]) -> ClientSettings:

@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.model import SETTING_NAMES, Position
+from bridge.model import Position
 from bridge.operate.parked import redrive
 from bridge.operate.seek import seek
+from bridge.settings.client import SETTINGS
 from bridge.store.parked import Selection
 from tests.conftest import Connect
 from tests.support.world import World, offsets
@@ -106,6 +107,6 @@ def test_g4_keys_are_busy_while_an_event_of_them_is_open_or_holds_them(log: psyc
 
 def test_the_view_of_settings_has_every_setting_as_the_table_has_it(log: psycopg.Connection[Any]) -> None:
     log.execute("INSERT INTO fq.clients (id, task) VALUES ('c', 't')")
-    columns = ", ".join(f'"{name}"' for name in ("id", *SETTING_NAMES))
+    columns = ", ".join(f'"{name}"' for name in ("id", *SETTINGS))
     in_view = log.execute(f"SELECT {columns} FROM fq.client_settings".encode()).fetchall()
     assert in_view == log.execute(f"SELECT {columns} FROM fq.clients".encode()).fetchall()
