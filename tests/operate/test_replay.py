@@ -249,7 +249,7 @@ def test_strict_clients_get_replays_one_at_a_time_after_what_is_new(world: World
 def test_a_long_range_with_rare_topics_is_looked_through_in_slices(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.pump.one_pass.LONGEST_REPLAY_LOOK_EVENTS", 7)
+    monkeypatch.setattr("bridge.pump.taking.LONGEST_REPLAY_LOOK_EVENTS", 7)
     world.client(topics=("rare",))
     world.publish(*[None] * 20)
     world.publish(None, topic="rare")
