@@ -1,8 +1,8 @@
-"""The pump's loop: beat starts a tick; a tick hands over all that can be, then waits for more until a newer tick takes its turn.
+"""The pump's loop. Beat starts a tick; a tick hands over all that it can, then waits for more until a newer tick comes.
 
-A tick makes passes, one per client that needs one (see `one_pass`). A client in trouble is left alone for a second, so
-that it does not slow down the others. Ticks may overlap and several bridge workers may run them: a client that another
-pass holds is left to it, and only the newest tick waits.
+A tick makes passes, one for each client that needs one (see `one_pass`). It leaves a client in trouble alone for a
+second, so that it does not slow down the others. Ticks may overlap, and several bridge workers may run them: a client
+that another pass holds is left to it, and only the newest tick waits.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge")
 
-LONGEST_WAIT_SECONDS = 0.5  # of one statement, which holds a snapshot as long
-FEW_CLIENTS = 10  # up to so many, a pass for each costs less than asking first which of them want any of the new events
-TROUBLE_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 0.5  # of one statement: it holds a snapshot meanwhile, which keeps vacuum from dead rows
+FEW_CLIENTS = 10  # up to so many, a pass each costs less than to ask first which of them want any of the new events
+TROUBLE_SECONDS = 1.0  # how long a client in trouble is left alone
 
 
 class Tick(NamedTuple):
-    """What one run of the pump did.
+    """What one run of the pump did, in numbers.
 
     Attributes:
         sent: Messages that the broker took.
@@ -59,10 +59,10 @@ class Pump:
         self._prepared = False
 
     def prepare(self) -> None:
-        """Check the schema, and register the clients that this process declares; the first call does it, later ones return.
+        """Check the schema, and register the clients that this process declares. Later calls do nothing.
 
-        It also calls `gc.freeze()`: the garbage collector then passes over all that is loaded by now, which would
-        otherwise take a tenth of a pump's time.
+        It also calls `gc.freeze()`: the garbage collector then ignores all that is loaded by now. To look through that
+        again and again would take a tenth of a pump's time.
 
         Raises:
             SchemaError: the schema is not the one that this code knows; the message says what to do.
@@ -76,7 +76,7 @@ class Pump:
                 done = register(store, registration)
             except Unavailable:
                 raise
-            except BridgeError as error:  # one client's trouble is not the others'
+            except BridgeError as error:  # one client's trouble must not stop the others
                 logger.error("client %s is not registered: %s", registration.id, error)
             else:
                 if done.created:
@@ -85,7 +85,7 @@ class Pump:
         self._prepared = True
 
     def tick(self) -> Tick:
-        """Hand over everything that can be, then wait for more until the time is up or a newer tick takes the turn.
+        """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
 
         Raises:
             SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
@@ -108,7 +108,7 @@ class Pump:
                 began = time.monotonic()
                 done = self.catch_up()
                 total = Tick(*map(sum, zip(total, done, strict=True)))
-                # If nothing was done, another pump has the client that needs a pass, or it is in trouble.
+                # If nothing was done, another pump has the client that needs a pass, or the client is in trouble.
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
         return total
@@ -130,7 +130,7 @@ class Pump:
                     )
                 except LogRewound:
                     raise
-                except Exception as error:  # whatever it is, it is this client's: the others are served
+                except Exception as error:  # any error is this client's alone: the others are served
                     troubled.add(client)
                     self._note_trouble(client, error)
                     continue
@@ -140,14 +140,14 @@ class Pump:
                 return Tick(sent, looked, len(troubled))
 
     def _clients_to_serve(self, horizon: int) -> list[str]:
-        """List the clients that need a pass; of many, first move those together that want none of the new events."""
+        """List the clients that need a pass. If they are many, first move those that want none of the new events."""
         store = self._bridge.store
         clients = rounds.clients_to_serve(store, horizon=horizon)
         if len(clients) <= FEW_CLIENTS:
             return clients
         try:
             rounds.pass_over(store, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
-        except StoreUnavailable as error:  # then a pass of its own moves each
+        except StoreUnavailable as error:  # then each is moved by a pass of its own
             logger.warning("clients that want none of the new events can't be moved together: %s", error)
         return rounds.clients_to_serve(store, horizon=horizon)
 
@@ -164,7 +164,7 @@ _pumps: WeakKeyDictionary[Bridge, Pump] = WeakKeyDictionary()
 
 
 def pump_of(bridge: Bridge) -> Pump:
-    """Return the pump of a bridge; each process makes it once."""
+    """Return the pump of a bridge, which each process makes once."""
     if bridge not in _pumps:
         _pumps[bridge] = Pump(bridge)
     return _pumps[bridge]

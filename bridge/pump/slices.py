@@ -1,4 +1,4 @@
-"""New events of a client, slice by slice, the next one on its way from Postgres while the caller sends this one."""
+"""New events of a client, slice by slice: the next one is on its way from Postgres while the caller sends this one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from sqlalchemy import Connection
 from bridge.model import Client, Delivery
 from bridge.store import handover
 
-SLICE_EVENTS = (
-    1000  # events taken at once: enough to forget the round trip, few enough to stay in the processor's cache
-)
-LONGEST_LOOK_EVENTS = 10_000  # events that one pass looks at where few of them match or many of them wait
-RARE_ONE_IN_EVENTS = 250  # where less than one event in so many goes out, the next may be far away
+SLICE_EVENTS = 1000  # of the usual slice: the round trip does not count, and the rows fit into the processor's cache
+LONGEST_LOOK_EVENTS = 10_000  # that one pass looks at where few events match or many of them wait
+RARE_ONE_IN_EVENTS = 250  # where fewer than one event in so many goes out, the next one may be far away: leap to it
 
 
 class Slices:
-    """What can go out of the log next; iterating hands it over.
+    """The events that can go out of the log next; iterating hands them over.
 
     Args:
-        connection: In a transaction that holds the client; nobody else may use it until the iteration ends.
+        connection: In a transaction that holds the client; nothing else may use it until the iteration ends.
         client: Whose events.
         horizon: The last event that may be looked at.
         room: Most events to hand over.
@@ -40,9 +38,10 @@ class Slices:
         self._room = room
 
     def __iter__(self) -> Generator[list[Delivery], None, None]:
-        """Deliveries in the order of their offsets, never none; with several slices to come, one is fetched ahead.
+        """Yield the deliveries of each slice in the order of their offsets, never an empty list.
 
-        Who stops early has to close it: the thread that fetches ahead uses the connection until then.
+        With several slices to come, one is fetched ahead. A caller that stops early must close the iterator: the thread
+        that fetches ahead uses the connection until then.
         """
         slices = self._slices()
         return _ahead(slices) if self._room > SLICE_EVENTS else slices
@@ -68,13 +67,16 @@ class Slices:
                 wider = 1 if self._leap() else wider
 
     def _leap(self) -> bool:
-        """Go on right before the next event that matches; whether it is known where that is."""
+        """Move to right before the next event that matches; tell whether it is known where that is."""
         before = self.upto
         self.upto = handover.leap(self._connection, self._client, after=before, horizon=self._horizon)
         return self.upto > before
 
     def _usual(self) -> int:
-        """Events of the next slice, in whole batches. Each looks at the keys of all before it, so they grow with these."""
+        """Return how many events the next slice has, in whole batches.
+
+        A slice looks at the keys of all deliveries before it, so slices grow: after 10,000 events they have 5,000 each.
+        """
         batch = self._client.batch
         return max(max(SLICE_EVENTS, self.taken // 2) // batch, 1) * batch
 

@@ -1,8 +1,8 @@
 """Read callbacks, and settle what they report: outcomes whose signature is genuine, and why a task failed.
 
-A callback is a pair: `bridge.commit` or `bridge.fail`, and its arguments, which are client, offset (of a batch:
-offsets), epoch, attempt and signature. `bridge.settle` carries many such pairs in one message. A callback that the
-bridge did not sign leaves a warning in the log and changes nothing.
+A callback is a pair: the task's name, `bridge.commit` or `bridge.fail`, and its arguments, which are client, offset (a
+list of offsets for a batch), epoch, attempt and signature. `bridge.settle` carries many such pairs in one message. A
+callback that the bridge did not sign changes nothing, and leaves a warning in the log.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from bridge.settle.settle import Settled, settle
 
 logger = logging.getLogger("bridge")
 
-OUTCOMES_AT_ONCE = 10_000  # in one transaction
+OUTCOMES_AT_ONCE = 10_000  # in one transaction: it holds the locks of its clients meanwhile
 
 Callback = tuple[str, Sequence[Any]]
 
 
 def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback]) -> Settled:
-    """Settle what callbacks report; very many of them in more than one transaction.
+    """Settle what callbacks report, more than 10,000 outcomes in several transactions.
 
     Raises:
-        StoreUnavailable: some may be settled; settle the same callbacks again.
+        StoreUnavailable: some may be settled; settle the same callbacks again, which does no harm.
     """
     total, waiting = Settled(), list[Outcome]()
     for callback in one_by_one(callbacks):
-        waiting += outcomes_of(bridge.app, callback, secret=bridge.secret)  # those of one callback stay together
+        waiting += outcomes_of(bridge.app, callback, secret=bridge.secret)  # outcomes of one callback stay together
         if len(waiting) >= OUTCOMES_AT_ONCE:
             total, waiting = total + settle(bridge.store, waiting), []
     return total + settle(bridge.store, waiting)
 
 
 def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
-    """Yield each callback, also those that came many in one message."""
+    """Yield each callback by itself, also of those that share a message."""
     for task, args in callbacks:
         if task == SETTLE:
             yield from _pairs(args)
@@ -51,7 +51,7 @@ def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
 
 
 def outcomes_of(app: Celery, callback: Callback, *, secret: str) -> list[Outcome]:
-    """Return what one callback reports, an outcome for each event of a batch; of a failure also why, where the app can know."""
+    """Return what one callback reports: an outcome for each event, with the reason of a failure if that is known."""
     task, args = callback
     found = verified(args, secret=secret)
     if not found or task != FAIL:
@@ -98,7 +98,7 @@ def _failure(app: Celery, outcome: Outcome) -> Failure:
         return Failure()
     try:
         meta = app.backend.get_task_meta(id)
-    except Exception as error:  # whatever a backend raises: the failure counts without its reason too
+    except Exception as error:  # a backend may raise anything: the failure counts without its reason too
         logger.warning("the result backend does not say why %s failed: %s", id, error)
         return Failure()
     result = meta.get("result")

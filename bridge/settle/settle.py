@@ -1,8 +1,9 @@
-"""Settling: what callbacks report becomes finished, retried or parked deliveries, and cursors move.
+"""Settle outcomes: deliveries finish, are retried or are parked, and cursors move.
 
-One transaction per batch, whatever the order, number or age of the outcomes: a success of any attempt of this epoch
-finishes the event; a failure counts only for the attempt that is out; everything else changes nothing. The caller tells
-the broker that a batch is done only after this returned, so a crash settles it again, which is harmless.
+Outcomes that are reported together are settled in one transaction, whatever their order, number or age. A success of
+any attempt of this epoch finishes the event. A failure counts only for the attempt that is out. Everything else changes
+nothing. The caller tells the broker that outcomes are settled only after this has returned, so after a crash they are
+settled again, which does no harm.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from typing import NamedTuple, Self
 from sqlalchemy import Connection
 
 from bridge.model import Failure, Outcome
-from bridge.settle.policy import backoff, verdict
+from bridge.settle.policy import backoff, halves
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
 from bridge.wording import counted
 
 
 class Settled(NamedTuple):
-    """What a batch of outcomes came to, in events; `ignored` were late, repeated or about nothing."""
+    """What outcomes came to, in events; `ignored` were late, repeated or about nothing."""
 
     succeeded: int = 0
     retried: int = 0
@@ -28,80 +29,68 @@ class Settled(NamedTuple):
     ignored: int = 0
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
-        """What both came to together."""
+        """Return what both came to together."""
         return type(self)(*map(sum, zip(self, other, strict=True)))
 
 
-def settle(store: Store, batch: Sequence[Outcome]) -> Settled:
-    """Apply a batch of outcomes and move the cursors of its clients.
+def settle(store: Store, reported: Sequence[Outcome]) -> Settled:
+    """Apply outcomes, and move the cursors of their clients.
 
     Raises:
-        StoreUnavailable: nothing is settled; settle the same batch again.
+        StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
-    if not batch:
+    if not reported:
         return Settled()
     with store.transaction() as connection:
-        policies = outcomes.lock_clients(connection, {outcome.client for outcome in batch})
-        known = [outcome for outcome in batch if outcome.client in policies]
+        policies = outcomes.lock_clients(connection, {outcome.client for outcome in reported})
+        known = [outcome for outcome in reported if outcome.client in policies]
         failures = [outcome for outcome in known if outcome.failure is not None]
-        succeeded = [outcome for outcome in known if outcome.failure is None]
-        if failures:  # of a batch, say, in which another event failed
-            succeeded += outcomes.effected(connection, failures)
-        # Successes first: COMMIT wins over FAIL of the same attempt, and then there is nothing left to fail.
-        finished = outcomes.succeed(connection, succeeded)
-        retried, parked = _fail(connection, policies, failures)
+        successes = [outcome for outcome in known if outcome.failure is None]
+        if failures:  # another event of the batch failed, say, after this one's handler had committed
+            successes += outcomes.effected(connection, failures)
+        # Successes first: of the same attempt a success wins over a failure, which then finds nothing left to fail.
+        succeeded = outcomes.succeed(connection, successes)
+        retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
         failed = {failure.client for failure in failures}
-        outcomes.move_cursors(connection, {client: finished.get(client, 0) for client in policies}, failed=failed)
-    total = sum(finished.values())
-    return Settled(total, retried, parked, max(0, len(batch) - total - retried - parked))
+        outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
+    total = sum(succeeded.values())
+    return Settled(total, retried, parked, max(0, len(reported) - total - retried - parked))
 
 
 def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> tuple[int, int]:
-    """Retry what has attempts left and park the rest; how many of each."""
-    if not failures:
-        return 0, 0
+    """Retry the deliveries with attempts left, and give up the others; return how many events of each.
+
+    A batch of several events is split instead, and that does not count as an attempt: it is not known yet which failed.
+    """
     about = {(outcome.client, outcome.offset): outcome for outcome in failures}
-    found = dict.fromkeys(outcomes.failing(connection, failures))  # a hard time limit reports twice
-    alone = [delivery for delivery in found if not about[delivery.client, delivery.offset].batch_offsets]
-    split = _split(
-        connection, [delivery for delivery in found if about[delivery.client, delivery.offset].batch_offsets], about
-    )
+    together: dict[tuple[str, tuple[int, ...]], list[Failing]] = {}
     retries: list[Retry] = []
     exhausted: list[Exhausted] = []
-    for delivery in alone:
-        policy = policies[delivery.client]
-        failure = about[delivery.client, delivery.offset].failure or Failure()
-        if delivery.tries < policy.max_attempts:
-            seconds = backoff(
-                delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds
-            )
-            retries.append(Retry(delivery.client, delivery.offset, seconds, failure))
+    for delivery in dict.fromkeys(outcomes.failing(connection, failures)):  # a hard time limit reports twice
+        outcome, policy = about[delivery.client, delivery.offset], policies[delivery.client]
+        failure = outcome.failure or Failure()
+        if outcome.batch_offsets:
+            together.setdefault((delivery.client, outcome.batch_offsets), []).append(delivery)
+        elif delivery.tries < policy.max_attempts:
+            retries.append(Retry(delivery.client, delivery.offset, _wait_seconds(delivery, policy), failure))
         else:
             reason = f"failed {counted(delivery.tries, 'time')}"
-            exhausted.append(
-                Exhausted(
-                    delivery.client, delivery.offset, reason, failure, verdict(policy.on_exhausted, policy.ordering)
-                )
-            )
-    if retries:
-        outcomes.retry_later(connection, retries)
-    return split + len(retries), outcomes.give_up(connection, exhausted)
+            exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.verdict))
+    parts = _parts(together)
+    outcomes.split(connection, parts)
+    outcomes.retry_later(connection, retries)
+    return len(parts) + len(retries), outcomes.give_up(connection, exhausted)
 
 
-def _split(connection: Connection, deliveries: Sequence[Failing], about: Mapping[tuple[str, int], Outcome]) -> int:
-    """Let each half of a batch that failed go out by itself, at once, until the poison is alone; how many events that is.
+def _wait_seconds(delivery: Failing, policy: RetryPolicy) -> float:
+    """Return how long a delivery waits for its next attempt."""
+    return backoff(delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds)
 
-    It does not count as an attempt: nobody knows yet whose failure it was.
-    """
-    groups: dict[tuple[str, tuple[int, ...]], list[Failing]] = {}
-    for delivery in deliveries:
-        groups.setdefault((delivery.client, about[delivery.client, delivery.offset].batch_offsets), []).append(delivery)
-    parts: list[Part] = []
-    for group in groups.values():
-        group.sort(key=lambda delivery: delivery.offset)
-        middle = (len(group) + 1) // 2
-        for half in (group[:middle], group[middle:]):
-            parts += [Part(delivery.client, delivery.offset, half[0].offset) for delivery in half]
-    if parts:
-        outcomes.split(connection, parts)
-    return len(parts)
+
+def _parts(together: Mapping[tuple[str, tuple[int, ...]], Sequence[Failing]]) -> list[Part]:
+    """Let each half of a batch that failed go out by itself, until the event at fault is alone."""
+    return [
+        Part(client, offset, part)
+        for (client, _), batch in together.items()
+        for offset, part in halves([delivery.offset for delivery in batch]).items()
+    ]

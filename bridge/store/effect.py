@@ -9,10 +9,10 @@ from bridge.store.callers import run_on
 
 
 def begin_effect(connection: Any, *, client: str, offset: int) -> None:
-    """Lock an event's delivery, waiting for another attempt that is at it.
+    """Lock an event's delivery, and wait for another attempt that has it in its transaction.
 
     Raises:
-        AlreadyDone: it is finished, or nobody waits for it; nothing is locked.
+        AlreadyDone: it is finished, or not open for this client; nothing is locked.
     """
     found = run_on(connection, "outcomes/begin_effect", {"client": client, "offset": offset})
     if not found or found[0][0] == "done":

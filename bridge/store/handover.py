@@ -8,45 +8,59 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from bridge.model import UNTRACED, Client, Delivery
+from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 
-MOST_TOPICS = 1000  # different ones in the log, for leaping over what does not match
-MANY_BATCHES = 100  # so far behind, a batch is not waited for: looking for its events would cost more than it brings
+MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
+MANY_BATCHES = 100  # a client so far behind does not wait for a full batch: looking for its events would cost too much
 
 
 class Todo(NamedTuple):
-    """What there is to do for a client.
+    """What there is to do for a client, and what it may have open.
 
     Attributes:
-        full: Whether its window was full, and is to become a tenth free before new events are handed over.
-        woken: Whether its deliveries and lanes are to be looked at.
+        woken: Whether its deliveries and lanes need a look, and not only the log.
+        full: Whether its window was full; no new events go out until only `refill_at` deliveries are open.
+        refill_at: The most deliveries that may be open for a full window to take new events again.
         ready: Whether a finished key has a successor.
-        redriving: Whether parked events of it are to go out again.
+        redriving: Whether parked events are to go out again.
         replaying: Whether a replay is under way.
-        opened: Deliveries that are open.
+        window: The most deliveries that may be open.
+        opened: How many deliveries are open.
         replayed: How many of these come from replays.
         due: Of how many the wait or the lease is over.
+        verdict: What becomes of an event that has no attempts left.
     """
 
-    full: bool
     woken: bool
+    full: bool
+    refill_at: int
     ready: bool
     redriving: bool
     replaying: bool
+    window: int
     opened: int
     replayed: int
     due: int
+    verdict: OnExhausted
 
 
-class Taken(NamedTuple):
-    """What was taken, and in how many seconds there may be more: 0 at once, None never."""
+class Slice(NamedTuple):
+    """What one slice of the log gave: deliveries, and how far the log was looked through."""
 
     deliveries: list[Delivery]
-    within: float | None
+    upto: int
+
+
+class Replayed(NamedTuple):
+    """What a replay gave: deliveries, and in how many seconds there may be more; 0 at once, None never."""
+
+    deliveries: list[Delivery]
+    within_seconds: float | None
 
 
 def lock_client(connection: Connection, client: str) -> Client | None:
-    """The client, which this pass has for itself; None if another pump has it, or it is not served."""
+    """Lock a client for this pass, and return it; None if another pump has it, or it is not served."""
     row = connection.execute(statement("pass/lock_client"), {"client": client}).mappings().one_or_none()
     if row is None:
         return None
@@ -57,42 +71,50 @@ def lock_client(connection: Connection, client: str) -> Client | None:
 
 
 def look_at_client(connection: Connection, client: Client) -> Todo:
-    """What there is to do for the client."""
-    return Todo(*connection.execute(statement("pass/look_at_client"), {"client": client.id}).one())
+    """Find out what there is to do for the client."""
+    return Todo(**connection.execute(statement("pass/look_at_client"), {"client": client.id}).mappings().one())
 
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
-    binds = {**_binds(client, room), "ordered": client.ordering == "key"}
-    return _deliveries(client, connection.execute(statement("pass/hand_over_again"), binds).all())
+    return _deliveries(client, _take(connection, "pass/hand_over_again", client, room, ordered=_is_ordered(client)))
 
 
 def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
-    """Take parked events that somebody wants to try again, at most `room` of them."""
-    binds = {**_binds(client, room), "ordered": client.ordering == "key", "epoch": client.epoch}
-    return _deliveries(client, connection.execute(statement("pass/hand_over_redriven"), binds).all())
+    """Take parked events that are to be tried again, at most `room` of them."""
+    binds = {"ordered": _is_ordered(client), "epoch": client.epoch}
+    return _deliveries(client, _take(connection, "pass/hand_over_redriven", client, room, **binds))
 
 
-def hand_over_replay(connection: Connection, client: Client, *, room: int, slice: int) -> Taken:
+def hand_over_replay(connection: Connection, client: Client, *, room: int, slice: int) -> Replayed:
     """Take the next events of the oldest replay, at most `room` of the next `slice`."""
-    binds = {**_binds(client, room), "ordered": client.ordering == "key", "filter": client.filter, "slice": slice}
-    rows = connection.execute(statement("pass/hand_over_replay"), binds).all()
-    return Taken(_deliveries(client, rows[:-1]), rows[-1].within) if rows else Taken([], None)
+    binds = {"ordered": _is_ordered(client), "filter": client.filter, "slice": slice}
+    rows = _take(connection, "pass/hand_over_replay", client, room, **binds)
+    return Replayed(_deliveries(client, rows), rows[0].within_seconds if rows else None)
 
 
 def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take the successors of finished keys, at most `room` of them."""
+    binds = {"epoch": client.epoch, "dispatched": client.dispatched, "filter": client.filter}
+    return _deliveries(client, _take(connection, "pass/hand_over_lanes", client, room, **binds))
+
+
+def hand_over_new(connection: Connection, client: Client, *, after: int, horizon: int, slice: int, room: int) -> Slice:
+    """Take the next matching events after `after`, at most `room` of the next `slice`."""
     binds = {
-        **_binds(client, room),
         "epoch": client.epoch,
-        "dispatched": client.dispatched,
+        "after": after,
+        "horizon": horizon,
+        "slice": slice,
         "filter": client.filter,
+        "ordered": _is_ordered(client),
     }
-    return _deliveries(client, connection.execute(statement("pass/hand_over_lanes"), binds).all())
+    rows = _take(connection, "pass/hand_over_new", client, room, **binds)
+    return Slice(_deliveries(client, rows), rows[0].upto)
 
 
 def is_gathering(connection: Connection, client: Client, *, horizon: int) -> bool:
-    """Whether a batch that is not full may still wait for more events."""
+    """Tell whether a batch that is not full may still wait for more events."""
     if client.batch == 1 or not client.batch_wait_ms or horizon - client.dispatched >= MANY_BATCHES * client.batch:
         return False
     binds = {
@@ -105,39 +127,24 @@ def is_gathering(connection: Connection, client: Client, *, horizon: int) -> boo
     return bool(connection.execute(statement("pass/is_gathering"), binds).scalar_one())
 
 
-def hand_over_new(
-    connection: Connection, client: Client, *, after: int, horizon: int, slice: int, room: int
-) -> tuple[list[Delivery], int]:
-    """Take the next matching events after `after`, at most `room` of the next `slice`.
-
-    Returns:
-        The deliveries, and how far the log was looked through.
-    """
-    binds = {
-        **_binds(client, room),
-        "epoch": client.epoch,
-        "after": after,
-        "horizon": horizon,
-        "slice": slice,
-        "filter": client.filter,
-        "ordered": client.ordering == "key",
-    }
-    rows = connection.execute(statement("pass/hand_over_new"), binds).all()
-    return _deliveries(client, rows[:-1]), rows[-1].upto
-
-
 def leap(connection: Connection, client: Client, *, after: int, horizon: int) -> int:
-    """How far the log holds nothing for the client; `after` where there are too many topics to know."""
+    """Move over events that the client does not want; return how far, `after` where the log has too many topics."""
     binds = {"client": client.id, "after": after, "horizon": horizon, "filter": client.filter, "topics": MOST_TOPICS}
     upto: int | None = connection.execute(statement("pass/leap"), binds).scalar_one_or_none()
     return after if upto is None else upto
 
 
 def finish_pass(
-    connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool, within: float | None = None
+    connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool, within_seconds: float | None
 ) -> None:
     """End a pass: move the cursor over what needed no delivery, and say when the pump must look again."""
-    binds = {"client": client.id, "delivered": delivered, "hungry": hungry, "full": full, "within": within}
+    binds = {
+        "client": client.id,
+        "delivered": delivered,
+        "hungry": hungry,
+        "full": full,
+        "within_seconds": within_seconds,
+    }
     connection.execute(statement("pass/finish_pass"), binds)
 
 
@@ -146,18 +153,33 @@ def end_drain(connection: Connection, client: Client) -> None:
     connection.execute(statement("pass/end_drain"), {"client": client.id})
 
 
-def _binds(client: Client, room: int) -> dict[str, Any]:
-    return {"client": client.id, "room": room, "call": client.call, "lease": client.ack_timeout_seconds}
+def _is_ordered(client: Client) -> bool:
+    """Tell whether events of one key wait for each other. Strict order needs no keys: its window is one event."""
+    return client.ordering == "key"
+
+
+def _take(connection: Connection, name: str, client: Client, room: int, **binds: Any) -> Sequence[Any]:
+    """Run a statement that hands over, and return its rows, whose columns are those of the SQL type `fq.message`."""
+    binds |= {
+        "client": client.id,
+        "room": room,
+        "call": client.call,
+        "lease_seconds": client.ack_timeout_seconds,
+    }
+    return connection.execute(statement(name), binds).all()
 
 
 def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
+    """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
     return [
-        Delivery(client, offset, epoch, attempt, topic, body, batch, _trace(traceparent, tracestate))
-        for offset, attempt, epoch, topic, body, traceparent, tracestate, batch in rows
+        Delivery(client, offset, epoch, attempt, topic, body, part, _trace(traceparent, tracestate))
+        for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
+        if offset is not None
     ]
 
 
 def _trace(traceparent: str | None, tracestate: str | None) -> Mapping[str, str]:
+    """Return the trace context of an event as headers of its message."""
     if not traceparent:
         return UNTRACED
     return {"traceparent": traceparent, "tracestate": tracestate} if tracestate else {"traceparent": traceparent}

@@ -1,4 +1,4 @@
-"""The SQL of the horizon: the highest offset below which no event can appear any more."""
+"""The SQL of the horizon: the highest offset that is final. No event at or below it can appear any more."""
 
 from __future__ import annotations
 

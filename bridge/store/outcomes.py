@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from heapq import nlargest
-from itertools import pairwise
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from bridge.model import Client, Failure, Outcome
-from bridge.settings.client import OnExhausted, Ordering
+from bridge.settings.client import OnExhausted
 from bridge.sql import statement
-
-# Deliveries of one UPDATE or DELETE: where Postgres thinks that there are none, it compares each with each.
-CHUNK = 200
-# Outcomes that are farther apart than this go into statements of their own, because each reads over all between its
-# first and its last; but not into many, because those of a client that wants few events are all far apart.
-WIDE_GAP_OFFSETS, MOST_CUTS = 10_000, 7
+from bridge.store.chunks import Placed, chunks, range_of
 
 
 class RetryPolicy(NamedTuple):
-    """What a client wants done with a failure; as `lock_clients` returns it."""
+    """What a client wants done with a failure; `verdict` is on an event that has no attempts left."""
 
     max_attempts: int
     backoff_seconds: float
     backoff_max_seconds: float
-    on_exhausted: OnExhausted
-    ordering: Ordering
+    verdict: OnExhausted
 
 
 class Failing(NamedTuple):
@@ -42,11 +33,11 @@ class Failing(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """A delivery that waits for its next attempt; `fresh` counts its attempts from there on."""
+    """A delivery that waits for its next attempt; if `fresh`, its attempts are counted anew from there on."""
 
     client: str
     offset: int
-    seconds: float
+    wait_seconds: float
     failure: Failure
     fresh: bool = False
 
@@ -60,69 +51,60 @@ class Part(NamedTuple):
 
 
 class Exhausted(NamedTuple):
-    """A delivery without attempts left."""
+    """A delivery without attempts left, and what becomes of it."""
 
     client: str
     offset: int
     reason: str
     failure: Failure
-    on_exhausted: OnExhausted
-
-
-Reported = Outcome | Retry | Part | Exhausted
-ReportedT = TypeVar("ReportedT", bound=Reported)
+    verdict: OnExhausted
 
 
 def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, RetryPolicy]:
-    """Lock these clients, waiting for passes that hold them; those that don't exist are missing."""
+    """Lock these clients, and wait for passes that hold them; those that the bridge does not drive are missing."""
     rows = connection.execute(statement("outcomes/lock_clients"), {"clients": sorted(clients)})
-    return {
-        row.id: RetryPolicy(
-            row.max_attempts, row.backoff_seconds, row.backoff_max_seconds, row.on_exhausted, row.ordering
-        )
-        for row in rows
-    }
+    return {id: RetryPolicy(*policy) for id, *policy in rows}
 
 
 def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]:
-    """Finish what succeeded; how many events each client finished."""
+    """Finish the deliveries that succeeded; return how many events each client finished."""
     finished = Counter[str]()
-    for some in _chunks(outcomes, most=max(1, len(outcomes))):
-        rows = connection.execute(statement("outcomes/succeed"), _attempts(some) | _range(some))
+    for some in chunks(outcomes, most=max(1, len(outcomes))):
+        rows = connection.execute(statement("outcomes/succeed"), _attempts(some) | range_of(some))
         finished.update({row.client_id: row.finished for row in rows})
     return finished
 
 
 def expired(connection: Connection, client: Client) -> list[Failing]:
-    """Deliveries whose last allowed attempt was never answered."""
+    """Find and lock the deliveries whose last allowed attempt was never answered."""
     rows = connection.execute(statement("pass/expired"), {"client": client.id, "max_attempts": client.max_attempts})
     return [Failing(*row) for row in rows]
 
 
 def done(connection: Connection, client: Client) -> list[Outcome]:
-    """Deliveries whose handler's transaction committed, but whose callback never came, as successes."""
+    """Find the deliveries whose handler's transaction committed, but whose callback never came, as successes."""
     rows = connection.execute(statement("pass/done"), {"client": client.id})
     return [Outcome(client=row.client_id, offset=row.offset, epoch=row.epoch, attempt=row.attempt) for row in rows]
 
 
 def failing(connection: Connection, outcomes: Sequence[Outcome], *, state: str = "sent") -> list[Failing]:
-    """The deliveries in this state that these failures are about."""
+    """Find and lock the deliveries in this state that these failures are about."""
     binds = {**_attempts(outcomes), "state": state}
     return [Failing(*row) for row in connection.execute(statement("outcomes/failing"), binds)]
 
 
 def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcome]:
-    """Those of these failures whose event is done all the same: its handler's transaction committed before."""
+    """Return those of these failures whose event is done all the same: its handler's transaction had committed."""
     done = {(delivery.client, delivery.offset) for delivery in failing(connection, failures, state="done")}
     return [failure for failure in failures if (failure.client, failure.offset) in done]
 
 
 def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
     """Let failed deliveries wait for their next attempt."""
-    for some in _chunks(retries):
+    for some in chunks(retries):
         binds = {
             **_places(some),
-            "seconds": [r.seconds for r in some],
+            "wait_seconds": [r.wait_seconds for r in some],
             "fresh": [r.fresh for r in some],
             **_failures([r.failure for r in some]),
         }
@@ -130,45 +112,41 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
 
 
 def split(connection: Connection, parts: Sequence[Part]) -> None:
-    """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted from there on."""
-    for some in _chunks(parts):
+    """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted anew."""
+    for some in chunks(parts):
         connection.execute(statement("outcomes/split"), {**_places(some), "parts": [part.part for part in some]})
 
 
 def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
-    """Do what each client wants done with its event; how many were parked.
+    """Do what each client wants done with its event; return how many were parked.
 
-    Under `park` and `hold-key` the event becomes a dead letter, under `hold-key` its key's successors wait for it.
-    Under `halt` nothing is skipped: the client stops, and the event goes out afresh when somebody resumes it.
+    Under `park` and `hold-key` the event becomes a dead letter; under `hold-key` its key's successors wait for it.
+    Under `halt` nothing is passed over: the client stops, and the event goes out afresh when it is resumed.
     """
-    parked = [e for e in exhausted if e.on_exhausted != "halt"]
-    for some in _chunks(parked):
+    parked = [e for e in exhausted if e.verdict != "halt"]
+    for some in chunks(parked):
         binds = {
             **_places(some),
             "reasons": [e.reason for e in some],
-            "held": [e.on_exhausted == "hold-key" for e in some],
+            "held": [e.verdict == "hold-key" for e in some],
             **_failures([e.failure for e in some]),
         }
         connection.execute(statement("outcomes/park"), binds)
-    halting = [e for e in exhausted if e.on_exhausted == "halt"]
-    if halting:
-        retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, fresh=True) for e in halting])
+    halting = [e for e in exhausted if e.verdict == "halt"]
+    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, fresh=True) for e in halting])
     for e in halting:
-        reason = f"event {e.offset} {e.reason}"
-        connection.execute(
-            statement("operate/set_state"), {"client": e.client, "state": "halted", "reason": reason, "by": "bridge"}
-        )
+        set_state(connection, e.client, state="halted", reason=f"event {e.offset} {e.reason}", by="bridge")
     return len(parked)
 
 
 def set_state(connection: Connection, client: str, *, state: str, reason: str, by: str) -> bool:
-    """Pause, resume, drain or halt a client; whether there is one of this id that the bridge drives."""
+    """Pause, resume, drain or halt a client; tell whether the bridge drives a client of this id."""
     binds = {"client": client, "state": state, "reason": reason, "by": by}
     return connection.execute(statement("operate/set_state"), binds).one_or_none() is not None
 
 
 def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed: Collection[str] = ()) -> None:
-    """Move the cursors of these clients up to what is done, and let the pump look at them where it must."""
+    """Move the cursors of these clients up to what is finished, and let the pump look at them where it must."""
     binds = {
         "clients": list(succeeded),
         "succeeded": list(succeeded.values()),
@@ -178,6 +156,7 @@ def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed
 
 
 def _attempts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the binds that name attempts."""
     return {
         "clients": [o.client for o in outcomes],
         "offsets": [o.offset for o in outcomes],
@@ -186,31 +165,17 @@ def _attempts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _range(deliveries: Sequence[Reported]) -> dict[str, Any]:
-    """Where a statement has to look for these deliveries, which are in the order of their offsets."""
-    among = list(dict.fromkeys([delivery.client for delivery in deliveries]))
-    return {"among": among, "first": deliveries[0].offset, "last": deliveries[-1].offset}
-
-
-def _places(deliveries: Sequence[Reported]) -> dict[str, Any]:
+def _places(deliveries: Sequence[Placed]) -> dict[str, Any]:
+    """Return the binds that name deliveries."""
     return {
         "clients": [delivery.client for delivery in deliveries],
         "offsets": [delivery.offset for delivery in deliveries],
-        **_range(deliveries),
+        **range_of(deliveries),
     }
 
 
-def _chunks(deliveries: Sequence[ReportedT], *, most: int = CHUNK) -> Iterator[Sequence[ReportedT]]:
-    """These deliveries in the order of their offsets, cut in the widest gaps, and into no more than `most`."""
-    ordered = sorted(deliveries, key=attrgetter("offset"))
-    gaps = ((b.offset - a.offset, nth) for nth, (a, b) in enumerate(pairwise(ordered), start=1))
-    ends = [*sorted(nth for gap, nth in nlargest(MOST_CUTS, gaps) if gap > WIDE_GAP_OFFSETS), len(ordered)]
-    for first, end in pairwise([0, *ends]):
-        for nth in range(first, end, most):
-            yield ordered[nth : min(end, nth + most)]
-
-
 def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
+    """Return the binds that say why."""
     return {
         "error_types": [f.type for f in failures],
         "errors": [f.message for f in failures],

@@ -1,4 +1,4 @@
-"""The SQL around the passes: which clients need one, which pump waits for work, and why a client could not be served."""
+"""The SQL around the passes: which clients need one, which pump waits for work, why a client could not be served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Work(NamedTuple):
 
     Attributes:
         work: Whether there is something for a pump to do.
-        newest: Whether the holder is still the newest pump that waits.
+        newest: Whether the holder still has the turn to wait.
     """
 
     work: bool
@@ -21,13 +21,13 @@ class Work(NamedTuple):
 
 
 def clients_to_serve(store: Store, *, horizon: int) -> list[str]:
-    """Return the ids of the clients that need a pass, those that were served longest ago first."""
+    """Return the ids of the clients that need a pass, the one that was served longest ago first."""
     with store.reading() as connection:
         return list(connection.execute(statement("pass/clients_to_serve"), {"horizon": horizon}).scalars())
 
 
 def pass_over(store: Store, *, horizon: int, slice: int) -> None:
-    """Move all clients over the next events, at most `slice`, where none of these matches."""
+    """Move all clients over the next events, at most `slice`, where none of these matches their topics."""
     with store.reading() as connection:
         connection.execute(statement("pass/pass_over"), {"horizon": horizon, "slice": slice})
 
@@ -40,7 +40,7 @@ def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: fl
 
 
 def take_turn(store: Store, *, holder: str, seconds: float) -> None:
-    """Take the turn to wait for work from whichever pump has it."""
+    """Take the turn to wait for work from the pump that has it."""
     with store.reading() as connection:
         connection.execute(statement("pass/take_turn"), {"holder": holder, "seconds": seconds})
 

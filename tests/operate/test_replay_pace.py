@@ -88,7 +88,7 @@ def test_a_replay_gets_the_whole_window_when_nothing_else_is_there(world: World)
 def test_a_long_range_with_rare_topics_is_looked_through_in_slices(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.pump.one_pass.LONGEST_REPLAY_LOOK_EVENTS", 7)
+    monkeypatch.setattr("bridge.pump.taking.LONGEST_REPLAY_LOOK_EVENTS", 7)
     world.client(topics=("rare",))
     world.publish(*[None] * 20)
     world.publish(None, topic="rare")

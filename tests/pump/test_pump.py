@@ -1,4 +1,4 @@
-"""One pass out: what a client is handed over, what is remembered of it, and what a crash leaves (G1, G3, G4, G5, G6)."""
+"""One pass: what a client is handed over, what is remembered of it, what a crash leaves (G1, G3, G4, G5, G6)."""
 
 from __future__ import annotations
 
@@ -295,11 +295,11 @@ def test_a_registration_names_what_it_changed(world: World) -> None:
 def test_g1_g5_a_pass_of_many_slices_is_one_pass(world: World) -> None:
     world.client(window=3000)
     world.eyes.execute("INSERT INTO fq.events (key) SELECT n % 2700 FROM generate_series(1, 4000) n")
-    lots: list[list[int]] = []
+    sendings: list[list[int]] = []
 
     def stop_at_the_second(client: Any, deliveries: Any) -> list[Undeliverable]:
-        lots.append(offsets(deliveries))
-        if len(lots) == 2:
+        sendings.append(offsets(deliveries))
+        if len(sendings) == 2:
             raise BrokerUnavailable("the broker is away")
         return []
 
@@ -312,7 +312,9 @@ def test_g1_g5_a_pass_of_many_slices_is_one_pass(world: World) -> None:
     assert world.rows("deliveries") == []
     sent = offsets(world.hand_over(limit=5000))
     assert sent == list(range(1, 2701)) == world.rows("deliveries")
-    assert sent[: len(lots[0])] == lots[0], "the lots of a pass are in order, and so are their events"
+    assert sent[: len(sendings[0])] == sendings[0], (
+        "a pass sends its slices in order, and each in the order of its events"
+    )
     assert world.rows("lanes") == list(range(2701, 4001))
 
 

@@ -1,4 +1,4 @@
-"""Batch delivery: a task gets a list; success commits all, a failing batch is split until the poison is alone (G4, G7)."""
+"""Batches: a task gets a list; success commits all, a batch that fails is split until the poison is alone (G4, G7)."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ import pytest
 
 from bridge.errors import Undeliverable
 from bridge.settle.settle import Settled
+from tests.support.waiting import wait_until
 from tests.support.world import World, offsets
 
+WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NOTHING = Settled(ignored=1)
 
 
@@ -187,7 +189,8 @@ def test_g6_an_outcome_that_arrives_before_its_pass_commits_waits_for_it(world: 
     settling = threading.Thread(target=settle_at_once)
     settling.start()
     try:
-        assert not settled.wait(0.5)
+        wait_until(lambda: world.eyes.execute(WAITS).fetchall(), what="the outcome waits for the client's row lock")
+        assert not settled.is_set()
     finally:
         go_on.set()
     assert settled.wait(30)

@@ -1,25 +1,30 @@
-"""What was handed over and finished costs nobody anything, although its dead rows are still there (G5)."""
+"""Events that were handed over and finished cost nothing, although their dead rows are still there (G5)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from bridge.model import Outcome
 from bridge.sql import for_psycopg
-from bridge.store.outcomes import MOST_CUTS, _chunks, lock_clients, succeed
+from bridge.store.chunks import MOST_CUTS, chunks
+from bridge.store.handover import lock_client
+from bridge.store.outcomes import lock_clients, succeed
 from tests.conftest import Connect
 from tests.support.world import World
 
 DEAD = 40_000
+SHOW = "SELECT current_setting('enable_seqscan'), current_setting('jit')"
 FEW = 200  # pages that a statement may look at
 
 
 @pytest.fixture(params=["never analysed", "analysed while empty", "analysed"])
 def crowded(request: pytest.FixtureRequest, world: World, connect: Connect) -> psycopg.Connection[Any]:
-    """A client that has finished many events whose dead rows nobody may remove, and has a few open, one for each key."""
+    """A client that has finished many events whose dead rows can't be removed, and has a few open, one for each key."""
     snapshot = connect(autocommit=False)
     snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     snapshot.execute("SELECT FROM fq.clients")
@@ -39,24 +44,31 @@ def crowded(request: pytest.FixtureRequest, world: World, connect: Connect) -> p
     return snapshot
 
 
-def pages(world: World, name: str, binds: dict[str, Any]) -> int:
-    """Pages that a statement looks at, in a transaction as passes and outcomes have it."""
+def plan_of(world: World, name: str, binds: dict[str, Any], options: bytes) -> list[Any]:
+    """How Postgres runs a statement, in a transaction as passes and outcomes have it."""
     with world.store.transaction() as connection:
         lock_clients(connection, ["c"])
         raw = connection.connection.driver_connection
         assert isinstance(raw, psycopg.Connection)
         raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        [(found,)] = raw.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + for_psycopg(name), binds).fetchall()
+        found = raw.execute(b"EXPLAIN (" + options + b") " + for_psycopg(name), binds).fetchall()
         connection.rollback()
-    plan = found[0]["Plan"]
+    return [line for (line,) in found]
+
+
+def pages(world: World, name: str, binds: dict[str, Any]) -> int:
+    """Pages that a statement looks at."""
+    plan = plan_of(world, name, binds, b"ANALYZE, BUFFERS, FORMAT JSON")[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+REPLAY = """INSERT INTO fq.replays (client_id, epoch, next, upto, filter, per_second)
+            VALUES ('c', 2, %s, 1000000000, '', 1000)"""
 STATEMENTS: dict[str, dict[str, Any]] = {
     "pass/look_at_client": {},
     "pass/expired": {"max_attempts": 3},
     "pass/done": {},
-    "pass/hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease": 60},
+    "pass/hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease_seconds": 60},
     "pass/hand_over_new": {
         "after": DEAD + 3,
         "horizon": DEAD + 6,
@@ -66,7 +78,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "ordered": True,
         "epoch": 1,
         "call": "event",
-        "lease": 60,
+        "lease_seconds": 60,
     },
     "pass/hand_over_lanes": {
         "dispatched": DEAD + 3,
@@ -74,9 +86,18 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "filter": ".*",
         "epoch": 1,
         "call": "event",
-        "lease": 60,
+        "lease_seconds": 60,
     },
-    "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within": None},
+    "pass/hand_over_redriven": {"room": 100, "ordered": True, "epoch": 1, "call": "event", "lease_seconds": 60},
+    "pass/hand_over_replay": {
+        "room": 100,
+        "slice": 100,
+        "filter": ".*",
+        "ordered": True,
+        "call": "event",
+        "lease_seconds": 60,
+    },
+    "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within_seconds": None},
 }
 
 
@@ -92,7 +113,7 @@ WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3}
 OUTCOMES: dict[str, dict[str, Any]] = {
     "outcomes/succeed": {"epochs": [1] * 3, "attempts": [1] * 3},
     "outcomes/failing": {"epochs": [1] * 3, "attempts": [1] * 3, "state": "sent"},
-    "outcomes/retry_later": {"seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
+    "outcomes/retry_later": {"wait_seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
     "outcomes/split": {"parts": [DEAD + 1] * 3},
     "outcomes/park": {"reasons": ["no"] * 3, "held": [False] * 3, **WHY},
 }
@@ -101,6 +122,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world: World, crowded: psycopg.Connection[Any]
 ) -> None:
+    world.eyes.execute(REPLAY, [DEAD + 1])
     binds = {name: {"client": "c", **given} for name, given in STATEMENTS.items()}
     binds |= {name: {**ABOUT, **given} for name, given in OUTCOMES.items()}
     binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "failed": [False]}
@@ -111,12 +133,38 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     assert {name: number for name, number in read.items() if number >= FEW} == {}
 
 
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_planner_puts_the_schema_s_words_in_place_so_that_they_cost_nothing(world: World, name: str) -> None:
+    world.client()
+    world.publish(*"abc")
+    lines = plan_of(world, name, {"client": "c", **STATEMENTS[name]}, b"VERBOSE")
+    calls = [found for line in lines for found in re.findall(r"\bfq\.(\w+)\(|Function Scan on (?:fq\.)?(\w+)", line)]
+    assert {one or other for one, other in calls} <= {"safe_offset"}, "that one is called, once for each client"
+
+
+def test_a_transaction_that_locks_a_client_reads_no_table_as_a_whole_and_the_next_one_may(world: World) -> None:
+    def settings(connection: Connection) -> tuple[str, str]:
+        seqscan, jit = connection.exec_driver_sql(SHOW).one()
+        return seqscan, jit
+
+    world.client()
+    for lock in (lambda it: lock_client(it, "c"), lambda it: lock_clients(it, ["c"])):
+        with world.store.transaction() as connection:
+            before = settings(connection)
+            assert before[0] == "on"
+            assert lock(connection)
+            assert settings(connection) == ("off", "off")
+        with world.store.transaction() as connection:
+            assert settings(connection) == before
+
+
 def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
     offsets = [5_000_002, 5, 5_000_001]
     world.client()
     for offset in offsets:
         world.eyes.execute(
-            "INSERT INTO fq.deliveries (client_id, \"offset\", epoch, due_at) VALUES ('c', %s, 1, now() + interval '1 h')",
+            """INSERT INTO fq.deliveries (client_id, "offset", epoch, due_at)
+               VALUES ('c', %s, 1, now() + interval '1 h')""",
             [offset],
         )
     reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
@@ -137,12 +185,12 @@ def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
 )
 def test_outcomes_are_cut_where_they_are_far_apart(offsets: list[int], portions: list[list[int]]) -> None:
     reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
-    assert [[one.offset for one in some] for some in _chunks(reported, most=3)] == portions
+    assert [[one.offset for one in some] for some in chunks(reported, most=3)] == portions
 
 
 def test_outcomes_of_a_client_that_wants_few_events_are_not_all_in_statements_of_their_own() -> None:
     rare = [Outcome(client="c", offset=100_000 * n, epoch=1, attempt=1) for n in range(1000)]
-    found = list(_chunks(rare, most=1000))
+    found = list(chunks(rare, most=1000))
     assert len(found) == MOST_CUTS + 1
     assert sum(map(len, found)) == 1000
 

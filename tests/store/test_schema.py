@@ -1,4 +1,4 @@
-"""The schema: the migrations lead to the schema as it is now, run once however often they are started, or not at all."""
+"""The schema: the migrations lead to the schema as it is now, run once however often they start, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- Whose schema `fq` is, how many tables it holds, and whether this role may create in it.
+-- Tell whose schema `fq` is, how many tables it holds, and whether this role may create in it.
 --
 -- Binds      none
 -- Returns    owner, tables, may_use, may_create, me; no row if there is no such schema

@@ -1,4 +1,4 @@
--- The key that signs callbacks where no setting names one.
+-- Read the key that signs callbacks where no setting names one.
 --
 -- Binds      none
 -- Returns    the key

@@ -1,4 +1,4 @@
--- The server's version as a number, such as 150006.
+-- Read the server's version as a number, such as 150006.
 --
 -- Binds      none
 -- Returns    the number

@@ -1,4 +1,4 @@
--- What is final now, without moving the horizon.
+-- Read what is final now, without moving the horizon.
 --
 -- Binds      wait_ms  integer, how long to wait for writers that are about to commit
 -- Returns    the horizon

@@ -1,4 +1,4 @@
--- Final events after an offset, in order.
+-- Read final events after an offset, in order.
 --
 -- Binds      after    bigint
 --            horizon  bigint

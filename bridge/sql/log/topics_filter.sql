@@ -1,4 +1,4 @@
--- Topic patterns as one regular expression over '.' || topic.
+-- Turn topic patterns into one regular expression over '.' || topic.
 --
 -- Binds      topics  text[]
 -- Returns    the expression

@@ -1,18 +1,19 @@
--- Everything that one row can say about where a client stands.
+-- Tell what one row can say about where a client stands.
 --
 -- Binds      client  text
 --            most    bigint, most events of the log to look at
--- Returns    client, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order is strict),
---            offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds (since the last pump
---            stopped to linger; negative while one does, NULL if none ever did), open, retrying, parked, held, redriving,
---            waiting (keys), unread (matching events above dispatched, at most as many as were looked at), unread_seconds (age
---            of the oldest of them); no row if there is no such client
+-- Returns    client, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order is
+--            strict), offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds (since
+--            the last pump stopped to linger; negative while one does, NULL if none ever did), open, retrying, parked,
+--            held, redriving, waiting (keys), unread (matching events above dispatched, at most as many as were looked
+--            at), unread_seconds (age of the oldest of them); no row if there is no such client
 -- Relies on  nothing
 SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
-       CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END AS "window",
-       c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon, fq.last_drawn() AS drawn,
-       (SELECT CAST(extract(epoch FROM clock_timestamp() - l.expires_at) AS double precision)
-          FROM fq.turns l WHERE l.name = 'linger') AS pump_silent_seconds,
+       fq.window_of(c) AS "window",
+       c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon,
+       fq.last_drawn() AS drawn,
+       (SELECT CAST(extract(epoch FROM clock_timestamp() - t.expires_at) AS double precision)
+          FROM fq.turns t WHERE t.name = 'linger') AS pump_silent_seconds,
        d.open, d.retrying, p.parked, p.held, p.redriving,
        (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id) AS waiting,
        u.events AS unread,
@@ -20,8 +21,9 @@ SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.s
   FROM fq.clients c
  CROSS JOIN fq.horizon h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
-                       FROM fq.deliveries o WHERE o.client_id = c.id AND o."offset" >= c.lowest) d
- CROSS JOIN LATERAL (SELECT count(*) AS parked, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE redrive) AS redriving
+                       FROM fq.open(c.id)) d
+ CROSS JOIN LATERAL (SELECT count(*) AS parked, count(*) FILTER (WHERE held) AS held,
+                            count(*) FILTER (WHERE redrive) AS redriving
                        FROM fq.parked WHERE client_id = c.id) p
  CROSS JOIN LATERAL (SELECT count(*) AS events, min(created_at) AS oldest FROM (
                         SELECT e.created_at, e.topic FROM fq.events e

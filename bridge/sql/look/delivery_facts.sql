@@ -1,20 +1,18 @@
--- A client's oldest open delivery, and the one that is retried next.
+-- Show a client's oldest open delivery, and the one that is retried next.
 --
 -- Binds      client  text
--- Returns    "offset", epoch, attempt, state, key, age_seconds (since it was first handed over), due_seconds (until its lease
---            or its wait ends), error_type, error, oldest, next: whether it is the one or the other
+-- Returns    "offset", epoch, attempt, state, key, age_seconds (since it was first handed over), due_seconds (until its
+--            lease or its wait ends), error_type, error, oldest, next: whether it is the one or the other
 -- Relies on  nothing
-WITH open AS NOT MATERIALIZED (
-    SELECT * FROM fq.deliveries
-     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
-), oldest AS (
-    SELECT d."offset" FROM open d ORDER BY d."offset" LIMIT 1
+WITH oldest AS (
+    SELECT d."offset" FROM fq.open(:client) d ORDER BY d."offset" LIMIT 1
 ), next AS (
-    SELECT d."offset" FROM open d WHERE d.state = 'retrying' ORDER BY d.due_at LIMIT 1
+    SELECT d."offset" FROM fq.open(:client) d WHERE d.state = 'retrying' ORDER BY d.due_at LIMIT 1
 )
 SELECT d."offset", d.epoch, d.attempt, d.state, d.key,
        CAST(extract(epoch FROM clock_timestamp() - d.first_at) AS double precision) AS age_seconds,
-       CAST(extract(epoch FROM d.due_at - clock_timestamp()) AS double precision) AS due_seconds, d.error_type, d.error,
+       CAST(extract(epoch FROM d.due_at - clock_timestamp()) AS double precision) AS due_seconds,
+       d.error_type, d.error,
        d."offset" IN (SELECT "offset" FROM oldest) AS oldest, d."offset" IN (SELECT "offset" FROM next) AS next
-  FROM open d
+  FROM fq.open(:client) d
  WHERE (d."offset" IN (SELECT "offset" FROM oldest) OR d."offset" IN (SELECT "offset" FROM next))

@@ -1,4 +1,4 @@
--- Transactions that have written events and not ended: the horizon waits for them. Those that began first come first.
+-- Show the transactions that have written events and not ended: the horizon waits for them. The oldest comes first.
 --
 -- Binds      none
 -- Returns    pid (NULL for a prepared transaction), application, role, client (its address), state, age_seconds (of the
@@ -6,13 +6,15 @@
 -- Relies on  nothing; without pg_read_all_stats the sessions of other roles are nameless
 SELECT h.pid, a.application_name AS application, coalesce(CAST(a.usename AS text), CAST(x.owner AS text)) AS role,
        host(a.client_addr) AS client, a.state,
-       CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, x.prepared)) AS double precision) AS age_seconds,
+       CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, x.prepared)) AS double precision)
+           AS age_seconds,
        a.query_start, a.query, x.gid, x.prepared AS prepared_at
   FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
          WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
            AND l.relation IN (SELECT CAST('fq.events' AS regclass)
-                              UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))) h
+                               UNION ALL
+                              SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))) h
   LEFT JOIN pg_stat_activity a ON a.pid = h.pid
   LEFT JOIN pg_locks t ON h.pid IS NULL AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
    AND t.locktype = 'transactionid' AND t.mode = 'ExclusiveLock'

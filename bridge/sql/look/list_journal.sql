@@ -1,4 +1,4 @@
--- What was done to clients, the newest first.
+-- List what was done to clients, the newest first.
 --
 -- Binds      client  text, or NULL for all
 --            most    bigint

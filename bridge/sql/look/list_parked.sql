@@ -1,15 +1,15 @@
--- Parked events, those that were set aside last first.
+-- List parked events, the one that was set aside last first.
 --
 -- Binds      client       text, or NULL for all clients
 --            keys         text[], or NULL
 --            error_types  text[], or NULL
 --            offsets      bigint[], or NULL
 --            most         bigint
--- Returns    client_id, "offset", topic (NULL where the event was pruned), key, epoch, attempts, error_type, error, traceback,
---            reason, held, redrive, first_at, parked_at
+-- Returns    client_id, "offset", topic (NULL where the event was pruned), key, epoch, attempts, error_type, error,
+--            traceback, reason, held, redrive, first_at, parked_at
 -- Relies on  nothing
-SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_type, p.error, p.traceback, p.reason, p.held,
-       p.redrive, p.first_at, p.parked_at
+SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_type, p.error, p.traceback, p.reason,
+       p.held, p.redrive, p.first_at, p.parked_at
   FROM fq.parked p LEFT JOIN fq.events e ON e."offset" = p."offset"
  WHERE (CAST(:client AS text) IS NULL OR p.client_id = :client)
    AND (CAST(:keys AS text[]) IS NULL OR p.key = ANY (CAST(:keys AS text[])))

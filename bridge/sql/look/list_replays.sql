@@ -1,4 +1,4 @@
--- A client's replays, the one that is under way first.
+-- List a client's replays, the one that is under way first.
 --
 -- Binds      client  text
 -- Returns    id, epoch, next, upto, per_second, sent

@@ -1,20 +1,21 @@
--- Where every client stands.
+-- Tell where every client stands.
 --
 -- Binds      client  text, or NULL for all
---            most    bigint, most events to count
--- Returns    one row per client: client, state, state_reason, state_by, offset, dispatched, horizon, epoch, task, queue,
---            topics, ordering, window, lag_events (matching events above the cursor, counted up to `most`), lag_seconds
---            (age of the oldest of them), open, waiting (events read that wait for their key), retrying, parked, delivered,
---            succeeded, trouble
+--            most    bigint, most events to count of a lag, or of what waits
+-- Returns    one row per client: client, state, state_reason, state_by, offset, dispatched, horizon, epoch, task,
+--            queue, topics, ordering, window, lag_events (matching events above the cursor, at most `most`),
+--            lag_seconds (age of the oldest of them), open, waiting (events read that wait for their key), retrying,
+--            parked, delivered, succeeded, trouble
 -- Relies on  nothing
 SELECT c.id AS client, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state, c.state_reason, c.state_by,
        c."offset", c.dispatched, h."offset" AS horizon, c.epoch, c.task, c.queue, c.topics, c.ordering, c."window",
-       lag.events AS lag_events, CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
+       lag.events AS lag_events,
+       CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble
   FROM fq.clients c
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
-                       FROM fq.deliveries o WHERE o.client_id = c.id AND o."offset" >= c.lowest) d
+                       FROM fq.open(c.id)) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked FROM fq.parked WHERE client_id = c.id) p
  CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM (
                         SELECT 1 FROM fq.lanes l JOIN fq.events e

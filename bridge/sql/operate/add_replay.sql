@@ -1,4 +1,4 @@
--- Let old events go out to a client again, as a generation of their own.
+-- Let old events go out to a client again, in an epoch of their own.
 --
 -- Binds      client      text
 --            first       bigint
@@ -8,7 +8,8 @@
 -- Returns    id, epoch
 -- Relies on  hold_client having run in this transaction
 WITH drawn AS (
-    UPDATE fq.clients SET last_epoch = last_epoch + 1, wake_at = 'epoch' WHERE id = :client RETURNING id, last_epoch
+    UPDATE fq.clients SET last_epoch = last_epoch + 1, wake_at = fq.at_once() WHERE id = :client
+    RETURNING id, last_epoch
 )
 INSERT INTO fq.replays (client_id, epoch, next, upto, filter, per_second)
 SELECT id, last_epoch, :first, :upto, coalesce(fq.topics_filter(CAST(:topics AS text[])), ''), :per_second FROM drawn

@@ -1,16 +1,14 @@
--- What moving a client's cursor would mean for the events that match its topics.
+-- Count what moving a client's cursor would do to the events that match its topics.
 --
 -- Binds      client  text
 --            target  bigint, where the cursor is to stand
 --            most    bigint, most events of the log to look at
--- Returns    again: handed over before, and then once more; passed_over: not finished, and then never handed over; exact: whether
---            the whole way was looked at
+-- Returns    again: events handed over before, which would be handed over once more; passed_over: events not finished,
+--            which would never be handed over; exact: whether the whole way was looked at
 -- Relies on  hold_client having run in this transaction
-WITH open AS NOT MATERIALIZED (
-    SELECT * FROM fq.deliveries
-     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
-), moving AS MATERIALIZED (
-    SELECT c.id, c."offset", c.dispatched, c.filter, least(c."offset", :target) AS low, greatest(c.dispatched, :target) AS high
+WITH moving AS MATERIALIZED (
+    SELECT c.id, c."offset", c.dispatched, c.filter,
+           least(c."offset", :target) AS low, greatest(c.dispatched, :target) AS high
       FROM fq.clients c WHERE c.id = :client
 ), looked AS MATERIALIZED (
     SELECT e."offset", e.key, e.topic FROM fq.events e
@@ -19,8 +17,9 @@ WITH open AS NOT MATERIALIZED (
 ), told AS (
     SELECT l."offset" > :target AS comes, l."offset" <= m."offset" AS done,
            l."offset" > m.dispatched
-           OR EXISTS (SELECT FROM fq.lanes w WHERE w.client_id = m.id AND w.key = l.key AND w."offset" <= l."offset") AS unsent,
-           l."offset" IN (SELECT d."offset" FROM open d WHERE d.state <> 'done') AS open
+           OR EXISTS (SELECT FROM fq.lanes w WHERE w.client_id = m.id AND w.key = l.key AND w."offset" <= l."offset")
+              AS unsent,
+           l."offset" IN (SELECT d."offset" FROM fq.open(:client) d WHERE d.state <> 'done') AS open
       FROM looked l CROSS JOIN moving m
      WHERE '.' || l.topic ~ m.filter
 )

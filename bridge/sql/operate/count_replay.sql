@@ -1,4 +1,4 @@
--- How many events a replay would hand over: they match the client's topics and the replay's, and are not parked.
+-- Count the events that a replay would hand over: they match the client's topics and the replay's, and are not parked.
 --
 -- Binds      client  text
 --            first   bigint
@@ -14,7 +14,8 @@ WITH looked AS MATERIALIZED (
 )
 SELECT count(*) FILTER (WHERE '.' || l.topic ~ (SELECT c.filter FROM fq.clients c WHERE c.id = :client)
                           AND '.' || l.topic ~ coalesce(fq.topics_filter(CAST(:topics AS text[])), '')
-                          AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = :client AND p."offset" = l."offset"))
+                          AND NOT EXISTS (SELECT FROM fq.parked p
+                                           WHERE p.client_id = :client AND p."offset" = l."offset"))
            AS events,
        count(*) < :most AS exact
   FROM looked l

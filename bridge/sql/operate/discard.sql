@@ -1,4 +1,5 @@
--- Give parked events up for good; a key that was held for one of them goes on, unless another one holds it too.
+-- Give parked events up for good. A key that was held for one of them goes on, unless another parked event holds it
+-- too.
 --
 -- Binds      client       text
 --            keys         text[], or NULL
@@ -19,6 +20,6 @@ WITH gone AS (
        AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = :client AND p.key = l.key AND p.held
                           AND p."offset" NOT IN (SELECT g."offset" FROM gone g))
 ), woken AS (
-    UPDATE fq.clients SET wake_at = 'epoch' WHERE id = :client AND EXISTS (SELECT FROM gone)
+    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM gone)
 )
 SELECT "offset" FROM gone ORDER BY "offset"

@@ -1,4 +1,4 @@
--- Stop a client's replays: nothing more of them goes out, and what is out ends as it does.
+-- Stop a client's replays: nothing more of them goes out. What is out already is settled as usual.
 --
 -- Binds      client  text
 -- Returns    next, upto and sent of each

@@ -1,10 +1,11 @@
--- Lock a client of any kind and state for a person, waiting for whoever has it.
+-- Lock a client of any kind and state for an operator, and wait for the transaction that has it.
 --
 -- Binds      client  text
--- Returns    id, task, state, "offset", dispatched, epoch, open deliveries, parked events; no row if there is no such client
+-- Returns    id, task, state, "offset", dispatched, epoch, open deliveries, parked events; no row if there is no such
+--            client
 -- Relies on  a transaction: the lock ends with it
 SELECT c.id, c.task, c.state, c."offset", c.dispatched, c.epoch,
-       (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id AND d."offset" >= c.lowest) AS open,
+       (SELECT count(*) FROM fq.open(c.id)) AS open,
        (SELECT count(*) FROM fq.parked p WHERE p.client_id = c.id) AS parked
   FROM fq.clients c WHERE c.id = :client
    FOR NO KEY UPDATE OF c

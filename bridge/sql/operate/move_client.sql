@@ -1,12 +1,13 @@
--- Move a client's cursor to any place, as a new generation: what is in flight is forgotten, what was parked above the new
--- place will be handed over again, and a redrive at or below it is parked once more, in the generation that it went out in.
+-- Move a client's cursor to any place, and begin a new epoch. What is in flight is forgotten. What was parked above the
+-- new place will be handed over again. A redriven event at or below it is parked once more, in the epoch that it went
+-- out in.
 --
 -- Binds      client  text
 --            target  bigint, the new cursor
 -- Returns    epoch, forgotten: how many deliveries, unparked: how many parked events, ended: how many replays
 -- Relies on  hold_client having run in this transaction
 WITH client AS MATERIALIZED (
-    SELECT c.id, c."offset", c.on_exhausted FROM fq.clients c WHERE c.id = :client
+    SELECT c.id, c."offset", fq.verdict(c) AS verdict FROM fq.clients c WHERE c.id = :client
 ), forgotten AS (
     DELETE FROM fq.deliveries d USING client c WHERE d.client_id = c.id
     RETURNING d.*
@@ -19,15 +20,16 @@ WITH client AS MATERIALIZED (
     DELETE FROM fq.replays r USING client c WHERE r.client_id = c.id
     RETURNING r.id
 ), parked AS (
-    INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason, held, first_at)
+    INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason,
+                           held, first_at)
     SELECT f.client_id, f."offset", f.epoch, f.key, f.attempt, f.attempt, f.error_type, f.error, f.traceback,
-           'redriven, and the client was moved meanwhile', f.key IS NOT NULL AND c.on_exhausted = 'hold-key', f.first_at
+           'redriven, and the client was moved meanwhile', f.key IS NOT NULL AND c.verdict = 'hold-key', f.first_at
       FROM forgotten f CROSS JOIN client c
      WHERE f."offset" <= least(c."offset", :target) AND f.earlier_attempts > 0 AND f.state <> 'done'
 ), moved AS (
     UPDATE fq.clients c
-       SET "offset" = :target, dispatched = :target, epoch = c.last_epoch + 1, last_epoch = c.last_epoch + 1, wake_at = 'epoch',
-           "full" = false, updated_at = now()
+       SET "offset" = :target, dispatched = :target, epoch = c.last_epoch + 1, last_epoch = c.last_epoch + 1,
+           wake_at = fq.at_once(), "full" = false, updated_at = now()
      WHERE c.id = :client
     RETURNING c.epoch
 )

@@ -1,4 +1,4 @@
--- Write into the journal what somebody did to a client.
+-- Write into the journal who did what to a client.
 --
 -- Binds      client   text
 --            action   text

@@ -1,5 +1,5 @@
--- Let parked events go out again, as soon as the window has room and their key is free; the client is woken. An event that
--- was pruned from the log can't, and stays parked.
+-- Let parked events go out again, as soon as the window has room and their key is free, and wake the client. An event
+-- that was pruned from the log can't go out, and stays parked.
 --
 -- Binds      client       text
 --            keys         text[], or NULL
@@ -16,6 +16,6 @@ WITH chosen AS (
        AND EXISTS (SELECT FROM fq.events e WHERE e."offset" = p."offset")
     RETURNING p."offset"
 ), woken AS (
-    UPDATE fq.clients SET wake_at = 'epoch' WHERE id = :client AND EXISTS (SELECT FROM chosen)
+    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM chosen)
 )
 SELECT "offset" FROM chosen ORDER BY "offset"

@@ -1,4 +1,4 @@
--- Remove a client with all that it has; its epoch is remembered for who comes back under the same id.
+-- Remove a client with all that it has. Its epoch is remembered, in case a client of the same id comes back.
 --
 -- Binds      client  text
 -- Returns    nothing

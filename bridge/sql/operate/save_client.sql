@@ -1,4 +1,4 @@
--- Register a client, or change its settings; the cursor of one that exists stays where it is.
+-- Register a client, or change its settings. The cursor of a client that exists stays where it is.
 --
 -- Binds      id                   text
 --            offset               bigint, the cursor of a new client
@@ -21,17 +21,18 @@
 --            report_by           text
 -- Returns    "offset"
 -- Relies on  find_client having run in this transaction
-INSERT INTO fq.clients (id, "offset", task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds,
-                        max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as,
-                        report_by)
-VALUES (:id, :offset, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS text[]), :ordering, :window, :call, :serializer,
-        :ack_timeout_seconds, :max_attempts, :backoff_seconds, :backoff_max_seconds, :on_exhausted, :batch, :batch_wait_ms,
-        :batch_as, :report_by)
+INSERT INTO fq.clients (id, "offset", task, routes, queue, topics, ordering, "window", call, serializer,
+                        ack_timeout_seconds, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch,
+                        batch_wait_ms, batch_as, report_by)
+VALUES (:id, :offset, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS text[]), :ordering, :window, :call,
+        :serializer, :ack_timeout_seconds, :max_attempts, :backoff_seconds, :backoff_max_seconds, :on_exhausted, :batch,
+        :batch_wait_ms, :batch_as, :report_by)
     ON CONFLICT (id) DO UPDATE
    SET task = EXCLUDED.task, routes = EXCLUDED.routes, queue = EXCLUDED.queue, topics = EXCLUDED.topics,
-       ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call, serializer = EXCLUDED.serializer,
-       ack_timeout_seconds = EXCLUDED.ack_timeout_seconds, max_attempts = EXCLUDED.max_attempts,
-       backoff_seconds = EXCLUDED.backoff_seconds, backoff_max_seconds = EXCLUDED.backoff_max_seconds,
-       on_exhausted = EXCLUDED.on_exhausted, batch = EXCLUDED.batch, batch_wait_ms = EXCLUDED.batch_wait_ms,
-       batch_as = EXCLUDED.batch_as, report_by = EXCLUDED.report_by, updated_at = now(), wake_at = 'epoch', "full" = false
+       ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call,
+       serializer = EXCLUDED.serializer, ack_timeout_seconds = EXCLUDED.ack_timeout_seconds,
+       max_attempts = EXCLUDED.max_attempts, backoff_seconds = EXCLUDED.backoff_seconds,
+       backoff_max_seconds = EXCLUDED.backoff_max_seconds, on_exhausted = EXCLUDED.on_exhausted,
+       batch = EXCLUDED.batch, batch_wait_ms = EXCLUDED.batch_wait_ms, batch_as = EXCLUDED.batch_as,
+       report_by = EXCLUDED.report_by, updated_at = now(), wake_at = fq.at_once(), "full" = false
 RETURNING "offset"

@@ -1,14 +1,15 @@
--- Pause, drain, resume or halt a client, for the record too.
+-- Pause, drain, resume or halt a client, and write it into the journal.
 --
 -- Binds      client  text
 --            state   text, active | draining | paused | halted
 --            reason  text
---            by      text, who said so
+--            by      text, who wants it
 -- Returns    id; no row if there is no such client
 -- Relies on  nothing
 WITH changed AS (
     UPDATE fq.clients
-       SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = 'epoch', "full" = false
+       SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = fq.at_once(),
+           "full" = false
      WHERE id = :client AND task IS NOT NULL
     RETURNING id
 ), noted AS (

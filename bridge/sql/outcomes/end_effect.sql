@@ -1,4 +1,5 @@
--- Mark an event as done together with what its handler wrote; its callback, or the end of its lease, finishes it.
+-- Mark an event as done in the transaction of its handler. Its callback finishes it later, or the end of its lease
+-- does.
 --
 -- Binds      client  text
 --            offset  bigint

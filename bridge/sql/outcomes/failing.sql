@@ -1,12 +1,12 @@
--- The deliveries that these failures are about, locked; not those that another attempt's handler has in its transaction, which
--- may commit. A failure of an earlier attempt or epoch is about nothing, and neither is
--- one that was reported before.
+-- Find and lock the deliveries that these failures are about. A failure of an earlier attempt or epoch is about none,
+-- and so is one that was reported before. A delivery is left out while the handler of another attempt has it in its
+-- transaction, because that transaction may commit.
 --
 -- Binds      clients   text[]
 --            offsets   bigint[]
 --            epochs    integer[]
 --            attempts  integer[]
---            state     text, `sent`, or `done` for those whose handler's transaction committed before
+--            state     text: `sent`, or `done` to find those whose handler's transaction committed before
 -- Returns    client_id, "offset", attempt, tries (attempts since the last redrive)
 -- Relies on  lock_clients having run in this transaction
 SELECT d.client_id, d."offset", d.attempt, d.attempt - d.earlier_attempts AS tries

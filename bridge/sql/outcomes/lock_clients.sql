@@ -1,11 +1,12 @@
--- Lock the clients whose outcomes are about to be settled, waiting for the passes that hold them. From here on the transaction
--- reads no table as a whole: see decision 14.
+-- Lock the clients whose outcomes are about to be settled, and wait for the passes that hold them. From here on the
+-- transaction reads no table as a whole.
 --
 -- Binds      clients  text[]
--- Returns    id, ordering and retry policy of each, in the order of the locks
--- Relies on  a transaction; everybody locks in the order of ids, so that nobody waits in a circle
-SELECT id, ordering, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted
-  FROM fq.clients
- WHERE id = ANY (:clients) AND task IS NOT NULL AND set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true) <> ''
- ORDER BY id
-   FOR NO KEY UPDATE
+-- Returns    id, max_attempts, backoff_seconds, backoff_max_seconds and verdict (on an event without attempts left) of
+--            each, in the order of the locks
+-- Relies on  a transaction. All lock in the order of ids, so that no two wait for each other
+SELECT c.id, c.max_attempts, c.backoff_seconds, c.backoff_max_seconds, fq.verdict(c) AS verdict
+  FROM fq.clients c CROSS JOIN fq.without_table_scans()
+ WHERE c.id = ANY (:clients) AND c.task IS NOT NULL
+ ORDER BY c.id
+   FOR NO KEY UPDATE OF c

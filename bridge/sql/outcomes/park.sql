@@ -1,4 +1,5 @@
--- Set deliveries aside as dead letters: they are finished, their keys' successors may go out unless the key is held.
+-- Set deliveries aside as dead letters. They are finished; the next events of their keys may go out, unless a key is
+-- held.
 --
 -- Binds      clients      text[]
 --            offsets      bigint[]
@@ -20,7 +21,7 @@ WITH doomed AS (
 ), gone AS (
     DELETE FROM fq.deliveries d USING doomed p
      WHERE d.client_id = p.client_id AND d."offset" = p."offset"
-       AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- else it may read all: decision 14
+       AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- decision 14
        AND d.state = 'sent'
     RETURNING d.client_id, d."offset", d.key, d.epoch, d.attempt, d.first_at, p.reason,
               coalesce(p.error_type, d.error_type) AS error_type, coalesce(p.error, d.error) AS error,
@@ -29,7 +30,8 @@ WITH doomed AS (
     UPDATE fq.lanes l SET ready = true FROM gone g
      WHERE l.client_id = g.client_id AND l.key = g.key AND NOT g.held
 )
-INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason, held, first_at)
+INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason, held,
+                       first_at)
 SELECT client_id, "offset", epoch, key, attempt, attempt, error_type, error, traceback, reason, held, first_at
   FROM gone
     ON CONFLICT (client_id, "offset") DO UPDATE

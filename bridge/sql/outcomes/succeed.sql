@@ -1,6 +1,7 @@
--- Finish the deliveries that succeeded. A success of an earlier attempt counts, one of an earlier epoch does not, one that
--- is repeated finds nothing; one that comes after the event was parked takes it back. The earliest attempt of a batch decides:
--- a later one may be of a pass that crashed, which nobody remembers, and must not hide it.
+-- Finish the deliveries that succeeded. A success of an earlier attempt counts; one of an earlier epoch does not; one
+-- that is repeated finds nothing; one that comes after its event was parked takes the event back. Of several successes
+-- of one event the earliest attempt decides. A later one may come from a pass that crashed, whose attempt nobody
+-- remembers: alone it counts for nothing, so it must not hide the other.
 --
 -- Binds      clients   text[]
 --            offsets   bigint[]
@@ -16,7 +17,7 @@ WITH fenced AS MATERIALIZED (
       FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
                   CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
      GROUP BY o.client_id, o."offset", o.epoch
-), looked AS MATERIALIZED (  -- a FULL JOIN can't be a nested loop, and IS TRUE keeps IN from becoming one: see decision 14
+), looked AS MATERIALIZED (  -- FULL JOIN is never a nested loop, IS TRUE keeps IN from being one: decision 14
     SELECT d.client_id, d."offset", d.epoch, d.attempt FROM fq.deliveries d
      WHERE d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last
 ), known AS MATERIALIZED (

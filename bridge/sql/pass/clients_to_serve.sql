@@ -1,4 +1,4 @@
--- The clients that a pump must look at.
+-- List the clients that need a pass.
 --
 -- Binds      horizon  bigint
 -- Returns    id of each, those that were served longest ago first

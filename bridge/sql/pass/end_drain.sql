@@ -1,4 +1,4 @@
--- Pause a client that was draining and has nothing open any more; who asked for it, and why, stays.
+-- Pause a client that was draining and has nothing open any more. The reason, and who gave it, stay as they are.
 --
 -- Binds      client  text
 -- Returns    nothing

@@ -1,22 +1,17 @@
--- Hand over the next event of every key whose predecessor is done, and remember where its lane goes on. A key that a
--- redriven or replayed event keeps busy, or that is held, waits for that one: its end makes the lane ready again.
+-- Hand over the next event of every key whose predecessor is finished, and remember where its lane goes on. A key that
+-- a redriven or replayed event keeps busy, or that is held, waits for that event: its end makes the lane ready again.
 --
--- Binds      client      text
---            dispatched  bigint, how far the log was handed over
---            room        bigint, most events to hand over
---            filter      text, regular expression over '.' || topic
---            epoch       integer, the client's
---            call        text, event | payload | kwargs
---            lease       double precision, seconds until an answer is due
--- Returns    "offset", attempt, epoch, topic, body, traceparent, tracestate, part of each, in order
+-- Binds      client         text
+--            dispatched     bigint, how far the log was handed over
+--            room           bigint, most events to hand over
+--            filter         text, regular expression over '.' || topic
+--            epoch          integer, the client's
+--            call           text, event | payload | kwargs
+--            lease_seconds  double precision, until an answer is due
+-- Returns    fq.message of each, in order
 -- Relies on  lock_client having run in this transaction
-WITH open AS NOT MATERIALIZED (
-    SELECT * FROM fq.deliveries
-     WHERE client_id = :client AND "offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
-), ready AS MATERIALIZED (
-    SELECT l.key, l."offset",
-           l.key IN (SELECT d.key FROM open d WHERE d.key IS NOT NULL)
-           OR l.key IN (SELECT p.key FROM fq.parked p WHERE p.client_id = :client AND p.held AND p.key IS NOT NULL) AS busy
+WITH ready AS MATERIALIZED (
+    SELECT l.key, l."offset", l.key IN (SELECT b.key FROM fq.busy_keys(:client) b) AS busy
       FROM fq.lanes l
      WHERE l.client_id = :client AND l.ready
      ORDER BY l."offset" LIMIT :room
@@ -37,11 +32,11 @@ WITH open AS NOT MATERIALIZED (
     DELETE FROM fq.lanes l USING heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NULL
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
-    SELECT :client, h.next, :epoch, h.key, now() + make_interval(secs => :lease) FROM heads h WHERE h.next IS NOT NULL
-    RETURNING "offset"
+    SELECT :client, h.next, :epoch, h.key, now() + make_interval(secs => :lease_seconds)
+      FROM heads h WHERE h.next IS NOT NULL
+    RETURNING "offset", epoch
 )
-SELECT e."offset", 1 AS attempt, CAST(:epoch AS integer) AS epoch, e.topic,
-       fq.body(e."offset", e.topic, e.key, e.payload, e.headers, e.created_at, :client, 1, :call) AS body,
-       e.headers ->> 'traceparent' AS traceparent, e.headers ->> 'tracestate' AS tracestate, NULL AS part
+SELECT m.*
   FROM taken t JOIN fq.events e ON e."offset" = t."offset"
- ORDER BY e."offset"
+ CROSS JOIN LATERAL fq.message_of(e, :client, t.epoch, 1, :call) m
+ ORDER BY m."offset"

@@ -1,4 +1,4 @@
--- Whether a batch that is not full may still wait for more events.
+-- Tell whether a batch that is not full may still wait for more events.
 --
 -- Binds      after    bigint, what was handed over so far
 --            horizon  bigint
@@ -7,7 +7,8 @@
 --            wait_ms  integer
 -- Returns    true or false; false if there is nothing to hand over
 -- Relies on  lock_client having run in this transaction
-SELECT coalesce(count(*) < :batch AND min(created_at) > clock_timestamp() - make_interval(secs => :wait_ms / 1000.0), false)
+SELECT coalesce(count(*) < :batch
+                AND min(created_at) > clock_timestamp() - make_interval(secs => :wait_ms / 1000.0), false)
   FROM (SELECT created_at FROM fq.events
          WHERE "offset" > :after AND "offset" <= :horizon AND '.' || topic ~ :filter
          ORDER BY "offset" LIMIT :batch) waiting

@@ -1,13 +1,13 @@
--- Leap over events that are nothing to a client, up to the next one that is, found on the index of topics: for topics so rare
--- that walking would take long.
+-- Leap over events that do not match a client's topics, up to the next one that does. The index of topics finds it,
+-- where topics are so rare that walking through the log would take long.
 --
 -- Binds      client   text
 --            after    bigint, what was looked through so far
 --            horizon  bigint, the last event that may be looked at
 --            filter   text, regular expression over '.' || topic
 --            topics   integer, most different topics to look at
--- Returns    upto: the offset before the next event that matches, the horizon if there is none; no row if that is no leap, or
---            if there are too many topics to know
+-- Returns    upto: the offset before the next event that matches, the horizon if there is none; no row if that is not
+--            above `dispatched`, or if the log has more topics than may be looked at
 -- Relies on  lock_client having run in this transaction
 WITH RECURSIVE topics (topic, nth) AS (
     (SELECT topic, 1 FROM fq.events ORDER BY topic LIMIT 1)
@@ -16,7 +16,7 @@ WITH RECURSIVE topics (topic, nth) AS (
       FROM topics t
      WHERE t.topic IS NOT NULL AND t.nth <= :topics
 ), matching AS (
-    -- Compared as a row, because only the index of topics has that order: for a rare topic the planner would walk the log.
+    -- Compare rows, because only the index of topics has that order: else the planner walks the log for a rare topic.
     SELECT (SELECT CASE WHEN e.topic = t.topic THEN e."offset" END
               FROM (SELECT topic, "offset" FROM fq.events
                      WHERE (topic, "offset") > (t.topic, CAST(:after AS bigint))

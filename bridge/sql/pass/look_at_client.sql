@@ -1,18 +1,19 @@
--- What there is to do for a client, and how many deliveries it has open. A statement of its own, so that it sees what was there
--- when the lock was taken.
+-- Tell what there is to do for a client, and what it may have open. This is a statement of its own, so that it sees all
+-- that was there when the lock was taken.
 --
 -- Binds      client  text
--- Returns    whether its window was full, whether it is woken, whether a finished key has a successor (ready), whether parked
---            events of it are to go out again (redriving), whether a replay is under way (replaying); how many deliveries are
---            open (opened), how many of them come from replays (replayed), of how many the wait or the lease is over (due)
+-- Returns    woken; whether the window is still full (until refill_at deliveries are open); whether a finished key has
+--            a successor (ready), parked events are to go out again (redriving), a replay is under way (replaying); how
+--            many deliveries may be open (window), how many are (opened), how many of these come from replays
+--            (replayed), of how many the wait or the lease is over (due); verdict on an event without attempts left
 -- Relies on  lock_client having run in this transaction
-SELECT s."full", s.woken,
+SELECT s.woken, s."full", fq.refill_at(c) AS refill_at,
        EXISTS (SELECT FROM fq.lanes l WHERE l.client_id = s.id AND l.ready) AS ready,
        EXISTS (SELECT FROM fq.parked p WHERE p.client_id = s.id AND p.redrive) AS redriving,
        EXISTS (SELECT FROM fq.replays r WHERE r.client_id = s.id) AS replaying,
-       d.opened, d.replayed, d.due
+       fq.window_of(c) AS "window", d.opened, d.replayed, d.due, fq.verdict(c) AS verdict
   FROM fq.served s JOIN fq.clients c ON c.id = s.id
  CROSS JOIN LATERAL (SELECT count(*) AS opened, count(*) FILTER (WHERE o.epoch > c.epoch) AS replayed,
                             count(*) FILTER (WHERE o.due_at <= now()) AS due
-                       FROM fq.deliveries o WHERE o.client_id = s.id AND o."offset" >= c.lowest) d
+                       FROM fq.open(s.id) o) d
  WHERE s.id = :client

@@ -1,4 +1,4 @@
--- Take the right to linger: the newest tick has it, the one before sees that and ends.
+-- Take the turn to wait for work. The newest tick has it; the one before sees that, and ends.
 --
 -- Binds      holder   text
 --            seconds  double precision

@@ -1,5 +1,5 @@
--- GENERATED ALWAYS and CACHE 1 are what the horizon stands on: an offset is only ever drawn by an INSERT that already
--- holds its lock on the table, and in the order of the draws.
+-- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
+-- can draw an offset, and offsets grow in the order in which they are drawn.
 CREATE TABLE fq.events (
     "offset"   bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) CONSTRAINT events_pkey PRIMARY KEY,
     topic      text COLLATE "C" NOT NULL DEFAULT 'event'

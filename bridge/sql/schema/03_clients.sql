@@ -1,12 +1,16 @@
--- A row without a task is a plain SQL reader that moves its own cursor; with a task, the bridge drives it.
+-- Return the `wake_at` of a client that the pump must look at as soon as it can: a time that is always over.
+CREATE FUNCTION fq.at_once() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT CAST('epoch' AS timestamptz) $$;
+
+-- The clients. The bridge drives a client that has a task. A row without a task is a plain SQL reader: it moves its own
+-- cursor. fillfactor leaves room in each page, because every pass and every batch of outcomes writes its client's row.
 CREATE TABLE fq.clients (
-    id           text CONSTRAINT clients_pkey PRIMARY KEY
-                 CONSTRAINT clients_id CHECK (id ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' AND length(id) <= 100 OR task IS NULL),
-    "offset"     bigint NOT NULL DEFAULT -1,
-    dispatched   bigint NOT NULL DEFAULT -1,
-    lowest       bigint NOT NULL DEFAULT -1,  -- none of its deliveries is below
+    id           text CONSTRAINT clients_pkey PRIMARY KEY CONSTRAINT clients_id
+                 CHECK (id ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' AND length(id) <= 100 OR task IS NULL),
+    "offset"     bigint NOT NULL DEFAULT -1,  -- the committed cursor
+    dispatched   bigint NOT NULL DEFAULT -1,  -- how far the log was handed over
+    lowest       bigint NOT NULL DEFAULT -1,  -- none of its deliveries lies below: see fq.open
     epoch        integer NOT NULL DEFAULT 1,
-    last_epoch   integer NOT NULL DEFAULT 1,
+    last_epoch   integer NOT NULL DEFAULT 1,  -- the highest that it or one of its replays has had
     state        text NOT NULL DEFAULT 'active'
                  CONSTRAINT clients_state CHECK (state IN ('active', 'draining', 'paused', 'halted')),
     state_reason text,
@@ -18,7 +22,7 @@ CREATE TABLE fq.clients (
     call         text NOT NULL DEFAULT 'event' CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs')),
     serializer   text NOT NULL DEFAULT 'json',
     topics       text[] NOT NULL DEFAULT '{#}',
-    filter       text NOT NULL DEFAULT '',  -- of the topics, by a trigger
+    filter       text NOT NULL DEFAULT '',  -- the topics as one regular expression: trigger clients_filter sets it
     ordering     text NOT NULL DEFAULT 'key' CONSTRAINT clients_ordering CHECK (ordering IN ('key', 'none', 'strict')),
     "window"     integer NOT NULL DEFAULT 1000 CONSTRAINT clients_window CHECK ("window" >= 1),
     ack_timeout_seconds double precision NOT NULL DEFAULT 3600
@@ -32,19 +36,47 @@ CREATE TABLE fq.clients (
     batch        integer NOT NULL DEFAULT 1 CONSTRAINT clients_batch CHECK (batch >= 1),
     batch_wait_ms integer NOT NULL DEFAULT 0 CONSTRAINT clients_batch_wait CHECK (batch_wait_ms >= 0),
     batch_as     text NOT NULL DEFAULT 'list' CONSTRAINT clients_batch_as CHECK (batch_as IN ('list', 'calls')),
-    report_by    text NOT NULL DEFAULT 'callback' CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
+    report_by    text NOT NULL DEFAULT 'callback'
+                 CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
-    wake_at      timestamptz DEFAULT 'epoch',
-    "full"       boolean NOT NULL DEFAULT false,
+    wake_at      timestamptz DEFAULT fq.at_once(),  -- when the pump must look at more than the log; NULL: not by itself
+    "full"       boolean NOT NULL DEFAULT false,  -- no new events go out until fq.refill_at deliveries are open
     trouble      text,
     trouble_at   timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- The last epoch of clients that were removed: who comes back under the same id must not be settled by old outcomes.
+-- The last epochs of removed clients. A client that comes back under the same id must not be settled by old outcomes.
 CREATE TABLE fq.epochs (
     client_id text CONSTRAINT epochs_pkey PRIMARY KEY,
     epoch     integer NOT NULL
 );
+
+-- A client's settings, and where it stands. A statement that locks clients locks them through this view: joined with a
+-- locked row of fq.clients, it would show the settings as they were before the lock.
+CREATE VIEW fq.client_settings AS
+    SELECT id, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds, max_attempts,
+           backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
+           state, "offset", dispatched, epoch, filter
+      FROM fq.clients;
+
+-- Return the most deliveries that a client may have open: its window; one where the order is strict.
+CREATE FUNCTION fq.window_of(c fq.clients) RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END
+$$;
+
+-- Return how many deliveries may be open at most for a full window to take new events again: nine tenths of the window.
+-- A pass for one event costs nearly as much as one for a hundred, so a window of 1000 waits until 900 are open.
+CREATE FUNCTION fq.refill_at(c fq.clients) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT 9 * CAST(fq.window_of(c) AS bigint) / 10
+$$;
+
+-- Return what becomes of an event that has no attempts left: 'park', 'hold-key' or 'halt'. A key can be held only where
+-- events are ordered by key. Strict order is one sequence, so to hold one of its keys is to halt the client. Without
+-- order no event waits for another one, so there is no key to hold.
+CREATE FUNCTION fq.verdict(c fq.clients) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN c.on_exhausted <> 'hold-key' OR c.ordering = 'key' THEN c.on_exhausted
+                WHEN c.ordering = 'strict' THEN 'halt' ELSE 'park' END
+$$;

@@ -1,17 +1,17 @@
--- Whoever wants all of a client's looks from `clients.lowest` on, which follows the cursor: what lies below are only rows that
--- were deleted, hundreds of thousands between two vacuums, and more while somebody has an old snapshot open.
--- No foreign key to clients: its check costs more per row than everything else in an INSERT. Whoever writes here holds
--- the client's row lock, and removing a client removes these rows (trigger clients_gone).
+-- The deliveries that are open, and those that ended in a handler's transaction and whose callback is still to come.
+-- There is no foreign key to fq.clients: its check costs more per row than all the rest of an INSERT. A transaction
+-- that writes here holds the client's row lock, and trigger clients_gone deletes the rows of a removed client.
 CREATE TABLE fq.deliveries (
     client_id        text NOT NULL,
     "offset"         bigint NOT NULL,
     epoch            integer NOT NULL,
     key              text COLLATE "C",
-    part             bigint,  -- of a batch that failed: the first offset of the part that goes out together
+    part             bigint,  -- of a batch that failed: the first offset of the half that goes out together next
     attempt          integer NOT NULL DEFAULT 1,
-    earlier_attempts integer NOT NULL DEFAULT 0,
-    state            text NOT NULL DEFAULT 'sent' CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying', 'done')),
-    due_at           timestamptz NOT NULL,
+    earlier_attempts integer NOT NULL DEFAULT 0,  -- those that count no more, after a redrive for instance
+    state            text NOT NULL DEFAULT 'sent'
+                     CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying', 'done')),
+    due_at           timestamptz NOT NULL,  -- when its lease ends, or its wait for the next attempt
     first_at         timestamptz NOT NULL DEFAULT now(),
     sent_at          timestamptz NOT NULL DEFAULT now(),
     error_type       text,
@@ -20,17 +20,18 @@ CREATE TABLE fq.deliveries (
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
--- One row per key whose next event waits for its predecessor: the events themselves stay in the log.
+-- The lanes: one row for each key whose next event waits for its predecessor. The events themselves stay in the log.
 CREATE TABLE fq.lanes (
     client_id text NOT NULL,
     key       text COLLATE "C" NOT NULL,
-    "offset"  bigint NOT NULL,
-    ready     boolean NOT NULL DEFAULT false,
+    "offset"  bigint NOT NULL,  -- the key's next event
+    ready     boolean NOT NULL DEFAULT false,  -- whether its predecessor is finished
     CONSTRAINT lanes_pkey PRIMARY KEY (client_id, key)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 CREATE INDEX lanes_offset ON fq.lanes (client_id, "offset");
 CREATE INDEX lanes_ready ON fq.lanes (client_id) WHERE ready;
 
+-- The events that were set aside as dead letters, and why.
 CREATE TABLE fq.parked (
     client_id  text NOT NULL,
     "offset"   bigint NOT NULL,
@@ -42,17 +43,17 @@ CREATE TABLE fq.parked (
     error      text,
     traceback  text,
     reason     text NOT NULL,
-    held       boolean NOT NULL DEFAULT false,
-    redrive    boolean NOT NULL DEFAULT false,
+    held       boolean NOT NULL DEFAULT false,  -- whether the later events of its key wait for it
+    redrive    boolean NOT NULL DEFAULT false,  -- whether it goes out again as soon as the window has room
     first_at   timestamptz NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
--- What somebody wants handed over again, as soon as the window has room.
 CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
 
--- Old events on their way to one client again, beside its cursor: `next` up to `upto`, as a generation of their own.
--- `started_at` is where the rate counts from: after a standstill it moves on, so that nothing is made up for in a burst.
+-- The replays: old events, from `next` up to `upto`, that go out to one client again beside its cursor. Each replay has
+-- an epoch of its own. `started_at` is where its rate counts from; it moves on after a standstill, so that no burst
+-- follows.
 CREATE TABLE fq.replays (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT replays_pkey PRIMARY KEY,
     client_id  text NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE fq.replays (
 );
 CREATE INDEX replays_client ON fq.replays (client_id, id);
 
--- What people did to clients, for good: who, when, what.
+-- The journal: who did what to which client, and when. Rows are never changed or deleted.
 CREATE TABLE fq.journal (
     id        bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT journal_pkey PRIMARY KEY,
     at        timestamptz NOT NULL DEFAULT now(),
@@ -82,3 +83,33 @@ BEGIN
 END $$;
 CREATE TRIGGER journal_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fq.journal
     FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_rewriting();
+
+-- Return a client's deliveries. A statement that wants all of a client's deliveries reads them through this function.
+-- It looks from `clients.lowest` on, which follows the cursor, because what lies below are only rows that were deleted:
+-- hundreds of thousands between two vacuums, and more while an old snapshot is open (decision 14). The planner puts the
+-- body in place of a call; a statement that locks the deliveries it reads can't call it, and says the same itself.
+CREATE FUNCTION fq.open(client text) RETURNS SETOF fq.deliveries LANGUAGE sql STABLE AS $$
+    SELECT d.* FROM fq.deliveries d
+     WHERE d.client_id = client AND d."offset" >= (SELECT c.lowest FROM fq.clients c WHERE c.id = client)
+$$;
+
+-- Return the keys of which no event may go out to a client: one is open already, or a parked one holds the key.
+CREATE FUNCTION fq.busy_keys(client text) RETURNS TABLE (key text) LANGUAGE sql STABLE AS $$
+    SELECT d.key FROM fq.open(client) d WHERE d.key IS NOT NULL
+     UNION ALL
+    SELECT p.key FROM fq.parked p WHERE p.client_id = client AND p.held AND p.key IS NOT NULL
+$$;
+
+-- Return the replay of a client that is under way: the oldest one. `allowed` is how many events it may hand over now.
+-- Its rate counts from `counts_from`, so that what it makes up for after a standstill is at most one second's worth.
+CREATE FUNCTION fq.replay_of(client text)
+RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, per_second double precision,
+               sent bigint, counts_from timestamptz, allowed double precision) LANGUAGE sql STABLE AS $$
+    SELECT r.id, r.epoch, r.next, r.upto, r.filter, r.per_second, r.sent, base.at,
+           greatest(0, floor(extract(epoch FROM now() - base.at) * r.per_second + 0.001) + 1 - r.sent)
+      FROM fq.replays r
+     CROSS JOIN LATERAL (
+           SELECT greatest(r.started_at, now()
+                           - make_interval(secs => (r.sent + greatest(r.per_second, 1) - 1) / r.per_second)) AS at) base
+     WHERE r.client_id = client ORDER BY r.id LIMIT 1
+$$;

@@ -1,6 +1,7 @@
--- How far everything is done for a client whose cursor stands at `done`: up to its oldest delivery still open or its
--- oldest key that waits, else all that was handed over. The search starts at the cursor, because what lies below it are
--- only rows that were deleted, or that a redrive brought back, and those never move a cursor back.
+-- Return how far everything is finished for a client whose cursor stands at `done`: up to the event before its oldest
+-- open delivery or its oldest lane, else all that was handed over. Example: 5 and 9 are open, 7 is the next event of a
+-- lane, so the cursor moves to 4. The search begins at the cursor. What lies below it are only rows that were deleted,
+-- and redriven or replayed events, which never move a cursor back.
 CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT least(
         (SELECT d."offset" - 1 FROM fq.deliveries d
@@ -10,18 +11,8 @@ CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RET
         handed_over)
 $$;
 
--- The clients that pumps serve. `woken`: its deliveries, lanes and replays need a look, not only the log: a wait is over,
--- or a key's successor may go and there is room for it.
-CREATE VIEW fq.served AS
-    SELECT c.id, c.dispatched, c.state, c."full",
-           coalesce(c.wake_at <= clock_timestamp(), false)
-           OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-              AND (NOT c."full" OR (SELECT count(*) FROM fq.deliveries d WHERE d.client_id = c.id AND d."offset" >= c.lowest)
-                                      < CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END) AS woken
-      FROM fq.clients c
-     WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
-
--- Not a CHECK and not a generated column: both would be worked out again with every move of a cursor, at ten times its cost.
+-- Keep a client's filter in step with its topics, and refuse topics that are not patterns. This is a trigger, and
+-- neither a CHECK nor a generated column: those are evaluated again with every move of a cursor, at ten times its cost.
 CREATE FUNCTION fq.set_filter() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF fq.topics_valid(NEW.topics) IS NOT TRUE THEN
@@ -34,37 +25,61 @@ END $$;
 CREATE TRIGGER clients_filter BEFORE INSERT OR UPDATE OF topics, filter ON fq.clients
     FOR EACH ROW EXECUTE FUNCTION fq.set_filter();
 
-CREATE FUNCTION fq.guard_client() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Begin a new client at its cursor, in an epoch that no removed client of this id has had.
+CREATE FUNCTION fq.begin_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        NEW.dispatched := NEW."offset";
-        NEW.epoch := coalesce((SELECT e.epoch + 1 FROM fq.epochs e WHERE e.client_id = NEW.id), NEW.epoch);
-        NEW.last_epoch := NEW.epoch;
-        RETURN NEW;
-    END IF;
-    IF (OLD.task IS NULL) <> (NEW.task IS NULL) THEN  -- handed to the bridge, or taken back: what is in flight is void
+    NEW.dispatched := NEW."offset";
+    NEW.epoch := coalesce((SELECT e.epoch + 1 FROM fq.epochs e WHERE e.client_id = NEW.id), NEW.epoch);
+    NEW.last_epoch := NEW.epoch;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clients_begin BEFORE INSERT ON fq.clients
+    FOR EACH ROW EXECUTE FUNCTION fq.begin_client();
+
+-- Void all that is in flight when a client is given to the bridge or taken back from it: a new epoch begins. In every
+-- new epoch a redrive may go out anywhere below the cursor, so `lowest` begins at the bottom again.
+CREATE FUNCTION fq.begin_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.task IS NULL) <> (NEW.task IS NULL) THEN
         NEW.last_epoch := greatest(OLD.epoch, OLD.last_epoch) + 1;
         NEW.epoch := NEW.last_epoch;
         DELETE FROM fq.deliveries WHERE client_id = OLD.id;
         DELETE FROM fq.lanes WHERE client_id = OLD.id;
         DELETE FROM fq.replays WHERE client_id = OLD.id;
     END IF;
-    IF NEW.epoch <> OLD.epoch THEN
-        NEW.lowest := -1;
-    END IF;
-    IF OLD.task IS NULL OR NEW.task IS NULL THEN
-        NEW.dispatched := NEW."offset";
-    ELSIF NEW.epoch = OLD.epoch AND (NEW."offset" < OLD."offset" OR NEW.dispatched < OLD.dispatched
-          OR NEW."offset" <> OLD."offset" AND NEW."offset" <> fq.safe_offset(NEW.id, OLD."offset", NEW.dispatched)) THEN
+    NEW.lowest := -1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clients_epoch BEFORE UPDATE OF epoch, task ON fq.clients
+    FOR EACH ROW WHEN (NEW.epoch <> OLD.epoch OR (OLD.task IS NULL) <> (NEW.task IS NULL))
+    EXECUTE FUNCTION fq.begin_epoch();
+
+-- Let `dispatched` follow the cursor of a plain SQL reader, also in the moment in which it becomes or stops being one.
+CREATE FUNCTION fq.follow_reader() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.dispatched := NEW."offset";
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clients_reader BEFORE UPDATE OF "offset", dispatched, epoch, task ON fq.clients
+    FOR EACH ROW WHEN (OLD.task IS NULL OR NEW.task IS NULL) EXECUTE FUNCTION fq.follow_reader();
+
+-- Refuse to move the cursor of a client that the bridge drives to any place but the one that fq.safe_offset gives (G3).
+-- Only `seek` may, which begins a new epoch.
+CREATE FUNCTION fq.guard_cursor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW."offset" < OLD."offset" OR NEW.dispatched < OLD.dispatched
+       OR NEW."offset" <> OLD."offset" AND NEW."offset" <> fq.safe_offset(NEW.id, OLD."offset", NEW.dispatched) THEN
         RAISE EXCEPTION 'client "%" is driven by the bridge: its cursor % can''t be moved to % by hand',
             NEW.id, OLD."offset", NEW."offset"
             USING ERRCODE = 'FQ002', HINT = format('use `eventbridge seek %s --to %s`', NEW.id, NEW."offset");
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER clients_guard BEFORE INSERT OR UPDATE OF "offset", dispatched, epoch, task ON fq.clients
-    FOR EACH ROW EXECUTE FUNCTION fq.guard_client();
+CREATE TRIGGER clients_guard BEFORE UPDATE OF "offset", dispatched, epoch, task ON fq.clients
+    FOR EACH ROW WHEN (OLD.task IS NOT NULL AND NEW.task IS NOT NULL AND NEW.epoch = OLD.epoch)
+    EXECUTE FUNCTION fq.guard_cursor();
 
+-- Delete all that a removed client leaves, but remember its last epoch.
 CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, greatest(OLD.epoch, OLD.last_epoch))

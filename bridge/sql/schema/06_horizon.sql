@@ -1,5 +1,6 @@
--- One row: the highest offset that is final, and the generations that are not drained yet, oldest first:
--- [{"upto": 41, "holders": ["3/17@4711"]}, ...] (virtual transaction @ pid of who may still commit at or below `upto`).
+-- One row: the highest offset that is final, and the generations that are not drained yet, oldest first. A generation
+-- such as {"upto": 41, "holders": ["3/17@4711"]} names the transactions that may still commit events at or below 41,
+-- each as its virtual transaction @ its pid.
 CREATE TABLE fq.horizon (
     one         boolean NOT NULL DEFAULT true CONSTRAINT horizon_pkey PRIMARY KEY CONSTRAINT horizon_one CHECK (one),
     "offset"    bigint NOT NULL DEFAULT -1,
@@ -8,24 +9,26 @@ CREATE TABLE fq.horizon (
 ) WITH (fillfactor = 50);
 INSERT INTO fq.horizon DEFAULT VALUES;
 
+-- Return the last offset that was drawn; -1 if there was none.
 CREATE FUNCTION fq.last_drawn() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('fq.events', 'offset') AS regclass)), -1)
 $$;
 
--- Who may still commit events: an INSERT takes this lock before it draws its offset and keeps it until its rows are
--- visible. A prepared transaction has no pid.
+-- Return the holders: the transactions that may still commit events. An INSERT takes this lock before it draws its
+-- offset, and keeps it until its rows are visible. A prepared transaction has no pid.
 CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || '@' || coalesce(CAST(l.pid AS text), 'prepared')), '{}')
       FROM pg_locks l
      WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND l.relation IN (SELECT CAST('fq.events' AS regclass)
-                          UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))
+                           UNION ALL
+                          SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))
 $$;
 
--- Of these holders, who is still there. A holder's name changes twice: PREPARE TRANSACTION takes its pid away, and a
--- restart of the server, or a failover, renames what is prepared to -1/xid. When a holder has vanished, everyone who may
--- have been it counts as it.
+-- Return those of these holders that still hold. The name of a holder can change twice: PREPARE TRANSACTION takes its
+-- pid away, and a restart of the server or a failover renames a prepared transaction to -1/xid. When a holder has
+-- vanished, every transaction that may be the same one under another name counts as it.
 CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
     WITH vanished AS (
         SELECT coalesce(bool_or(h NOT LIKE '%@prepared'), false) AS open,
@@ -37,8 +40,8 @@ CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS tex
         OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%')
 $$;
 
--- Move the horizon as far as it is known to be final, and return it. Draining the holders: read what was drawn, then who
--- holds; when those are gone, everything up to what was drawn is decided.
+-- Move the horizon as far as it is known to be final, and return it. This drains the holders: it reads the last offset
+-- that was drawn, and then who holds. When those holders are gone, every offset up to that one is decided.
 CREATE FUNCTION fq.advance_horizon() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     state      fq.horizon;
@@ -50,7 +53,7 @@ DECLARE
     final      bigint;
 BEGIN
     SELECT * INTO state FROM fq.horizon FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN  -- somebody else is at it
+    IF NOT FOUND THEN  -- another session is moving it
         RETURN (SELECT h."offset" FROM fq.horizon h);
     END IF;
     upto := fq.last_drawn();  -- before the holders: an offset drawn after this line belongs to the next generation
@@ -76,7 +79,7 @@ BEGIN
         final := upto;
         kept := '[]';
     ELSIF upto > coalesce(CAST(kept -> -1 ->> 'upto' AS bigint), final) THEN
-        IF jsonb_array_length(kept) >= 32 THEN  -- a long straggler: the newest generation grows, the older ones stay
+        IF jsonb_array_length(kept) >= 32 THEN  -- a writer runs for long: the newest generation grows
             kept := kept - -1;
         END IF;
         kept := kept || jsonb_build_object('upto', upto, 'holders', to_jsonb(holding));
@@ -87,9 +90,10 @@ BEGIN
     RETURN final;
 END $$;
 
--- What is final now, without writing anything: for readers that only have SQL. It waits a little for writers that are
--- about to commit, because without a bridge nobody keeps generations. Under a snapshot older than the statement only
--- what was final in that snapshot counts; on a standby, which does not see the writers' locks, only what it was told.
+-- Return what is final now, and write nothing: for readers that only have SQL. It waits a little for writers that are
+-- about to commit, because without a bridge no generations are kept. In a transaction whose snapshot is older than the
+-- statement it returns the horizon of that snapshot. A standby does not see the locks of writers, so there it returns
+-- the horizon that was replicated.
 CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     final   bigint := (SELECT h."offset" FROM fq.horizon h);

@@ -1,4 +1,5 @@
--- Which pump lingers: the newest one that took the lease. Who moves many clients at once locks the row `skip`.
+-- The turns: `linger` is the right to wait for work, which the newest tick takes. A pump that moves many clients at
+-- once locks the row `pass_over`, so that only one does so at a time.
 CREATE TABLE fq.turns (
     name       text CONSTRAINT turns_pkey PRIMARY KEY,
     holder     text NOT NULL,
@@ -6,19 +7,38 @@ CREATE TABLE fq.turns (
 ) WITH (fillfactor = 50);
 INSERT INTO fq.turns (name, holder, expires_at) VALUES ('pass_over', '', 'epoch');
 
--- Wait until a client is to be looked at, or there are events that one has room for: while all windows are full nobody looks for
--- new ones, so that writers get that core. The longer a look takes, because there are many
--- clients, the less often it is taken: this uses a fortieth of a core at most.
+-- The clients that pumps serve. A client is `woken` when the pump must look at its deliveries, lanes and replays, and
+-- not only at the log: a wait is over, or the next event of a key may go and the window has room for it.
+CREATE VIEW fq.served AS
+    SELECT c.id, c.dispatched, c.state, c."full",
+           coalesce(c.wake_at <= clock_timestamp(), false)
+           OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c)) AS woken
+      FROM fq.clients c
+     WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
+
+-- Let the statements that follow in this transaction read no table as a whole (decision 14). What locks a client joins
+-- this, so no client is locked without it. jit goes off too: a scan that is off counts as so expensive that compiling
+-- it would seem worth while.
+CREATE FUNCTION fq.without_table_scans(OUT done boolean) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true);
+    done := true;
+END $$;
+
+-- Wait until the pump must look at a client, or there are events that a client has room for. While all windows are full
+-- nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is then taken
+-- less often: waiting uses a fortieth of a core at most. For the settings see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$  -- decision 14; what is off would seem worth a compilation
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);
     began   timestamptz;
     drawn   bigint;
 BEGIN
-    newest := EXISTS (SELECT FROM fq.turns l WHERE l.name = 'linger' AND l.holder = wait_for_work.holder);
+    newest := EXISTS (SELECT FROM fq.turns t WHERE t.name = 'linger' AND t.holder = wait_for_work.holder);
     LOOP
         began := clock_timestamp();
         drawn := coalesce(pg_sequence_last_value(offsets), -1);
@@ -30,10 +50,10 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Settings that the database keeps. `secret` signs the callbacks of deliveries where `bridge_secret` is not set.
 CREATE TABLE fq.settings (
     name  text CONSTRAINT settings_pkey PRIMARY KEY,
     value text NOT NULL
 );
--- Signs the callbacks of deliveries where `bridge_secret` is not set.
 INSERT INTO fq.settings (name, value)
     VALUES ('secret', replace(CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text), '-', ''));

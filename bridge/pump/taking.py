@@ -1,0 +1,130 @@
+"""Take what goes out, within the budget, and send each slice while the next one is on its way from Postgres.
+
+The order is: what is due again, what people asked for, successors of finished keys, replays, new events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from bridge.errors import Undeliverable
+from bridge.model import Client, Delivery
+from bridge.pump.budget import Budget
+from bridge.pump.slices import Slices
+from bridge.store import handover
+from bridge.store.handover import Replayed
+
+LONGEST_REPLAY_LOOK_EVENTS = 1000  # events of a replay that one pass looks at
+SAFETY_NET_SECONDS = 1  # a blocked delivery is woken when its blocker ends; as a safety net, look again this often
+
+Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a pass took.
+
+    Attributes:
+        again: Deliveries that went out once more.
+        fresh: Deliveries that went out for the first time, or that a person asked for.
+        looked: Events of the log that were looked at.
+        refused: What no message could be made of.
+        more: Whether there may be more in the log or in a replay, given room.
+        within_seconds: When a replay or a redrive must be looked at: 0 is at once; None if there is none.
+    """
+
+    again: int
+    fresh: int
+    looked: int
+    refused: tuple[Undeliverable, ...]
+    more: bool
+    within_seconds: float | None
+
+
+class Old(NamedTuple):
+    """What goes out beside the new events of the log.
+
+    Attributes:
+        deliveries: First those that go out again, then the others.
+        again: How many go out again.
+        redrive_seconds: When a redrive must be looked at; None if there is none.
+        replay_seconds: When a replay must be looked at: 0 is at once; None if there is none.
+    """
+
+    deliveries: list[Delivery]
+    again: int
+    redrive_seconds: float | None
+    replay_seconds: float | None
+
+
+def take(connection: Connection, client: Client, budget: Budget, *, horizon: int, send: Send) -> Taken:
+    """Hand over what the budget allows, and send it.
+
+    Args:
+        connection: In a transaction that holds the client.
+        client: The client, as it was locked.
+        budget: What may be taken.
+        horizon: The last event that may be looked at.
+        send: Publishes deliveries and returns when the broker has them; returns what no message can be made of.
+    """
+    old = _take_old(connection, client, budget)
+    ready, refused = old.deliveries, list[Undeliverable]()
+    left = budget.room(again=old.again) - (len(ready) - old.again)
+    waits = budget.is_still_full(budget.opened) or handover.is_gathering(connection, client, horizon=horizon)
+    new = Slices(connection, client, horizon=horizon, room=0 if waits else left)
+    with closing(iter(new)) as slices:  # else its thread may use the connection while the next transaction has it
+        for found in slices:
+            refused += send(client, ready + found)
+            ready = []
+    left -= new.taken
+    rest = Replayed([], old.replay_seconds)
+    if rest.within_seconds == 0:
+        rest = _take_replayed(connection, client, budget, room=left)
+    if ready := ready + rest.deliveries:
+        refused += send(client, ready)
+    seconds = [each for each in (old.redrive_seconds, rest.within_seconds) if each is not None]
+    return Taken(
+        again=old.again,
+        fresh=budget.room(again=old.again) - left + len(rest.deliveries),
+        looked=new.upto - client.dispatched,
+        refused=tuple(refused),
+        more=(new.upto < horizon and not waits) or rest.within_seconds == 0,
+        within_seconds=min(seconds, default=None),
+    )
+
+
+def _take_old(connection: Connection, client: Client, budget: Budget) -> Old:
+    """Take what is due again, what a person asked for, successors, and at most half a window of a replay."""
+    again = handover.hand_over_again(connection, client, room=budget.limit) if budget.again else []
+    left = budget.room(again=len(again))
+    redriven = _take_redriven(connection, client, budget, room=left)
+    left -= len(redriven.deliveries)
+    successors = handover.hand_over_lanes(connection, client, room=left) if budget.lanes and left else []
+    left -= len(successors)
+    # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
+    replayed = _take_replayed(connection, client, budget, room=min(left, budget.replayed or 0))
+    deliveries = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
+    return Old(deliveries, len(again), redriven.within_seconds, replayed.within_seconds)
+
+
+def _take_redriven(connection: Connection, client: Client, budget: Budget, *, room: int) -> Replayed:
+    """Take parked events that are to be tried again; they leave half of the room to other events."""
+    if not budget.redriven:
+        return Replayed([], None)
+    share = (room + 1) // 2
+    found = handover.hand_over_redriven(connection, client, room=share) if share else []
+    return Replayed(found, 0 if share and len(found) == share else SAFETY_NET_SECONDS)
+
+
+def _take_replayed(connection: Connection, client: Client, budget: Budget, *, room: int) -> Replayed:
+    """Take the next events of a replay; without room there may be more as soon as there is some."""
+    if budget.replayed is None:
+        return Replayed([], None)
+    if room <= 0:
+        return Replayed([], 0)
+    return handover.hand_over_replay(connection, client, room=room, slice=LONGEST_REPLAY_LOOK_EVENTS)
