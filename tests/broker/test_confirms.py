@@ -1,4 +1,4 @@
-"""Handing over on RabbitMQ: nothing is remembered that the broker has not confirmed, and a missing queue is noticed (G1)."""
+"""Handing over on RabbitMQ: only what the broker has confirmed is remembered, and a missing queue is noticed (G1)."""
 
 from __future__ import annotations
 

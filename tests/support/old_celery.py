@@ -1,6 +1,6 @@
 """Older Celery versions, each in a virtual environment of its own: built once, then kept in pytest's cache.
 
-There is no bridge in them and no driver for Postgres: to a worker in one, the bridge is somebody who sends tasks.
+There is no bridge in them and no driver for Postgres: to a worker in one, the bridge is a program that sends tasks.
 `overlaid` gives the bridge itself an older Celery: it puts such an environment in front of the one that the tests run
 in.
 """
@@ -34,7 +34,7 @@ REQUIREMENTS = {
 
 
 def old_python(version: str, config: pytest.Config) -> Path:
-    """A Python that has this version of Celery."""
+    """Return a Python that has this version of Celery."""
     requirements = REQUIREMENTS[version]
     fingerprint = hashlib.sha256(repr((requirements, sys.version_info[:3], sys.base_prefix)).encode()).hexdigest()[:12]
     home = _cache(config) / f"celery-{version}-{fingerprint}"
@@ -45,7 +45,7 @@ def old_python(version: str, config: pytest.Config) -> Path:
 
 
 def overlaid(python: Path) -> dict[str, str]:
-    """The environment in which this process's own Python has that one's Celery, kombu and redis-py instead of its own."""
+    """Return the environment in which this process's Python has that one's Celery, kombu and redis-py, not its own."""
     home = python.parent.parent
     packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
     return {**os.environ, "PYTHONPATH": os.pathsep.join([packages, *filter(None, [os.environ.get("PYTHONPATH")])])}
@@ -68,7 +68,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _build(home: Path, requirements: Sequence[str]) -> None:
-    """Build a virtual environment beside its place and move it there whole: an interrupted run leaves no half of one."""
+    """Build a virtual environment beside its place and move it there whole: an interrupted run leaves no half."""
     draft = Path(tempfile.mkdtemp(prefix="draft-", dir=home.parent))
     python = draft / "bin" / "python"
     pip = [
