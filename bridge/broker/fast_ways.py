@@ -73,7 +73,6 @@ JOINED_CALLBACKS = FastWay(
     instead="each is a message of its own, about 0.4 ms of a pool process",
     setting="bridge_joined_callbacks",
     parts=(
-        Part("celery:Task.apply_async", 3, ("task_id", "routing_key")),
         Part("celery.app.task:Context.is_eager"),
         Part("celery.app.task:Context.called_directly"),
     ),

@@ -64,9 +64,9 @@ def drop(connection: Any) -> None:
         connection.release()
 
 
-def is_virtual(channel: Any) -> bool:
-    """Tell whether kombu itself plays the broker on this channel, as it does on Redis, SQS and in memory."""
-    return isinstance(channel, virtual.Channel)
+def is_virtual(channel_or_transport: Any) -> bool:
+    """Tell whether kombu itself plays the broker here, as it does on Redis, SQS and in memory."""
+    return isinstance(channel_or_transport, virtual.Channel | virtual.Transport)
 
 
 def number_messages(channel: Any) -> None:

@@ -20,8 +20,8 @@ from kombu import Producer
 from kombu.exceptions import EncodeError, KombuError, SerializerNotInstalled
 from redis.exceptions import RedisError
 
-from bridge.broker.fast_ways import CONFIRMS
-from bridge.broker.kombu_internals import drop, try_confirms
+from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
+from bridge.broker.kombu_internals import drop, is_virtual, try_confirms
 from bridge.errors import BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
@@ -141,7 +141,9 @@ class Sender:
 def foresee(app: Celery, *, redis_writer: bool) -> None:
     """Look at what an app's writers borrow before a worker's pool forks, so that its processes do not each warn."""
     transport = app.connection_for_write().transport
-    if redis_writer and transport.driver_type == "redis" and is_unheard(app):
-        RedisWriter.fast_way.conforms()
+    if is_unheard(app):
+        on_redis = redis_writer and transport.driver_type == "redis"
+        if not (on_redis and REDIS_STENCIL.conforms()) and is_virtual(transport):
+            DELIVERY_TAGS.conforms()
     if transport.driver_name == "py-amqp":
         CONFIRMS.conforms(try_confirms)

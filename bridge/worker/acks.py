@@ -46,7 +46,8 @@ class JoinedAcks(bootsteps.StartStopStep):
     def start(self, parent: Consumer) -> None:
         """Take the place of kombu's own bookkeeping before the first message arrives."""
         channel = parent.task_consumer.channel
-        if channel.connection.driver_type != "redis" or not JOINED_ACKS.conforms(partial(try_bookkeeping, channel)):
+        on_redis = parent.app.connection_for_read().transport.driver_type == "redis"
+        if not on_redis or not JOINED_ACKS.conforms(partial(try_bookkeeping, channel)):
             return
         from kombu.transport.redis import QoS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from pkgutil import resolve_name
 from typing import Any
@@ -52,11 +52,10 @@ def changed(path: str) -> tuple[type, str, Any]:
     return owner, name, now
 
 
-def withdraw_for_good(paths: Iterable[str]) -> None:
-    """Withdraw attributes in this process, a worker's; `all` stands for every one that the bridge borrows."""
-    for path in paths:
-        for one in OF_CLASSES if path == "all" else [path]:
-            setattr(*withdrawn(one))
+def withdraw_all() -> None:
+    """Withdraw every attribute that the bridge borrows, for the rest of this process, a worker's."""
+    for path in OF_CLASSES:
+        setattr(*withdrawn(path))
 
 
 def _found(path: str) -> tuple[type, str, Any]:
