@@ -38,7 +38,7 @@ REDIS_STENCIL = FastWay(
 )
 KOMBU_STENCIL = FastWay(
     name="cutting message bodies from a stencil",
-    instead="Celery makes each message, which takes about three times as long",
+    instead="Celery makes each message, which takes more than twice as long",
     parts=(),
 )
 DELIVERY_TAGS = FastWay(

@@ -1,10 +1,11 @@
-"""What the bridge borrows is as it was seen, in the oldest and in the newest kombu; where it is not, a warning says so."""
+"""What the bridge borrows is as it was seen; where it is not, a warning says so.
+
+`tests/sender/test_stencil_versions.py` runs these tests on the oldest Celery as well.
+"""
 
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -16,19 +17,7 @@ from bridge.broker import conformance
 from bridge.broker.conformance import Differs, FastWay, Part
 from bridge.broker.fast_ways import ALL, JOINED_ACKS
 from bridge.broker.kombu_internals import real_app, try_bookkeeping, try_confirms
-from tests.support.old_celery import OLDEST, old_python, overlaid
-from tests.support.stage import REPOSITORY
 from tests.support.withdrawn import METHODS, OF_CLASSES, changed, withdrawn
-
-LOOK = """
-import sys, celery
-assert celery.__version__ == sys.argv[1], f"this is Celery {celery.__version__}"
-from bridge.broker.conformance import problem_of
-from bridge.broker.fast_ways import ALL
-from bridge.broker.kombu_internals import try_confirms
-try_confirms()
-print([problem for way in ALL if (problem := problem_of(way))])
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,19 +41,6 @@ def test_what_names_do_not_tell_is_so_in_the_installed_versions(redis_url: str) 
         try_bookkeeping(connection.default_channel)
         assert connection.default_channel.qos is before
         app.close()
-
-
-def test_all_is_there_in_the_oldest_versions_too(request: pytest.FixtureRequest) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", LOOK, OLDEST],
-        env=overlaid(old_python(OLDEST, request.config)),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")
 
 
 @pytest.mark.parametrize("path", OF_CLASSES)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bridge
+from bridge.broker.conformance import FastWay
 from bridge.broker.fast_ways import (
     AMQP_COLLECTOR,
     CONFIRMS,
@@ -16,7 +17,6 @@ from bridge.broker.fast_ways import (
     JOINED_CALLBACKS,
     REDIS_COLLECTOR,
     REDIS_STENCIL,
-    FastWay,
 )
 from tests.conftest import StartWorker
 from tests.support.stage import REPOSITORY
@@ -71,7 +71,7 @@ def once(ways: list[FastWay]) -> Counter[str]:
 
 @pytest.mark.parametrize("broker", ["redis", "amqp"])
 def test_g1_with_every_name_withdrawn_all_is_delivered_and_each_worker_warns_once(
-    broker: str, request: pytest.FixtureRequest, world: World, database: str, shop: Path, worker: StartWorker
+    *, broker: str, request: pytest.FixtureRequest, world: World, database: str, shop: Path, worker: StartWorker
 ) -> None:
     world.client("c", task="shop.handle", max_attempts=1, queue="celery")
     world.client("d", task="shop.handle", max_attempts=1, queue="celery", batch=5, batch_as="calls")

@@ -14,7 +14,7 @@ from kombu.transport import virtual
 from kombu.transport.redis import Channel
 from redis import Redis
 
-from bridge.broker import conformance, confirms
+from bridge.broker import confirms, conformance
 from bridge.broker.fast_ways import REDIS_STENCIL
 from bridge.errors import BrokerUnavailable, QueueMissing
 from bridge.sender.sender import Sender
@@ -34,8 +34,8 @@ def _anew() -> Iterator[None]:
 def stored(redis_url: str) -> list[dict[str, Any]]:
     """Take all messages off the broker, oldest first; nothing else may be there."""
     with Redis.from_url(redis_url) as redis:
-        found = [json.loads(message) for message in reversed(redis.lrange("celery", 0, -1))]  # type: ignore[arg-type]
-        left = {key.decode() for key in redis.keys()} - {"celery"}  # type: ignore[union-attr]
+        found = [json.loads(message) for message in reversed(redis.lrange("celery", 0, -1))]
+        left = {key.decode() for key in redis.keys("*")} - {"celery"}
         assert {key for key in left if not key.startswith("_kombu.binding.")} == set()
         redis.delete("celery")
     return found

@@ -13,6 +13,7 @@ from celery import Celery, signals
 from celery.canvas import xmap
 from redis import Redis
 
+from bridge.broker import conformance
 from bridge.contract import callback_signature, sign
 from bridge.model import Client, Delivery
 from bridge.sender.sender import Sender
@@ -23,6 +24,14 @@ UNLIKE = {"delivery_tag", "argsrepr", "kwargsrepr", "origin", "reply_to"}
 # whatever its fleet has set.
 FLEETS_OWN = {"ignore_result": None}
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_off(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """See that each writer writes itself: where its internals are not as they were seen, another one would for it."""
+    conformance.forget()
+    yield
+    assert [text for text in caplog.messages if "is off" in text] == []
 
 
 @pytest.fixture
