@@ -1,4 +1,4 @@
-"""What travels between the processes: names of the bridge's tasks, the callbacks' signature, and how they are signed.
+"""The contract between the processes: names of the bridge's tasks, the callbacks' signature, and how they are signed.
 
 A bridge worker hands a fleet's worker a message with two callbacks in it. The fleet's worker publishes one of them when
 the task ends. A bridge worker reads it, checks that it was signed by the bridge, and settles what it reports.

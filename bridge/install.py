@@ -1,6 +1,6 @@
 """Put the bridge into a Celery app: its tasks, its workers' steps, its signal handlers, and the beat entry of the pump.
 
-Importing `bridge` changes nothing in the host's process. What `install` adds to it is listed there.
+Importing `bridge` changes nothing in the host's process. The docstring of `install` lists everything that it adds.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ PACKAGES = ("celery", "kombu", "amqp", "redis")
 
 
 class Differs(Exception):
-    """What is borrowed does something else than it was seen to do."""
+    """A borrowed name does something else than it was seen to do."""
 
 
 class Part(NamedTuple):
@@ -61,10 +61,10 @@ class FastWay:
     """Something that the bridge does in a faster way with the help of borrowed names.
 
     Attributes:
-        name: What it does, in a few words.
-        instead: What happens where it is off, and what that costs.
+        name: Its name in the log, such as "counting delivery tags".
+        instead: The portable way that takes its place, and its cost.
         setting: The setting that switches it off without a warning, if there is one.
-        parts: What it rests on.
+        parts: The names that it rests on.
     """
 
     name: str
@@ -108,7 +108,7 @@ def _outcome_of(trial: Callable[[], object] | None) -> str:
         trial()
     except (OSError, RedisError, OperationalError):
         raise
-    except Exception as error:  # whatever a version that nobody has seen may raise
+    except Exception as error:  # a version that was never seen may raise anything
         return str(error) if isinstance(error, Differs) else f"{type(error).__name__}: {error}"
     return ""
 

@@ -1,7 +1,7 @@
 """kombu's bookkeeping of the messages in a worker's hands, written many at a time.
 
-Import it only where `fast_ways.JOINED_ACKS` conforms: it is a subclass of kombu's own, and a version that nobody has
-seen may have none.
+Import it only where `fast_ways.JOINED_ACKS` conforms: it is a subclass of kombu's own, which a later version may not
+have.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ RETRY_SECONDS = 1.0
 class JoinedQoS(QoS):
     """kombu's `QoS` of the Redis transport, which gathers for some milliseconds what concerns events of the bridge.
 
-    What was taken and done in between is never written at all. Every other message is recorded at once, by kombu.
+    A message that is taken and done in between is never written at all. kombu records every other message at once.
 
     Args:
-        before: What it takes the place of; no message has arrived yet.
+        before: The `QoS` that it replaces; no message has arrived yet.
         hub: The worker's event loop, the only thread that calls this.
     """
 

@@ -203,7 +203,7 @@ def try_bookkeeping(channel: Any) -> None:
 
 
 def on_publish(channel: Any, count: Callable[[], object]) -> None:
-    """Call this before each message that is published on a channel, whoever publishes: Celery's own events, too.
+    """Call this before each message that is published on a channel; Celery's own events are among them.
 
     The broker numbers all of them. Without it, one that was not counted would shift every number after it.
     """
@@ -247,7 +247,7 @@ def receive(channel: Any, seconds: float) -> bool:
 
 def try_confirms() -> None:
     """Try out on a channel without a connection that answers can be heard; raise any exception if not."""
-    channel = amqp.Channel(amqp.Connection("nobody"), 1)
+    channel = amqp.Channel(amqp.Connection("not-connected"), 1)
     channel.confirm_select = lambda: None
     ask_for_confirms(channel, on_ack=print, on_nack=print, on_return=print)
     on_publish(channel, print)

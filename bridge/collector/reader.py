@@ -29,7 +29,7 @@ class Reader(ABC, Generic[Message]):
     """The bridge's queue on one broker, as one collector sees it; each method may raise `BrokerUnavailable`.
 
     Attributes:
-        fast_way: What it borrows.
+        fast_way: The names that it borrows.
     """
 
     fast_way: ClassVar[FastWay]

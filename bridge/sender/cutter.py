@@ -1,4 +1,4 @@
-"""What the two writers that cut messages from a stencil share: when they serve, and how a stencil is rendered."""
+"""Common to the two writers that cut messages from a stencil: when they serve, and how a stencil is rendered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and 
 
 
 class Shape(NamedTuple):
-    """What messages of one stencil have in common: task, whether they carry lists, names of their trace headers."""
+    """Common to all messages of one stencil: their task, whether they carry lists, the names of their trace headers."""
 
     task: str
     batched: bool
@@ -36,7 +36,7 @@ class Cutter(Writer, Generic[Place]):
     """Cuts messages from stencils, which it keeps.
 
     Attributes:
-        fast_way: What it borrows.
+        fast_way: The names that it borrows.
     """
 
     fast_way: ClassVar[FastWay]

@@ -1,7 +1,7 @@
 """The kombu writer: message bodies are cut from a stencil, and kombu publishes them on whatever transport.
 
-Making a message is most of what publishing it costs. What Celery would add to this one is in the stencil already. It
-serves where no one can tell the difference: json messages, no receiver of Celery's publish signals.
+Making a message is the largest part of the cost of publishing it. All that Celery would add is in the stencil already.
+It serves where no one can tell the difference: json messages, no receiver of Celery's publish signals.
 """
 
 from __future__ import annotations

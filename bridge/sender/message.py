@@ -1,4 +1,4 @@
-"""What a delivery's message consists of, the same whichever way it is written."""
+"""The content of a delivery's message, the same for all three writers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Call:
         shown: The event in one word, for Flower and logs.
         offset: The event's; of a batch, of its first event.
         trace: Trace headers, such as `traceparent`.
-        callback: What the callbacks report.
+        callback: The arguments of both callbacks.
     """
 
     task: str

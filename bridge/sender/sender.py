@@ -84,7 +84,7 @@ class Sender:
                 connected.producer.connection.release()
 
     def _writer(self, client: Client, producer: Producer) -> Writer:
-        """Return the fastest writer whose messages no one can tell from Celery's."""
+        """Return the fastest writer whose messages can't be told from Celery's."""
         if client.serializer != "json" or not is_unheard(self._app):
             return self._make(CeleryWriter, producer)
         if self._cutter is None:

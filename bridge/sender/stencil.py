@@ -2,7 +2,7 @@
 
 Making a message the ordinary way costs about half a millisecond, nearly all of it for parts that never change. Here
 Celery renders one real message with markers in it, and every further message is that one with the markers filled. Event
-JSON goes in as the text that Postgres made; nobody parses it. Pure: text in, text out.
+JSON goes in as the text that Postgres made, without being parsed. Pure: text in, text out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bridge.model import Delivery
 
-# What a message is rendered with. A marker that stands for a number is cut out together with its quotes.
+# A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
 _NUMBERS = {
     "offset": "@@bridge-offset@@",
     "offsets": "@@bridge-offsets@@",

@@ -1,4 +1,4 @@
-"""What the three writers of messages have in common: what they are made with, and the one thing that they do."""
+"""The interface of the three writers: each makes messages of deliveries and gives them to the broker."""
 
 from __future__ import annotations
 

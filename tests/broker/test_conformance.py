@@ -1,4 +1,4 @@
-"""What the bridge borrows is as it was seen; where it is not, a warning says so.
+"""All that the bridge borrows is as it was seen; where it is not, a warning says so.
 
 `tests/sender/test_stencil_versions.py` runs these tests on the oldest Celery as well.
 """

@@ -35,7 +35,7 @@ GARBAGE = {
 
 @pytest.fixture
 def broker(amqp_url: str) -> Iterator[Connection]:
-    """The broker as anyone else sees it."""
+    """The broker, by a connection of the test's own."""
     with Connection(amqp_url) as connection:
         yield connection
 

@@ -174,7 +174,7 @@ def test_key_prefix_and_queue_are_honoured(redis_url: str) -> None:
     assert len(sent(redis_url, "tenant-bills")) == 1
 
 
-def test_whoever_listens_to_publish_signals_hears_of_every_message(app: Celery, redis_url: str) -> None:
+def test_a_receiver_of_publish_signals_hears_of_every_message(app: Celery, redis_url: str) -> None:
     heard: list[str] = []
 
     def hear(sender: str, **_: Any) -> None:
