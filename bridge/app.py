@@ -56,7 +56,7 @@ class Bridge:
                 queue=self.settings.queue,
                 secret=self.secret,
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
-                fast=self.settings.stencil,
+                redis_writer=self.settings.stencil,
             )
         return self._sender
 

@@ -1,4 +1,4 @@
-"""What travels between the processes: the names of the bridge's tasks, the callbacks' signature, and how they are signed.
+"""The contract between the processes: names of the bridge's tasks, the callbacks' signature, and how they are signed.
 
 A bridge worker hands a fleet's worker a message with two callbacks in it. The fleet's worker publishes one of them when
 the task ends. A bridge worker reads it, checks that it was signed by the bridge, and settles what it reports.
@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 PUMP = "bridge.pump"
 COMMIT = "bridge.commit"
@@ -24,6 +24,27 @@ CALLBACKS = (COMMIT, FAIL, SETTLE)
 # is done.
 CALLBACK_RETRY = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}
 
+
+class CallbackArgs(NamedTuple):
+    """The arguments of a callback: which attempt has ended, and the bridge's signature of it.
+
+    They come back from outside, so nothing about their types is certain before `verified` has looked at them.
+
+    Attributes:
+        client: Id of the client.
+        offset: The event's offset; of a batch, a list of its events' offsets.
+        epoch: The client's epoch when the event was handed over.
+        attempt: From 1.
+        signature: Made by `sign`.
+    """
+
+    client: Any
+    offset: Any
+    epoch: Any
+    attempt: Any
+    signature: Any
+
+
 # An attempt as it is signed: client, offset (of a batch: its offsets with commas between them), epoch, attempt.
 Attempt = tuple[str, int | str, int, int]
 
@@ -34,7 +55,7 @@ def ticks_queue(queue: str) -> str:
 
 
 def callback_signature(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
-    """Make the Celery signature that a fleet's worker publishes when an attempt ends, in the form that every fleet accepts.
+    """Make the Celery signature that a fleet's worker publishes when an attempt ends, so that every fleet accepts it.
 
     An `exchange_type` other than `direct` keeps Celery from replacing the anonymous exchange by the fleet's own default
     queue. A plain `queue` option would end in QueueNotFound on fleets that create no missing queues, after their task
@@ -56,6 +77,22 @@ def callback_signature(task: str, queue: str, args: Sequence[object]) -> dict[st
             "retry_policy": CALLBACK_RETRY,
         },
     }
+
+
+def callback_in_headers(headers: Any) -> CallbackArgs | None:
+    """Read what a message without callbacks would report from its headers, which are attributes of a task's request.
+
+    Returns:
+        None for a message that is not the bridge's, or has callbacks.
+    """
+    signature = getattr(headers, "bridge_signature", None)
+    if signature is None:
+        return None
+    offsets, *others = (
+        getattr(headers, f"bridge_{name}", None) for name in ("offsets", "client", "offset", "epoch", "attempt")
+    )
+    client, offset, epoch, attempt = others
+    return CallbackArgs(client, offsets or offset, epoch, attempt, signature)
 
 
 def sign(secret: str, attempt: Attempt) -> str:

@@ -1,6 +1,6 @@
-"""Put the bridge into a Celery app: its tasks, the steps of its workers, its signal handlers, and the beat entry of the pump.
+"""Put the bridge into a Celery app: its tasks, its workers' steps, its signal handlers, and the beat entry of the pump.
 
-Importing `bridge` changes nothing in the host's process. What `install` adds to it is listed there.
+Importing `bridge` changes nothing in the host's process. The docstring of `install` lists everything that it adds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.schedules import schedstate, schedule
 
+from bridge.broker.kombu_internals import real_app
 from bridge.contract import PUMP
 from bridge.settings.bridge import BridgeSettings
 
@@ -23,27 +24,36 @@ def install(app: Celery) -> None:
 
     It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; and two
     steps of a worker's consumer, of which each starts only where it is needed (`Collector`, `JoinedAcks`). It connects
-    to the process' signals `task_success` and `task_failure`, for clients that report in-process. Calling it again
-    changes nothing.
+    to the process' signals `task_success` and `task_failure`, for clients that report in-process. The tasks are shared
+    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
-        app: An app, configured now or later.
+        app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
     """
-
-    def schedule_pump(sender: Celery, **_: Any) -> None:
-        entry = beat_entry(BridgeSettings.read(sender.conf, os.environ))
-        sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **entry}
-
     import bridge.tasks  # noqa: F401 - the tasks are shared: importing them adds them to every app of this process
     from bridge.collector.step import Collector
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
 
+    app = real_app(app)
     app.steps["consumer"].update((Collector, JoinedAcks))
     in_process.connect()
-    app.on_after_finalize.connect(schedule_pump, weak=False)
+    app.on_after_finalize.connect(_schedule_pump)
+    app.on_after_configure.connect(_schedule_pump_again)
     if app.finalized:
-        schedule_pump(app)
+        _schedule_pump(app)
+
+
+def _schedule_pump(sender: Celery, **_: Any) -> None:
+    """Add the pump to the app's beat schedule, beside the app's own entries."""
+    entry = beat_entry(BridgeSettings.read(sender.conf, os.environ))
+    sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **entry}
+
+
+def _schedule_pump_again(sender: Celery, **_: Any) -> None:
+    """Add the pump anew where an app gets another configuration, with a schedule of its own, after it was finalized."""
+    if sender.finalized:
+        _schedule_pump(sender)
 
 
 class Every(schedule):
@@ -62,7 +72,7 @@ class Every(schedule):
 
 
 def beat_entry(settings: BridgeSettings) -> dict[str, dict[str, Any]]:
-    """Make the beat schedule's entry for the pump. A tick that no worker takes in time expires, so ticks never pile up."""
+    """Make the beat entry of the pump. A tick that no worker takes in time expires, so ticks never pile up."""
     return {
         PUMP: {
             "task": PUMP,

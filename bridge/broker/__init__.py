@@ -1,1 +1,4 @@
-"""What is borrowed from kombu and Celery beyond their documented interfaces, and nothing else."""
+"""All that is borrowed from kombu, Celery and the drivers beyond their documented interfaces, and nothing else.
+
+`kombu_internals` uses the borrowed names, `conformance` looks at them before they are used.
+"""

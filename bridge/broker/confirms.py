@@ -1,7 +1,7 @@
-"""Publisher confirms, a batch at a time: publish all of it, then wait once until the broker has taken it all.
+"""Publisher confirms: what was published counts as sent when RabbitMQ has said that it has it.
 
-py-amqp's own `confirm_publish` waits one round trip for every message. The broker numbers what is published on a
-channel in confirm mode; here we count with it, and tick off what it confirms, in whatever order.
+`Confirms` publishes a whole batch, then waits once. py-amqp's own `confirm_publish` waits one round trip for every
+message; `ConfirmsOneByOne` uses it where py-amqp's inside is not as we know it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bridge.broker.kombu_internals import ask_for_confirms, on_publish, receive
 from bridge.errors import BrokerUnavailable
 
 LEAST_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of an answer
 
 
 class Confirms:
-    """Knows what was published on a channel and not confirmed yet; one for the whole life of the channel.
+    """Count what is published on a channel, and tick off what the broker confirms, in whatever order.
+
+    The broker numbers the messages of a channel in confirm mode, so there is one of these for the channel's whole life.
 
     Args:
         channel: A fresh one, of py-amqp.
@@ -23,16 +26,12 @@ class Confirms:
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
-        self._publish = channel.basic_publish
         self._published = 0
         self._open: set[int] = set()
         self._refused = 0
         self._unroutable: set[str] = set()
-        channel.confirm_select()
-        channel.basic_publish = self._count  # whoever publishes here takes a number, Celery's own events included
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        channel.events["basic_return"].add(self._on_return)
+        ask_for_confirms(channel, on_ack=self._on_ack, on_nack=self._on_nack, on_return=self._on_return)
+        on_publish(channel, self._count)
 
     def wait(self, seconds: float) -> set[str]:
         """Wait until everything that was published so far is confirmed.
@@ -46,22 +45,17 @@ class Confirms:
         """
         deadline = time.monotonic() + seconds
         while self._open:
-            if self._channel.connection is None:
-                raise ConnectionError("the connection was closed before all messages were confirmed")
-            try:
-                self._channel.connection.drain_events(timeout=max(LEAST_SECONDS, deadline - time.monotonic()))
-            except TimeoutError:
-                raise TimeoutError(f"{len(self._open)} messages were not confirmed in {seconds:g} s") from None
+            if not receive(self._channel, max(LEAST_SECONDS, deadline - time.monotonic())):
+                raise TimeoutError(f"{len(self._open)} messages were not confirmed in {seconds:g} s")
         refused, self._refused = self._refused, 0
         unroutable, self._unroutable = self._unroutable, set()
         if refused:
             raise BrokerUnavailable(f"the broker refused messages ({refused} nacks): is the queue full?")
         return unroutable
 
-    def _count(self, *args: Any, **kwargs: Any) -> Any:
+    def _count(self) -> None:
         self._published += 1
         self._open.add(self._published)
-        return self._publish(*args, **kwargs)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         if multiple:
@@ -75,3 +69,22 @@ class Confirms:
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         self._unroutable.add(routing_key)  # the broker confirms it next, so that it counts as taken
+
+
+class ConfirmsOneByOne:
+    """Remember which queues were missing; py-amqp itself waits for the broker's word on each message.
+
+    Its connection has `CONFIRM_EACH` among its transport options, its producer calls `on_return`.
+    """
+
+    def __init__(self) -> None:
+        self._unroutable: set[str] = set()
+
+    def wait(self, seconds: float) -> set[str]:
+        """Return the queues that messages with `mandatory` were for, and that do not exist; nothing is waited for."""
+        unroutable, self._unroutable = self._unroutable, set()
+        return unroutable
+
+    def on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        """Note a message that the broker gives back; it confirms it next."""
+        self._unroutable.add(routing_key)

@@ -1,4 +1,4 @@
-"""One round trip for a whole batch, where kombu (5.7 and later) and its transport can."""
+"""One round trip for many messages, where kombu (5.7 and later) and its transport can."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kombu import Producer
 
 @contextmanager
 def pipelined(producer: Producer, size: int) -> Iterator[None]:
-    """Hold back what is published within, and send it together, if that is possible."""
+    """Hold back the messages that are published within, and send them together, if that is possible."""
     if size > 1 and getattr(producer, "supports_batch_publish", False):
         with producer.batch(size):
             yield

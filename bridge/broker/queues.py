@@ -7,7 +7,7 @@ from kombu import Queue
 
 
 def own_queue(app: Celery, name: str) -> Queue:
-    """The queue of this name as a worker of this app declares it; a plain durable one if the app knows none."""
+    """Return the queue of this name as a worker of the app declares it; a plain durable one if the app knows none."""
     try:
         return app.amqp.queues[name]
     except KeyError:  # task_create_missing_queues is off

@@ -1,6 +1,6 @@
-"""Reader on AMQP (RabbitMQ): a channel of our own, many messages ahead, one acknowledgement for a whole batch.
+"""Reader on AMQP (RabbitMQ): a channel of our own, many messages ahead, one acknowledgement for all that is taken.
 
-What is taken is not acknowledged before it is settled. The broker itself gives what a dead collector held to another
+A message is not acknowledged before it is settled. The broker itself gives the messages of a dead collector to another
 one.
 """
 
@@ -18,19 +18,22 @@ from celery import Celery
 from kombu import Queue
 
 from bridge.broker.confirms import Confirms
+from bridge.broker.fast_ways import AMQP_COLLECTOR
+from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
 from bridge.broker.queues import own_queue
-from bridge.collector.callback import Callback, parse
+from bridge.collector.reader import Callback, Reader, parse
 from bridge.errors import BrokerUnavailable
+from bridge.wording import counted
 
 logger = logging.getLogger("bridge.collector")
 
-PREFETCH = 4000  # so that the broker sends the next batch while we settle this one
+PREFETCH = 4000  # messages: the broker sends the next ones while we settle these
 AT_HAND_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of a message
 CONFIRM_SECONDS = 10.0
 PERSISTENT = 2
 
 
-class AmqpReader:
+class AmqpReader(Reader[Message]):
     """Reader on an AMQP broker.
 
     Args:
@@ -38,6 +41,9 @@ class AmqpReader:
         queue: Queue of the bridge's own tasks.
         others: Queue for every message that is no callback, as it came.
     """
+
+    fast_way = AMQP_COLLECTOR
+    try_out = staticmethod(try_confirms)
 
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
         self._others = others
@@ -54,7 +60,7 @@ class AmqpReader:
                 self._declare(others)
                 own_queue(app, queue)(self._publishing).declare()
                 self._channel = self._connection.channel()
-                self._channel.auto_decode = False  # what is passed on must be, byte for byte, what came
+                keep_bytes(self._channel)
                 self._channel.basic_qos(0, PREFETCH, False)
                 self._channel.basic_consume(queue, callback=self._ahead.append)
         except BrokerUnavailable:
@@ -65,23 +71,23 @@ class AmqpReader:
         """Take up to `most` messages; they stay in the broker until `done`.
 
         Raises:
-            BrokerUnavailable: the broker gives what was taken to somebody else.
+            BrokerUnavailable: the broker gives what was taken to another collector.
         """
         with self._translated():
-            while len(self._ahead) < most and self._receive(AT_HAND_SECONDS):
+            while len(self._ahead) < most and receive(self._channel, AT_HAND_SECONDS):
                 pass
         return self._next(most)
 
     def wait(self, seconds: float) -> list[Message]:
-        """Take the next message as soon as there is one, or none after `seconds`; shows the broker that we live."""
+        """Take the next message as soon as there is one, or none after `seconds`; show the broker that we live."""
         with self._translated():
             if not self._ahead:
-                self._receive(seconds)
+                receive(self._channel, seconds)
             self._channel.connection.heartbeat_tick()
         return self._next(1)
 
     def read(self, message: Message) -> Callback | None:
-        """What a message calls; None if it is not one that this module can read."""
+        """Return what a message calls; None if no callback can be read from it."""
         return parse(message.properties.get("content_type"), _headers(message), _body(message))
 
     def done(self) -> None:
@@ -92,9 +98,9 @@ class AmqpReader:
                 self._last_tag = 0
 
     def pass_on(self, messages: Sequence[Message]) -> None:
-        """Hand messages that are no callbacks to the worker's ordinary consumer; returns when the broker has them.
+        """Hand messages that are no callbacks to the worker's ordinary consumer; return when the broker has them.
 
-        What no worker could run, and would throw away, is kept on a queue of its own for somebody to look at.
+        A message that no worker could run, and would throw away, is kept on a queue of its own for people to look at.
         """
         garbage = [message for message in messages if not _is_task(message)]
         with self._translated():
@@ -103,7 +109,7 @@ class AmqpReader:
                     self._publish(message, to=self._others)
             if garbage:
                 logger.warning(
-                    "%d messages on the queue can't be read, they are kept on %s", len(garbage), self._unreadable
+                    "%s on the queue can't be read, kept on %s", counted(len(garbage), "message"), self._unreadable
                 )
                 self._declare(self._unreadable)
             for message in garbage:
@@ -112,16 +118,16 @@ class AmqpReader:
                 self._publish(message, to=self._unreadable)
             missing = self._confirms.wait(CONFIRM_SECONDS)
         if missing:
-            raise BrokerUnavailable(f"messages could not be passed on, somebody has deleted {', '.join(missing)}")
+            raise BrokerUnavailable(f"messages can't be passed on, these queues were deleted: {', '.join(missing)}")
 
     def adopt(self) -> int:
-        """Nothing to do: the broker puts back what dead collectors had taken."""
+        """Do nothing and return 0: the broker puts back what dead collectors had taken."""
         return 0
 
     def close(self) -> None:
         """Disconnect; the broker puts back what is not acknowledged."""
-        if self._broken:  # the broker may never answer to a polite goodbye
-            self._connection.collect()
+        if self._broken:
+            drop(self._connection)
         else:
             self._connection.release()
 
@@ -132,14 +138,6 @@ class AmqpReader:
         message.properties.pop("user_id", None)  # the broker refuses any but our own
         self._publishing.basic_publish(message, exchange="", routing_key=to, mandatory=True)
 
-    def _receive(self, seconds: float) -> bool:
-        """Read from the broker once; whether there was anything."""
-        try:
-            self._channel.connection.drain_events(timeout=seconds)
-        except TimeoutError:
-            return False
-        return True
-
     def _next(self, most: int) -> list[Message]:
         taken = [self._ahead.popleft() for _ in range(min(most, len(self._ahead)))]
         if taken:
@@ -148,7 +146,7 @@ class AmqpReader:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """The driver's errors as ours. The channel is of no use after one: tags die with it."""
+        """Translate the driver's errors. The channel is of no use after one: tags die with it."""
         if self._broken:
             raise BrokerUnavailable("the broker is not available: the connection is lost")
         try:
@@ -170,7 +168,7 @@ def _body(message: Message) -> bytes:
 
 
 def _is_task(message: Message) -> bool:
-    """Whether a worker would take this for a call of a task; in protocol 1 the name is in the body."""
+    """Tell whether a worker would take this for a call of a task; in protocol 1 the name is in the body."""
     if isinstance(_headers(message).get("task"), str):
         return True
     try:

@@ -1,24 +1,82 @@
-"""What a collector reads callbacks with on this app's broker: Redis and AMQP have a reader, other transports have none."""
+"""A reader of the bridge's queue, whatever the broker: it gives callbacks to settle, and messages that are none.
+
+Postgres first, broker second: a message that is taken stays in the broker until it is `done`, so a collector that dies
+loses nothing. Settling twice is harmless, losing one is not. Several collectors never hold the same message.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from celery import Celery
 
-from bridge.collector.amqp import AmqpReader
-from bridge.collector.callback import Reader
-from bridge.collector.redis import RedisReader
+from bridge.broker.conformance import FastWay
 
-Open = Callable[..., Reader[Any]]
-
-_READERS: dict[str, Open] = {"py-amqp": AmqpReader, "redis": RedisReader}
+Message = TypeVar("Message")
 
 
-def reader(app: Celery) -> Open | None:
-    """Return what opens a reader on this app's broker; None if callbacks can only run as ordinary tasks there.
+class Callback(NamedTuple):
+    """A message of the bridge's queue: the task it calls, and its positional arguments."""
 
-    Call it with the app, `queue`, which is the bridge's own, and `others`, where everything goes that is no callback.
+    task: str
+    args: Sequence[Any]
+
+
+class Reader(ABC, Generic[Message]):
+    """The bridge's queue on one broker, as one collector sees it; each method may raise `BrokerUnavailable`.
+
+    Attributes:
+        fast_way: The names that it borrows.
     """
-    return _READERS.get(app.connection_for_read().transport.driver_name)
+
+    fast_way: ClassVar[FastWay]
+
+    @abstractmethod
+    def __init__(self, app: Celery, *, queue: str, others: str) -> None:
+        """Connect to the app's broker and read `queue`; messages that are no callbacks go to `others`."""
+
+    @staticmethod
+    def try_out() -> None:
+        """Try out, without a broker, what names do not tell; raise any exception if it differs from what was seen."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> list[Message]:
+        """Take the next message as soon as there is one, or none after `seconds`."""
+
+    @abstractmethod
+    def take(self, most: int) -> list[Message]:
+        """Take up to `most` messages that are there."""
+
+    @abstractmethod
+    def read(self, message: Message) -> Callback | None:
+        """Return what a message calls; None if no callback can be read from it."""
+
+    @abstractmethod
+    def pass_on(self, messages: Sequence[Message]) -> None:
+        """Hand messages that are no callbacks to the worker's ordinary consumer, and keep what is no message at all."""
+
+    @abstractmethod
+    def done(self) -> None:
+        """Let the broker forget what was taken: it is settled."""
+
+    @abstractmethod
+    def adopt(self) -> int:
+        """Put back what dead collectors had taken, where the broker does not; return how many were dead."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Put back what is not settled, and disconnect."""
+
+
+def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Callback | None:
+    """Return the callback in a message of Celery's protocol 2 in JSON; None for any other message."""
+    if content_type != "application/json":
+        return None
+    try:
+        # bytes would be searched for their encoding, twice a message
+        return Callback(headers["task"], json.loads(body.decode())[0])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None

@@ -1,7 +1,7 @@
-"""Reader on Redis: what is taken moves, in one step, to a list of this collector's own.
+"""Reader on Redis: messages that are taken move, in one step, to a list of this collector's own.
 
-It leaves the broker only when it is settled. A collector that dies leaves its list behind; another one puts it back on
-the queue.
+They leave the broker only when they are settled. A collector that dies leaves its list behind; another one puts it back
+on the queue.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from contextlib import contextmanager
 
 import redis
 from celery import Celery
-from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
-from bridge.collector.callback import Callback, parse
+from bridge.broker.fast_ways import REDIS_COLLECTOR
+from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
+from bridge.collector.reader import Callback, Reader, parse
 from bridge.errors import BrokerUnavailable
 from bridge.wording import counted
 
@@ -55,7 +56,7 @@ return #dead
 """
 
 
-class RedisReader:
+class RedisReader(Reader[bytes]):
     """Reader on a Redis broker.
 
     Args:
@@ -64,16 +65,18 @@ class RedisReader:
         others: Queue for every message that is no callback, as it came.
     """
 
+    fast_way = REDIS_COLLECTOR
+
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
         self._connection = app.connection_for_read()
-        channel: Channel = self._connection.default_channel
-        prefix = channel.global_keyprefix or ""
-        self._queues = [prefix + channel._q_for_pri(queue, step) for step in channel.priority_steps]
+        channel = self._connection.default_channel
+        prefix = key_prefix(channel)
+        self._queues = queue_keys(channel, queue)
         self._others = prefix + others
         self._unreadable = f"{prefix}{queue}.unreadable"
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._alive = f"{prefix}{queue}.collectors"
-        self._redis = redis.Redis(connection_pool=channel.pool)
+        self._redis = redis.Redis(connection_pool=connection_pool(channel))
         self._take = self._redis.register_script(_TAKE)
         self._adopt = self._redis.register_script(_ADOPT)
 
@@ -90,24 +93,24 @@ class RedisReader:
     def wait(self, seconds: float) -> list[bytes]:
         """Take the next message as soon as there is one, or none after `seconds`."""
         with _translated():
-            # A sign of life first: a list of our own that nobody knows of would never be adopted.
+            # A sign of life first: a list of our own that no other collector knows of would never be adopted.
             self._take(keys=[self._own, self._alive], args=[0])
             found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
             return [found] if found else []  # type: ignore[list-item]
 
     def read(self, message: bytes) -> Callback | None:
-        """What a message calls; None if it is not one that this module can read."""
+        """Return what a message calls; None if no callback can be read from it."""
         return decode(message)
 
     def done(self) -> None:
-        """Forget what was taken: it is settled."""
+        """Let the broker forget what was taken: it is settled."""
         with _translated():
             self._redis.delete(self._own)
 
     def pass_on(self, messages: Sequence[bytes]) -> None:
         """Hand messages that are no callbacks to the worker's ordinary consumer, which garbage would stop for good.
 
-        What is no message at all is kept on a list of its own for somebody to look at.
+        Garbage is kept on a list of its own for people to look at.
         """
         readable = [message for message in messages if _is_message(message)]
         garbage = [message for message in messages if not _is_message(message)]
@@ -120,7 +123,7 @@ class RedisReader:
                 self._redis.lpush(self._unreadable, *garbage)
 
     def adopt(self) -> int:
-        """Put back what dead collectors had taken; how many were dead."""
+        """Put back what dead collectors had taken; return how many were dead."""
         with _translated():
             return int(self._adopt(keys=[self._alive, self._queues[0]], args=[DEAD_AFTER_SECONDS]))
 
@@ -136,7 +139,7 @@ class RedisReader:
 
 
 def decode(message: bytes) -> Callback | None:
-    """What a message calls; None if it is not one that this module can read."""
+    """Return what a message calls; None if no callback can be read from it."""
     try:
         envelope = json.loads(message.decode())
         if envelope["properties"]["body_encoding"] != "base64":
@@ -147,7 +150,7 @@ def decode(message: bytes) -> Callback | None:
 
 
 def _is_message(message: bytes) -> bool:
-    """Whether this is an envelope that kombu can open."""
+    """Tell whether this is an envelope that kombu can open."""
     try:
         envelope = json.loads(message)
     except (ValueError, RecursionError):
@@ -159,7 +162,7 @@ def _is_message(message: bytes) -> bool:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Redis' errors as ours."""
+    """Translate Redis' errors."""
     try:
         yield
     except (RedisError, OSError) as error:

@@ -1,9 +1,9 @@
-"""The collector: a bootstep that settles callbacks in batches, in a thread of the worker's main process.
+"""The collector: a bootstep that settles thousands of callbacks at once, in a thread of the worker's main process.
 
 One callback as a task of its own costs as much as a handler; here thousands share one transaction. A worker that
-consumes the bridge's queue on Redis or RabbitMQ hands that queue to the collector, and gets back what is no callback
-(the pump's ticks) on a queue beside it. On other brokers, or with `bridge_collector` off, callbacks run as ordinary
-tasks.
+consumes the bridge's queue on Redis or RabbitMQ hands that queue to the collector, and gets back every message that is
+no callback (the pump's ticks) on a queue beside it. On other brokers, or with `bridge_collector` off, callbacks run as
+ordinary tasks.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps
-from celery.worker.consumer import Consumer
+from celery import Celery, bootsteps
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
-from bridge.collector.callback import Reader
-from bridge.collector.reader import reader
+from bridge.broker.kombu_internals import exchange_queues
+from bridge.collector.amqp import AmqpReader
+from bridge.collector.reader import Reader
+from bridge.collector.redis import RedisReader
 from bridge.contract import CALLBACKS, ticks_queue
 from bridge.errors import BridgeError
+from bridge.sender.sender import foresee
 from bridge.settle.policy import rest
 from bridge.settle.read_callbacks import settle_callbacks
 from bridge.store.migrate import check_schema
+
+if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
+    from celery.worker.consumer import Consumer
 
 logger = logging.getLogger("bridge.collector")
 
@@ -33,6 +38,8 @@ IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is qu
 GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
 ADOPT_EVERY_SECONDS = 10.0
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
+
+READERS: dict[str, type[Reader[Any]]] = {"py-amqp": AmqpReader, "redis": RedisReader}
 
 
 class Collector(bootsteps.StartStopStep):
@@ -47,20 +54,18 @@ class Collector(bootsteps.StartStopStep):
         self._thread: threading.Thread | None = None
 
     def include_if(self, parent: Consumer) -> bool:
-        """Whether this worker consumes the bridge's queue on a broker that the collector can read."""
+        """Tell whether this worker consumes the bridge's queue on a broker that the collector can read."""
         settings = bridge_of(parent.app).settings
-        return (
-            settings.collector
-            and settings.queue in parent.app.amqp.queues.consume_from
-            and reader(parent.app) is not None
-        )
+        if settings.queue not in parent.app.amqp.queues.consume_from:
+            return False
+        foresee(parent.app, redis_writer=settings.stencil)
+        return settings.collector and reader_on(parent.app) is not None
 
     def start(self, parent: Consumer) -> None:
         """Take the queue over from the worker's consumer, which has not begun to consume yet."""
         bridge = bridge_of(parent.app)
         queue, others = bridge.settings.queue, ticks_queue(bridge.settings.queue)
-        parent.task_consumer.cancel_by_queue(queue)
-        parent.task_consumer.add_queue(Queue(others, exchange="", routing_key=others))
+        exchange_queues(parent, leave=queue, take=Queue(others, exchange="", routing_key=others))
         self._stopping.clear()
         self._thread = threading.Thread(
             target=self._run, args=(bridge, queue, others), name="bridge-collector", daemon=True
@@ -68,7 +73,7 @@ class Collector(bootsteps.StartStopStep):
         self._thread.start()
 
     def stop(self, parent: Consumer) -> None:
-        """Finish the batch at hand."""
+        """Settle the callbacks at hand, and end."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=2 * IDLE_SECONDS + 10)
@@ -93,17 +98,23 @@ class Collector(bootsteps.StartStopStep):
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
 
+def reader_on(app: Celery) -> type[Reader[Any]] | None:
+    """Return the reader for this app's broker; None if callbacks can only run as ordinary tasks there."""
+    found = READERS.get(app.connection_for_read().transport.driver_name)
+    return found if found is not None and found.fast_way.conforms(found.try_out) else None
+
+
 def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Event) -> None:
-    """Settle what arrives on a queue until told to stop.
+    """Settle the callbacks that arrive on a queue until told to stop.
 
     Raises:
-        StoreUnavailable, BrokerUnavailable: what was taken is back on the queue, or will be put back.
+        StoreUnavailable, BrokerUnavailable: the messages that were taken are back on the queue, or will be put back.
     """
-    # Nothing is taken while Postgres is away: some queues of RabbitMQ drop what was taken and put back too often.
+    # Nothing is taken while Postgres is away: some queues of RabbitMQ drop a message that was put back too often.
     check_schema(bridge.store.engine)
-    open_reader = reader(bridge.app)
-    assert open_reader is not None, "or the step would not have included itself"
-    callbacks = open_reader(bridge.app, queue=queue, others=others)
+    reader = reader_on(bridge.app)
+    assert reader is not None, "or the step would not have included itself"
+    callbacks = reader(bridge.app, queue=queue, others=others)
     try:
         adopted = 0.0
         while not stopping.is_set():
@@ -123,7 +134,7 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
 
 
 def _settle(bridge: Bridge, callbacks: Reader[Any], messages: list[Any]) -> None:
-    """Settle the callbacks of a batch, and pass on the rest."""
+    """Settle the callbacks among these messages, and pass on the rest."""
     found = [(message, callbacks.read(message)) for message in messages]
     settle_callbacks(bridge, (callback for _, callback in found if callback and callback.task in CALLBACKS))
     callbacks.pass_on([message for message, callback in found if not callback or callback.task not in CALLBACKS])

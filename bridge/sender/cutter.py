@@ -1,94 +1,121 @@
-"""What the ways that cut messages from a stencil have in common: when they may, and how a stencil is rendered."""
+"""Common to the two writers that cut messages from a stencil: when they serve, and how a stencil is rendered."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from celery import Celery, signals
-from kombu import Producer
 
+from bridge.broker.conformance import Differs, FastWay
+from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.message import NO_KEYWORDS, publish, signature_of
+from bridge.sender.celery import CeleryWriter
+from bridge.sender.message import NO_KEYWORDS, Call, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
+from bridge.sender.samples import SAMPLES
 from bridge.sender.stencil import MARKERS, Stencil
+from bridge.sender.writer import Writer
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
+Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and its body
 
 
-class Form(NamedTuple):
-    """What messages of one stencil have in common: their task, whether they carry lists, the trace headers they have."""
+class Shape(NamedTuple):
+    """Common to all messages of one stencil: their task, whether they carry lists, the names of their trace headers."""
 
     task: str
     batched: bool
     trace: tuple[str, ...]
 
 
-class Cutter(Generic[Place]):
-    """Cuts messages; one per connection.
+class Cutter(Writer, Generic[Place]):
+    """Cuts messages from stencils, which it keeps.
 
-    Args:
-        app: Renders the messages that stencils are made of.
-        producer: Publishes.
-        queue: The bridge's own queue, where callbacks go.
-        secret: Signs callbacks.
+    Attributes:
+        fast_way: The names that it borrows.
     """
 
-    def __init__(self, app: Celery, producer: Producer, *, queue: str, secret: str) -> None:
-        self._app = app
-        self._producer = producer
-        self._queue = queue
-        self._secret = secret
+    fast_way: ClassVar[FastWay]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._stencils: dict[tuple[object, ...], tuple[Place, Stencil]] = {}
 
-    def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[Place, str, str]]:
-        """The messages of these deliveries in order: where each goes, its envelope and its body."""
-        tag = uuid.uuid4().hex
-        known: dict[Form, tuple[Place, Stencil]] = {}
-        for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            form = Form(task, is_batch(client, parcel), tuple(parcel[0].trace))
-            if form not in known:
-                known[form] = self._stencil(client, form)
-            place, stencil = known[form]
-            signature = signature_of(self._secret, parcel)
-            yield place, *stencil.cut(parcel, batched=form.batched, signature=signature, tag=f"{tag}.{nth}")
+    def conforms(self) -> bool:
+        """Tell whether messages that are cut here are the ones that Celery would publish; a warning says why not.
 
-    def _stencil(self, client: Client, form: Form) -> tuple[Place, Stencil]:
-        made_for = (client.id, client.queue, client.call, client.report_by, client.batch > 1, client.batch_as, form)
+        Raises:
+            OSError, or one of the broker's errors: it could not be tried out.
+        """
+        return self.fast_way.conforms(self._try_out)
+
+    def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[Rendered[Place]]:
+        """Yield the messages of these deliveries in order: where each goes, its envelope and its body."""
+        tag = uuid.uuid4().hex
+        known: dict[Shape, tuple[Place, Stencil]] = {}
+        for nth, (task, parcel) in enumerate(pack(client, deliveries)):
+            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace))
+            if shape not in known:
+                known[shape] = self._stencil(client, shape)
+            place, stencil = known[shape]
+            signature = signature_of(self._secret, parcel)
+            yield place, *stencil.cut(parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}")
+
+    @abstractmethod
+    def _rendered(self, write: Callable[[Any], object]) -> Rendered[Place]:
+        """Let `write` publish one message with a producer, and keep it instead of sending it."""
+
+    @abstractmethod
+    def _opened(self, rendered: Rendered[Place]) -> object:
+        """Decode a message, without what differs between any two."""
+
+    def _stencil(self, client: Client, shape: Shape) -> tuple[Place, Stencil]:
+        made_for = (client.id, client.queue, client.call, client.report_by, client.batch > 1, client.batch_as, shape)
         if made_for not in self._stencils:
-            self._stencils[made_for] = self._render(client, form)
+            call = call_of_markers(client, shape)
+            place, *texts = self._rendered(
+                lambda producer: publish(self._app, producer, client, call, queue=self._queue)
+            )
+            self._stencils[made_for] = place, Stencil(*texts)
         return self._stencils[made_for]
 
-    def _render(self, client: Client, form: Form) -> tuple[Place, Stencil]:
-        """Let Celery make one message with markers in it, and keep it instead of sending it."""
-        raise NotImplementedError
+    def _try_out(self) -> None:
+        """Cut messages of some samples, and compare them with what Celery makes of these; nothing is sent.
 
-    def _publish(self, producer: Any, client: Client, form: Form) -> None:
-        """Publish a message with markers in it."""
-        publish(
-            self._app,
-            producer,
-            client,
-            task=form.task,
-            task_id=MARKERS["task_id"],
-            value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
-            batched=form.batched,
-            shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
-            headers={
-                "bridge_client": client.id,
-                "bridge_offset": MARKERS["offset"],
-                "bridge_attempt": MARKERS["attempt"],
-                **{name: MARKERS[name] for name in form.trace},
-            },
-            reported=(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
-            queue=self._queue,
-        )
+        Raises:
+            Differs: they are not the same.
+        """
+        for client, deliveries in SAMPLES:
+
+            def write(producer: Any, client: Client = client, deliveries: Sequence[Delivery] = deliveries) -> None:
+                CeleryWriter(self._app, producer, queue=self._queue, secret=self._secret).send(client, deliveries)
+
+            [cut] = self.cut(client, deliveries)
+            if self._opened(cut) != self._opened(self._rendered(write)):
+                raise Differs("a message that is cut from a stencil is not the one that Celery makes")
+        self._stencils.clear()  # those of the samples
+
+
+def call_of_markers(client: Client, shape: Shape) -> Call:
+    """Make the call that a stencil is rendered from."""
+    return Call(
+        task=shape.task,
+        task_id=MARKERS["task_id"],
+        value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
+        batched=shape.batched,
+        shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
+        offset=MARKERS["offset"],
+        trace={name: MARKERS[name] for name in shape.trace},
+        callback=CallbackArgs(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
+    )
 
 
 def is_unheard(app: Celery) -> bool:
-    """Whether nobody could tell how a message was made: no one listens to Celery's publish signals, and nothing is added."""
+    """Tell whether no one can see how a message was made: no publish signal has a receiver, and Celery adds nothing."""
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
     return (
         not any(signal.receivers for signal in listened)
@@ -99,7 +126,7 @@ def is_unheard(app: Celery) -> bool:
 
 
 def sort_out(client: Client, deliveries: Sequence[Delivery]) -> tuple[Sequence[Delivery], list[Undeliverable]]:
-    """Deliveries that a message can be made of, and what is to be said of the others."""
+    """Tell deliveries that a message can be made of from the others, and say why of these."""
     if client.call != "kwargs":
         return deliveries, []
     refused = [Undeliverable(d.offset, NO_KEYWORDS) for d in deliveries if not d.body.startswith("{")]

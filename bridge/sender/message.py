@@ -1,21 +1,49 @@
-"""What a delivery's message consists of, the same whichever way it is sent."""
+"""The content of a delivery's message, the same for all three writers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 from kombu import Producer
 
-from bridge.contract import COMMIT, FAIL, MAP, callback_signature, sign
+from bridge.contract import COMMIT, FAIL, MAP, CallbackArgs, callback_signature, sign
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 
+NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One task call, as a message carries it. A stencil is rendered from one whose values are markers.
+
+    Attributes:
+        task: Name of the task.
+        task_id: Its id, unique to this attempt.
+        value: An event; of a batch a list of them; keyword arguments where the client's `call` is `kwargs`.
+        batched: Whether `value` is a list.
+        shown: The event in one word, for Flower and logs.
+        offset: The event's; of a batch, of its first event.
+        trace: Trace headers, such as `traceparent`.
+        callback: The arguments of both callbacks.
+    """
+
+    task: str
+    task_id: str
+    value: Any
+    batched: bool
+    shown: str
+    offset: int | str
+    trace: Mapping[str, str]
+    callback: CallbackArgs
+
 
 def content(client: Client, delivery: Delivery) -> Any:
-    """What the task is called with: the event, its payload, or a mapping of keyword arguments.
+    """Return what the task is called with: the event, its payload, or a mapping of keyword arguments.
 
     Raises:
         Undeliverable: the payload can't be what the client's `call` asks for.
@@ -36,61 +64,28 @@ def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
     return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
 
 
-NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
-
-
-def _call(
-    app: Celery, client: Client, task: str, value: Any, *, batched: bool
-) -> tuple[str, list[Any], dict[str, Any]]:
-    """Name, arguments and keyword arguments of the task that a message calls."""
-    if client.call == "kwargs":
-        return task, [], value
-    if batched and client.batch_as == "calls":
-        return MAP, [], {"task": dict(app.signature(task)), "it": value}
-    return task, [value], {}
-
-
-def publish(
-    app: Celery,
-    producer: Producer,
-    client: Client,
-    *,
-    task: str,
-    task_id: str,
-    value: Any,
-    batched: bool,
-    shown: str,
-    headers: dict[str, object],
-    reported: Sequence[object],
-    queue: str,
-) -> None:
+def publish(app: Celery, producer: Producer, client: Client, call: Call, *, queue: str) -> None:
     """Let Celery make one message and kombu publish it.
 
-    `value` is what the task is called with: an event, or, `batched`, a list of them, or, if a client's `call` is
-    `kwargs`, keyword arguments. `shown` is the event in one word, for Flower and logs; `reported` are client, offset
-    (of a batch: offsets), epoch, attempt and signature, the arguments of both callbacks, which go to the bridge's own
-    `queue`. With in-process commit there are no callbacks; the worker finds the same in the headers.
+    Its callbacks go to `queue`, the bridge's own. Where the fleet's worker reports in-process there are no callbacks;
+    the worker finds in the headers what they would report.
     """
-    amqp, by_callback = app.amqp, client.report_by == "callback"
-    name, args, kwargs = _call(app, client, task, value, batched=batched)
-    if not by_callback:
-        headers = {**headers, "bridge_epoch": reported[2], "bridge_signature": reported[4]}
-        if client.batch > 1:
-            headers["bridge_offsets"] = reported[1]
-    message = amqp.as_task_v2(
-        task_id,
+    name, args, kwargs = _name_and_arguments(app, client, call)
+    by_callback = client.report_by == "callback"
+    message = app.amqp.as_task_v2(
+        call.task_id,
         name,
         args,
         kwargs,
-        callbacks=[callback_signature(COMMIT, queue, reported)] if by_callback else None,
-        errbacks=[callback_signature(FAIL, queue, reported)] if by_callback else None,
+        callbacks=[callback_signature(COMMIT, queue, call.callback)] if by_callback else None,
+        errbacks=[callback_signature(FAIL, queue, call.callback)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
-        shadow=task if name == MAP else None,  # what Flower and the worker's log call it
+        shadow=call.task if name == MAP else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
-        argsrepr="()" if client.call == "kwargs" else f"({shown},)",
-        kwargsrepr=f"{{{shown}}}" if client.call == "kwargs" else "{}",
+        argsrepr="()" if client.call == "kwargs" else f"({call.shown},)",
+        kwargsrepr=f"{{{call.shown}}}" if client.call == "kwargs" else "{}",
     )
-    amqp.send_task_message(
+    app.amqp.send_task_message(
         producer,
         name,
         message,
@@ -99,7 +94,31 @@ def publish(
         exchange_type="topic",  # keeps Celery from rewriting the anonymous exchange to the default queue
         serializer=client.serializer,
         declare=[],
-        mandatory=True,  # where the queue is missing, RabbitMQ drops a message without a word, unless it is told to say so
+        mandatory=True,  # where the queue is missing, RabbitMQ drops a message without a word, unless told to say so
         retry=False,  # the pass is rolled back instead, and the next tick tries again
-        headers=headers,
+        headers=_headers(client, call),
     )
+
+
+def _name_and_arguments(app: Celery, client: Client, call: Call) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return name, arguments and keyword arguments of the task that a message calls."""
+    if client.call == "kwargs":
+        return call.task, [], call.value
+    if call.batched and client.batch_as == "calls":
+        return MAP, [], {"task": dict(app.signature(call.task)), "it": call.value}
+    return call.task, [call.value], {}
+
+
+def _headers(client: Client, call: Call) -> dict[str, object]:
+    """Return the headers that the bridge adds; `callback_in_headers` reads those of an in-process client."""
+    headers: dict[str, object] = {
+        "bridge_client": client.id,
+        "bridge_offset": call.offset,
+        "bridge_attempt": call.callback.attempt,
+        **call.trace,
+    }
+    if client.report_by == "in-process":
+        headers |= {"bridge_epoch": call.callback.epoch, "bridge_signature": call.callback.signature}
+        if client.batch > 1:
+            headers["bridge_offsets"] = call.callback.offset
+    return headers

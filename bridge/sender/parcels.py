@@ -1,4 +1,4 @@
-"""Which task an event goes to, and in whose company.
+"""Choose the task that an event goes to, and the events that share its message.
 
 Topic patterns are AMQP's: `*` is exactly one word, `#` any number of words, none too.
 The database filters by the same rule (`fq.topics_filter`); a test holds the two against each other.
@@ -17,23 +17,23 @@ _WORDS = {"*": r"\.[^.]+", "#": r"(?:\.[^.]+)*"}
 
 @lru_cache(maxsize=4096)
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a topic matches an AMQP topic pattern."""
+    """Tell whether a topic matches an AMQP topic pattern."""
     parts = (_WORDS.get(word, re.escape("." + word)) for word in pattern.split("."))
     return re.fullmatch("".join(parts), "." + topic) is not None
 
 
 def task_for(client: Client, topic: str) -> str:
-    """Name of the task that takes this topic: the first route that matches, else the client's task."""
+    """Return the name of the task that takes this topic: the first route that matches, else the client's task."""
     return next((task for pattern, task in client.routes if matches(pattern, topic)), client.task)
 
 
 def is_batch(client: Client, parcel: Sequence[Delivery]) -> bool:
-    """Whether a message carries a list of events, be it of one; a task that is called for each gets a single one as ever."""
+    """Tell whether a message carries a list of events, perhaps of one; a task called for each gets one alone bare."""
     return client.batch > 1 and (client.batch_as == "list" or len(parcel) > 1)
 
 
 def pack(client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[str, Sequence[Delivery]]]:
-    """What goes out as one message: task name, and one delivery, or up to `batch` of them in the order of their offsets.
+    """Yield what goes out as one message: task name, and one delivery, or up to `batch` of them ordered by offset.
 
     Only deliveries of one task, epoch and attempt share a message, because they share its callbacks. The parts of a
     batch that failed stay apart.

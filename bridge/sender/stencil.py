@@ -2,7 +2,7 @@
 
 Making a message the ordinary way costs about half a millisecond, nearly all of it for parts that never change. Here
 Celery renders one real message with markers in it, and every further message is that one with the markers filled. Event
-JSON goes in as the text that Postgres made; nobody parses it. Pure: text in, text out.
+JSON goes in as the text that Postgres made, without being parsed. Pure: text in, text out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bridge.model import Delivery
 
-# What a message is rendered with. A marker that stands for a number is cut out together with its quotes.
+# A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
 _NUMBERS = {
     "offset": "@@bridge-offset@@",
     "offsets": "@@bridge-offsets@@",
@@ -38,14 +38,14 @@ BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
 
 
-class _Form(NamedTuple):
-    """A template in the `%` language, and what picks the values that fill it, in order, out of all values."""
+class _Template(NamedTuple):
+    """A text in the `%` language, and a function that picks the values that fill it, in order, out of all values."""
 
-    template: str
+    text: str
     pick: Callable[[Sequence[str]], tuple[str, ...]]
 
     def filled(self, values: Sequence[str]) -> str:
-        return self.template % self.pick(values)
+        return self.text % self.pick(values)
 
 
 class Stencil:
@@ -53,18 +53,17 @@ class Stencil:
 
     Args:
         envelope: All of a message but its body, as JSON rendered with `MARKERS` in the places of the changing parts.
-        Where
-            it has `BODY` in it, the body goes there in base64, as kombu's virtual transports store it.
+            Where it has `BODY` in it, the body goes there in base64, as kombu's virtual transports store it.
         body: The body, rendered likewise.
     """
 
     def __init__(self, envelope: str, body: str) -> None:
         self._inside = BODY in envelope
-        self._envelope = _form(envelope)
-        self._body = _form(body)
+        self._envelope = _template(envelope)
+        self._body = _template(body)
 
     def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> tuple[str, str]:
-        """The message of these deliveries: its envelope and its body.
+        """Make the message of these deliveries: its envelope and its body.
 
         Args:
             parcel: The events and where they go; their bodies are spliced in as they are.
@@ -99,18 +98,18 @@ class Stencil:
 
 
 def shown(parcel: Sequence[Delivery]) -> str:
-    """The offsets of a message in one word, for Flower and logs."""
+    """Return the offsets of a message in one word, for Flower and logs: `42`, or `42..45 (3 events)`."""
     first = parcel[0].offset
     return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
 
 
 @lru_cache(maxsize=4096)
 def _in_json(text: str) -> str:
-    """The text as it stands between the quotes of a JSON string."""
+    """Return the text as it stands between the quotes of a JSON string."""
     return json.dumps(text)[1:-1]
 
 
-def _form(text: str) -> _Form:
+def _template(text: str) -> _Template:
     """Cut the markers out of a text."""
     names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
     names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
@@ -118,4 +117,4 @@ def _form(text: str) -> _Form:
     order = [*MARKERS, "body"]
     parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
     template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
-    return _Form(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))
+    return _Template(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))

@@ -16,7 +16,7 @@ from celery import Celery
 from celery.backends.base import DisabledBackend
 
 from bridge.app import Bridge
-from bridge.contract import COMMIT, FAIL, SETTLE, is_genuine
+from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, is_genuine
 from bridge.model import Failure, Outcome, task_id
 from bridge.settle.settle import Settled, settle
 
@@ -63,7 +63,7 @@ def outcomes_of(app: Celery, callback: Callback, *, secret: str) -> list[Outcome
 def verified(args: Sequence[Any], *, secret: str, failure: Failure | None = None) -> list[Outcome]:
     """Return the outcomes of an attempt if its signature is genuine; none, and a warning in the log, if it is not."""
     try:
-        client, offset, epoch, attempt, signature = args
+        client, offset, epoch, attempt, signature = CallbackArgs(*args)
         offsets = tuple(int(one) for one in offset) if isinstance(offset, list) else (int(offset),)
         client, epoch, attempt = str(client), int(epoch), int(attempt)
     except (TypeError, ValueError, OverflowError):

@@ -1,8 +1,8 @@
-"""Joined callbacks: a fleet's worker that has the bridge in it publishes the callbacks of many tasks in one message.
+"""Joined callbacks: a fleet's worker that installs the bridge publishes the callbacks of many tasks in one message.
 
 Publishing one costs a worker as much as a small handler. Where the bridge is installed, `bridge.commit` and
 `bridge.fail` are known tasks, so Celery asks them to publish themselves; here they wait up to 30 ms for others. Celery
-decides as ever when there is something to publish: `self.replace`, chains and retries keep their meaning.
+still decides whether and when a callback is due: `self.replace`, chains and retries keep their meaning.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
+from bridge.broker.fast_ways import JOINED_CALLBACKS
 from bridge.contract import CALLBACKS, SETTLE, callback_signature
 from bridge.errors import BrokerUnavailable
 from bridge.worker.outbox import outbox
@@ -38,8 +39,8 @@ class JoinedCallback(Task):
         return self.AsyncResult(task_id or uuid())
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
-        """Whether a task that runs in this process has ended with this; not one of ours, which only tries again."""
-        if not current_task or current_task.name in CALLBACKS:
+        """Tell whether a task that runs in this process has ended with this; a callback itself only tries again."""
+        if not current_task or current_task.name in CALLBACKS or not JOINED_CALLBACKS.conforms():
             return False
         request = current_task.request
         eager = self.app.conf.task_always_eager or request.is_eager or request.called_directly

@@ -1,9 +1,9 @@
-"""In-process commit: a fleet's own worker reports outcomes to Postgres, and no callback travels through the broker.
+"""Report in-process: a fleet's own worker settles outcomes in Postgres, and no callback travels through the broker.
 
-For fleets that install this package and can reach the database, and for clients registered with `commit = in-process`:
-their messages carry no `link`, which would cost a worker a third of its throughput. Each worker process gathers its
-outcomes and settles them at the latest 50 ms later, and when it ends. What only Celery's main process sees (a hard time
-limit, a killed child) is not reported; the lease covers it.
+It is for fleets that install this package and can reach the database, and for clients with `report_by = in-process`.
+Their messages carry no `link`, which would cost a worker a third of its throughput. Each worker process gathers its
+outcomes and settles them at the latest 50 ms later, and when it ends. Only Celery's main process sees a hard time limit
+or a killed child: these are not reported, and the lease has the event handed over again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from celery import Celery
 from celery.signals import task_failure, task_success
 
 from bridge.app import bridge_of
+from bridge.contract import callback_in_headers
 from bridge.model import Failure
 from bridge.settle.read_callbacks import verified
 from bridge.settle.settle import settle
 from bridge.worker.outbox import outbox
-
-HEADERS = ("bridge_client", "bridge_offset", "bridge_offsets", "bridge_epoch", "bridge_attempt", "bridge_signature")
 
 
 def connect() -> None:
@@ -31,11 +30,10 @@ def connect() -> None:
 
 def _report(app: Celery, request: Any, failure: Failure | None) -> None:
     """Report the end of a task that came from the bridge without callbacks; of any other task, nothing."""
-    if getattr(request, "bridge_signature", None) is None or request.callbacks:
+    args = callback_in_headers(request)
+    if args is None or request.callbacks:
         return
-    client, offset, offsets, epoch, attempt, signature = (getattr(request, name, None) for name in HEADERS)
     bridge = bridge_of(app)
-    args = (client, offsets or offset, epoch, attempt, signature)
     outcomes = verified(args, secret=bridge.secret, failure=failure)
     if outcomes:
         outbox(bridge, partial(settle, bridge.store)).report(outcomes)

@@ -1,8 +1,8 @@
-"""Gathers what the tasks of one process have to report, and hands it on together, in a thread of its own.
+"""The outbox: reports of the tasks of one process are gathered, and handed on together, in a thread of its own.
 
-The first report after a quiet time is handed on at once; those that come soon after it wait for each other. What can't
-be handed on is kept and tried again. A process that dies in between has handed nothing on, so its events are delivered
-again: redelivery, never loss.
+The first report after a quiet time is handed on at once; those that come soon after it wait for each other. A report
+that can't be handed on is kept and tried again. A process that dies in between has handed nothing on, so its events are
+delivered again: redelivery, never loss.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.wording import counted
 
 logger = logging.getLogger("bridge.outbox")
 
-GATHER_SECONDS = 0.03  # with the time that handing on takes, an outcome is in Postgres within 50 ms
+GATHER_SECONDS = 0.03  # with the time that settling takes, an outcome is in Postgres within 50 ms
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 
 Report = TypeVar("Report")
@@ -32,7 +32,7 @@ class Outbox(Generic[Report]):
     """The reports of one process.
 
     Args:
-        hand_on: Hands on a batch; raises `Unavailable` if it has handed on nothing and may be asked again.
+        hand_on: Hands on a list of reports; raises `Unavailable` if it may be asked again with the same ones.
     """
 
     def __init__(self, hand_on: Callable[[list[Report]], object]) -> None:
@@ -51,30 +51,30 @@ class Outbox(Generic[Report]):
         self._wanted.set()
 
     def flush(self) -> None:
-        """Hand on what is pending.
+        """Hand on the reports that are pending.
 
         Raises:
             Unavailable: all of it is still pending.
         """
         with self._handing_on:
             with self._lock:
-                batch, self._pending = self._pending, []
-            if not batch:
+                reports, self._pending = self._pending, []
+            if not reports:
                 return
             try:
-                self._hand_on(batch)
+                self._hand_on(reports)
             except BaseException:
                 with self._lock:
-                    self._pending = batch + self._pending
+                    self._pending = reports + self._pending
                 raise
 
     def close(self) -> None:
-        """Hand on what is pending for the last time; what can't be is delivered again."""
+        """Hand on the pending reports for the last time; if that fails, their events are delivered again."""
         self._ending.set()
         self._wanted.set()
         try:
             self.flush()
-        except Exception as error:  # whatever it is: there may be other reporters to close
+        except Exception as error:  # whatever it is: there may be other outboxes to close
             lost = counted(
                 len(self._pending), "outcome is not settled, its event", "outcomes are not settled, their events"
             )
@@ -103,9 +103,11 @@ _pid = 0
 
 
 def outbox(purpose: object, hand_on: Callable[[list[Any]], object]) -> Outbox[Any]:
-    """This process's outbox for a purpose; a forked child has none of its parent's threads, so it gets its own."""
+    """Return this process's outbox for a purpose; a forked child has no threads of its parent, so it gets its own."""
     global _pid  # noqa: PLW0603
     with _making:
+        if _pid == 0:
+            _close_at_the_end()
         if _pid != os.getpid():
             _outboxes.clear()
             _pid = os.getpid()
@@ -114,10 +116,15 @@ def outbox(purpose: object, hand_on: Callable[[list[Any]], object]) -> Outbox[An
         return _outboxes[purpose]
 
 
-@worker_process_shutdown.connect
-@worker_shutdown.connect
-@atexit.register
-def _close(**_: Any) -> None:
+def close_all(**_: Any) -> None:
+    """Close this process's outboxes; another worker in this process makes its own."""
     if _pid == os.getpid():
-        while _outboxes:  # for good: another worker in this process makes its own
+        while _outboxes:
             _outboxes.popitem()[1].close()
+
+
+def _close_at_the_end() -> None:
+    """Close outboxes when the worker, its pool process or the interpreter ends. A forked child inherits all three."""
+    worker_process_shutdown.connect(close_all)
+    worker_shutdown.connect(close_all)
+    atexit.register(close_all)

@@ -1,4 +1,4 @@
-"""An exactly-once effect: a handler's writes and the end of its delivery commit together, or not at all.
+"""An effect exactly once: a handler's writes and the end of its delivery commit together, or not at all.
 
 It needs the handler's tables and the event log in one Postgres. A redelivered event that is done is refused before the
 handler's body runs; while the body runs, its lock on the delivery keeps the lease alive, so a slow handler is not
@@ -43,8 +43,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
     Args:
         event: The event as the handler got it: `client` and `offset` say which delivery it is.
         on: A SQLAlchemy session or psycopg connection on the bridge's database, outside of any transaction; by default
-        a
-            session of the bridge's own.
+            a session of the bridge's own.
 
     Yields:
         The session or connection. Leaving the block commits, an exception rolls everything back.
@@ -59,7 +58,8 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
         client, offset = str(event["client"]), int(event["offset"])
     except (TypeError, KeyError, ValueError):
         raise UsageError(
-            "bridge.transaction needs the event's dict with its client and offset: register the client with --call event"
+            "bridge.transaction needs the event's dict with its client and offset: "
+            "register the client with --call event"
         ) from None
     with _begun(on) as connection:
         try:
@@ -74,7 +74,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
 
 @contextmanager
 def _begun(on: Any) -> Iterator[Any]:
-    """A transaction on what the caller gave, or on a session of our own."""
+    """Begin a transaction on the session or connection that the caller gave, or on a session of our own."""
     if on is None:
         with Session(bridge_of(current_app).store.engine) as session, session.begin():
             yield session

@@ -1,4 +1,4 @@
-"""Handing over on RabbitMQ: nothing is remembered that the broker has not confirmed, and a missing queue is noticed (G1)."""
+"""Handing over on RabbitMQ: only what the broker has confirmed is remembered, and a missing queue is noticed (G1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUMBER = 20
 
 @pytest.fixture
 def broker(amqp_url: str) -> Iterator[Connection]:
-    """The broker as anyone else sees it; it has the queue `celery`."""
+    """The broker, by a connection of the test's own; it has the queue `celery`."""
     with Connection(amqp_url) as connection:
         declare(connection, "celery")
         yield connection

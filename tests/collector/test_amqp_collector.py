@@ -15,10 +15,10 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.app import Bridge
+from bridge.collector import step
 from bridge.collector.amqp import AmqpReader
-from bridge.collector.reader import reader
 from bridge.collector.redis import RedisReader
-from bridge.collector.step import collect
+from bridge.collector.step import collect, reader_on
 from bridge.errors import BrokerUnavailable, StoreUnavailable
 from tests.support.link import Link
 from tests.support.waiting import wait_until
@@ -35,7 +35,7 @@ GARBAGE = {
 
 @pytest.fixture
 def broker(amqp_url: str) -> Iterator[Connection]:
-    """The broker as anyone else sees it."""
+    """The broker, by a connection of the test's own."""
     with Connection(amqp_url) as connection:
         yield connection
 
@@ -110,7 +110,7 @@ def numbers(callbacks: AmqpReader, messages: list[Any]) -> list[int]:
 def test_it_is_for_rabbitmq_and_other_brokers_have_another_or_none(amqp_url: str, redis_url: str) -> None:
     for url, expected in ((amqp_url, AmqpReader), (redis_url, RedisReader), ("memory://", None)):
         with Celery("any", broker=url, set_as_current=False) as app:
-            assert reader(app) is expected
+            assert reader_on(app) is expected
 
 
 def test_callbacks_are_taken_oldest_first_and_no_more_than_asked_for(
@@ -328,10 +328,10 @@ def test_what_can_t_be_settled_goes_back_to_the_queue_and_is_settled_when_it_can
     settled: list[tuple[str, Any]] = []
     stopping = threading.Event()
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise StoreUnavailable("Postgres has gone away")
 
-    def settle(callbacks: Iterator[tuple[str, Any]]) -> None:
+    def settle(_: Bridge, callbacks: Iterator[tuple[str, Any]]) -> None:
         settled.extend(callbacks)
         stopping.set()
 
@@ -339,11 +339,11 @@ def test_what_can_t_be_settled_goes_back_to_the_queue_and_is_settled_when_it_can
         app.conf.bridge_database_url = database
         bridge = Bridge(app)
         publish(publisher, 1)
-        monkeypatch.setattr(bridge, "settle", refuse)
+        monkeypatch.setattr(step, "settle_callbacks", refuse)
         with pytest.raises(StoreUnavailable):
             collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
         wait_until(lambda: waiting(broker) == 1, what="it is back on the queue")
-        monkeypatch.setattr(bridge, "settle", settle)
+        monkeypatch.setattr(step, "settle_callbacks", settle)
         collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
         bridge.store.close()
     assert settled == [("bridge.commit", ["c", 1, 1, 1, "signature"])]

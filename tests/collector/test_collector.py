@@ -34,7 +34,7 @@ GARBAGE = {
 
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Redis]:
-    """The broker as anyone else sees it."""
+    """The broker, by a connection of the test's own."""
     with Redis.from_url(redis_url) as client:
         yield client
 

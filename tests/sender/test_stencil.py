@@ -1,4 +1,4 @@
-"""The fast path's messages against what `app.send_task` sends: decoded, they are the same, field by field."""
+"""Each writer's messages against those that `app.send_task` sends: decoded, they are the same, field by field."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery import Celery, signals
 from celery.canvas import xmap
 from redis import Redis
 
+from bridge.broker import conformance
 from bridge.contract import callback_signature, sign
 from bridge.model import Client, Delivery
 from bridge.sender.sender import Sender
@@ -23,6 +24,14 @@ UNLIKE = {"delivery_tag", "argsrepr", "kwargsrepr", "origin", "reply_to"}
 # whatever its fleet has set.
 FLEETS_OWN = {"ignore_result": None}
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_off(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """See that each writer writes itself: where its internals are not as they were seen, another one would for it."""
+    conformance.forget()
+    yield
+    assert [text for text in caplog.messages if "is off" in text] == []
 
 
 @pytest.fixture
@@ -64,19 +73,19 @@ def flat(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in UNLIKE}
 
 
-WAYS = pytest.mark.parametrize("way", ["fast", "prepared", "celery's own"])
+WRITERS = pytest.mark.parametrize("writer", ["redis", "kombu", "celery"])
 
 
 @contextmanager
-def sending(app: Celery, way: str) -> Iterator[Sender]:
-    """A sender that takes one of its three ways: the last one is for those who listen."""
+def sending(app: Celery, writer: str) -> Iterator[Sender]:
+    """Make a sender that uses one of its three writers; that of Celery serves where a signal has a receiver."""
 
     def hear(**_: Any) -> None:
         pass
 
-    if way == "celery's own":
+    if writer == "celery":
         signals.before_task_publish.connect(hear)
-    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=way == "fast")
+    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, redis_writer=writer == "redis")
     try:
         yield sender
     finally:
@@ -84,16 +93,16 @@ def sending(app: Celery, way: str) -> Iterator[Sender]:
         sender.close()
 
 
-@WAYS
+@WRITERS
 @pytest.mark.parametrize("call", ["payload", "kwargs"])
 @pytest.mark.parametrize("trace", [{}, TRACE], ids=["untraced", "traced"])
 @pytest.mark.parametrize(("epoch", "attempt"), [(1, 1), (3, 2)])
 def test_a_message_is_what_send_task_would_send(
-    app: Celery, redis_url: str, *, way: str, call: str, trace: dict[str, str], epoch: int, attempt: int
+    app: Celery, redis_url: str, *, writer: str, call: str, trace: dict[str, str], epoch: int, attempt: int
 ) -> None:
     to = client(call=call)
     out = delivery(to, epoch=epoch, attempt=attempt, trace=trace)
-    with sending(app, way) as sender:
+    with sending(app, writer) as sender:
         assert sender.send(to, [out]) == []
     signed = ("c", 42, epoch, attempt, sign("s", ("c", 42, epoch, attempt)))
     payload = json.loads(out.body)
@@ -113,14 +122,14 @@ def test_a_message_is_what_send_task_would_send(
     assert ours["headers"]["argsrepr" if call == "payload" else "kwargsrepr"].count('order."%s".ü #42') == 1
 
 
-@WAYS
+@WRITERS
 @pytest.mark.parametrize("report_by", ["callback", "in-process"])
 def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
-    app: Celery, redis_url: str, *, way: str, report_by: str
+    app: Celery, redis_url: str, *, writer: str, report_by: str
 ) -> None:
     to = client(batch=3, batch_as="calls", report_by=report_by)
     out = [delivery(to, offset=offset) for offset in (42, 43, 44, 45)]
-    with sending(app, way) as sender:
+    with sending(app, writer) as sender:
         assert sender.send(to, out) == []
     many, alone = sent(redis_url)
     signed = ("c", [42, 43, 44], 1, 1, sign("s", ("c", "42,43,44", 1, 1)))
@@ -143,12 +152,12 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
     assert flat(alone)["body"][:2] == [[json.loads(out[3].body)], {}], "what is alone is an ordinary task"
 
 
-@WAYS
+@WRITERS
 def test_a_batch_keeps_its_order_and_every_message_has_a_tag_of_its_own(
-    app: Celery, redis_url: str, *, way: str
+    app: Celery, redis_url: str, *, writer: str
 ) -> None:
     to = client()
-    with sending(app, way) as sender:
+    with sending(app, writer) as sender:
         sender.send(to, [delivery(to, offset=offset) for offset in range(1000)])
     messages = sent(redis_url)
     assert [message["headers"]["bridge_offset"] for message in messages] == list(range(1000))
@@ -165,7 +174,7 @@ def test_key_prefix_and_queue_are_honoured(redis_url: str) -> None:
     assert len(sent(redis_url, "tenant-bills")) == 1
 
 
-def test_whoever_listens_to_publish_signals_hears_of_every_message(app: Celery, redis_url: str) -> None:
+def test_a_receiver_of_publish_signals_hears_of_every_message(app: Celery, redis_url: str) -> None:
     heard: list[str] = []
 
     def hear(sender: str, **_: Any) -> None:
@@ -183,10 +192,10 @@ def test_whoever_listens_to_publish_signals_hears_of_every_message(app: Celery, 
     assert len(sent(redis_url)) == 2
 
 
-@WAYS
-def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_url: str, *, way: str) -> None:
+@WRITERS
+def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_url: str, *, writer: str) -> None:
     to = client(call="kwargs")
-    with sending(app, way) as sender:
+    with sending(app, writer) as sender:
         [refused] = sender.send(to, [delivery(to, body="[1]", offset=7), delivery(to)])
     assert refused.offset == 7
     assert [message["headers"]["bridge_offset"] for message in sent(redis_url)] == [42]

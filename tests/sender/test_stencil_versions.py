@@ -1,4 +1,4 @@
-"""What `test_stencil` proves of the installed Celery, proven of the oldest that the bridge supports as well."""
+"""The tests of messages and of borrowed internals, on the oldest Celery and kombu that the bridge supports as well."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from tests.support.stage import REPOSITORY
 INSIDE = """
 import sys, celery, pytest
 assert celery.__version__ == sys.argv[1], f"this is Celery {celery.__version__}"
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "tests/sender/test_stencil.py"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", *sys.argv[2:]]))
 """
+TESTS = {
+    "messages are what send_task would send": ["tests/sender/test_stencil.py"],
+    "borrowed internals are as they were seen": ["tests/broker/test_conformance.py"],
+    "joined acks keep kombu's books": [
+        "tests/worker/test_acks.py",
+        "-k",
+        "channel or qos or taken or written or put_back",
+    ],
+}
 SECONDS = 120
 
 
-def test_messages_are_what_send_task_would_send_on_the_oldest_celery_too(
-    request: pytest.FixtureRequest, redis_url: str
-) -> None:
+@pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
+def test_on_the_oldest_celery_too(tests: list[str], request: pytest.FixtureRequest, redis_url: str) -> None:
     environment = overlaid(old_python(OLDEST, request.config))
     environment["BRIDGE_TEST_REDIS_URL"] = redis_url
     environment["BRIDGE_TEST_DATABASE_URL"] = "postgresql://nobody@localhost/unused"  # no search for one either
     run = subprocess.run(
-        [sys.executable, "-c", INSIDE, OLDEST],
+        [sys.executable, "-c", INSIDE, OLDEST, *tests],
         env=environment,
         cwd=REPOSITORY,
         capture_output=True,

@@ -147,8 +147,8 @@ def test_both_paths_send_the_same_batch_and_its_callback_settles_it(
         app.conf.update(
             bridge_database_url=world.store.engine.url.render_as_string(hide_password=False), bridge_secret="s"
         )
-        for fast in (True, False):
-            sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
+        for redis_writer in (True, False):
+            sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, redis_writer=redis_writer)
             assert sender.send(deliveries[0].client, deliveries) == []
             sender.close()
             sent.append([flat(json.loads(m)) for m in reversed(redis.lrange("celery", 0, -1))])  # type: ignore[arg-type]

@@ -154,9 +154,9 @@ def test_what_replaces_a_handler_takes_its_callbacks_along(
 
 def test_messages_of_an_in_process_client_carry_no_callbacks(database: str, redis_url: str) -> None:
     with Celery("fleet", broker=redis_url, set_as_current=False) as app:
-        for fast in (True, False):
+        for redis_writer in (True, False):
             to = client(report_by="in-process")
-            sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, fast=fast)
+            sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, redis_writer=redis_writer)
             sender.send(to, [delivery(to, epoch=3, attempt=2)])
             sender.close()
         app.close()

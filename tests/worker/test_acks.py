@@ -1,4 +1,4 @@
-"""Joined acks: a fleet's worker with the bridge in it tells Redis of many events at once, and loses nothing by it (G1)."""
+"""Joined acks: a fleet's worker with the bridge in it tells Redis of many events at once, and loses none by it (G1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from kombu.transport.redis import QoS
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from bridge.worker.acks import JoinedQoS
+from bridge.broker.joined_qos import JoinedQoS
+from bridge.broker.kombu_internals import set_bookkeeping
 from tests.conftest import StartWorker
 from tests.support.waiting import wait_until
 
@@ -137,8 +138,8 @@ def channel(redis_url: str) -> Iterator[Any]:
 
 
 def take(channel: Any, qos: JoinedQoS, number: int, **headers: str) -> str:
-    """Let a message arrive as kombu's consumer would; its tag."""
-    channel._qos = qos
+    """Let a message arrive as kombu's consumer would; return its tag."""
+    set_bookkeeping(channel, qos)
     message = channel.Message(
         {
             "body": str(number),
@@ -147,7 +148,6 @@ def take(channel: Any, qos: JoinedQoS, number: int, **headers: str) -> str:
         },
         channel=channel,
     )
-    message._raw = {"body": str(number), "properties": {"delivery_tag": f"t{number}"}}
     qos.append(message, message.delivery_tag)
     return str(message.delivery_tag)
 

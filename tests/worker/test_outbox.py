@@ -1,4 +1,4 @@
-"""What a process gathers to report: nothing is lost while it can't be handed on, and the first waits for nobody (G1)."""
+"""The outbox: no report is lost while it can't be handed on, and the first one does not wait for others (G1)."""
 
 from __future__ import annotations
 
@@ -25,55 +25,55 @@ def test_g1_what_cannot_be_handed_on_is_kept_in_order(caplog: pytest.LogCaptureF
     away.set()
     refused = threading.Event()
 
-    def hand_on(batch: list[int]) -> None:
+    def hand_on(reports: list[int]) -> None:
         if away.is_set():
             refused.set()
             raise BrokerUnavailable("away")
-        taken.extend(batch)
+        taken.extend(reports)
 
-    reporter = Outbox(hand_on)
-    reporter.report([1, 2])
+    it = Outbox(hand_on)
+    it.report([1, 2])
     assert refused.wait(10)
-    reporter.report([3])
+    it.report([3])
     away.clear()
     wait_until(lambda: taken == [1, 2, 3], what="all of it is handed on")
-    reporter.close()
+    it.close()
     assert taken == [1, 2, 3]
     assert "outcomes wait: away" in caplog.text
 
 
 def test_what_comes_while_another_batch_is_on_its_way_goes_together() -> None:
-    batches: list[list[int]] = []
+    handed_on: list[list[int]] = []
     first, go = threading.Event(), threading.Event()
 
-    def hand_on(batch: list[int]) -> None:
-        batches.append(batch)
+    def hand_on(reports: list[int]) -> None:
+        handed_on.append(reports)
         first.set()
         go.wait(10)
 
-    reporter = Outbox(hand_on)
-    reporter.report([1])
+    it = Outbox(hand_on)
+    it.report([1])
     assert first.wait(10)
     for number in range(2, 6):
-        reporter.report([number])
+        it.report([number])
     go.set()
-    wait_until(lambda: len(batches) == 2, what="the others went")
-    reporter.close()
-    assert batches == [[1], [2, 3, 4, 5]]
+    wait_until(lambda: len(handed_on) == 2, what="the others went")
+    it.close()
+    assert handed_on == [[1], [2, 3, 4, 5]]
 
 
 def test_what_is_left_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
     refused = threading.Event()
 
-    def hand_on(batch: list[int]) -> None:
+    def hand_on(reports: list[int]) -> None:
         refused.set()
         raise BrokerUnavailable("away")
 
-    reporter = Outbox(hand_on)
-    reporter.report([1])
+    it = Outbox(hand_on)
+    it.report([1])
     assert refused.wait(10)
     with caplog.at_level(logging.WARNING):
-        reporter.close()
+        it.close()
     assert "1 outcome is not settled, its event will come again: away" in caplog.text
 
 
@@ -82,7 +82,7 @@ def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker
 ) -> None:
     taken: list[int] = []
 
-    def break_down(batch: list[int]) -> None:
+    def break_down(reports: list[int]) -> None:
         raise ValueError("not expected")
 
     first = outboxes.outbox("good", taken.extend)
@@ -91,14 +91,14 @@ def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker
     first.report([2])
     outboxes.outbox("broken", break_down).report([3])
     with caplog.at_level(logging.WARNING):
-        outboxes._close()
+        outboxes.close_all()
     assert taken == [1, 2]
     assert "1 outcome is not settled, its event will come again: not expected" in caplog.text
     again = outboxes.outbox("good", taken.extend)
     assert again is not first
     again.report([4])
     wait_until(lambda: taken == [1, 2, 4], what="the next worker's are handed on, too")
-    outboxes._close()
+    outboxes.close_all()
 
 
 @pytest.mark.parametrize("args", [[], [[]], [3], [[["bridge.commit"]]], [[["bridge.pump", []]]], [["ab"]]])

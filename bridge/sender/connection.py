@@ -1,0 +1,90 @@
+"""A connection to the broker for sending: patient up to a limit, and, on RabbitMQ, with publisher confirms."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any, NamedTuple
+
+from celery import Celery
+from kombu import Connection, Producer
+
+from bridge.broker.confirms import Confirms, ConfirmsOneByOne
+from bridge.broker.conformance import Differs
+from bridge.broker.fast_ways import CONFIRMS
+from bridge.broker.kombu_internals import drop, try_confirms
+from bridge.broker.queues import own_queue
+
+
+class Connected(NamedTuple):
+    """A producer on a connection of its own.
+
+    Attributes:
+        confirms: Knows when the broker has what was published; None where publishing returns no earlier than that.
+    """
+
+    producer: Producer
+    confirms: Confirms | ConfirmsOneByOne | None
+
+
+def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_timeout_seconds: float) -> Connected:
+    """Connect to an app's broker, and declare the bridge's own queue there.
+
+    Raises:
+        The errors of kombu and of the broker's driver; nothing is left open.
+    """
+    options = {
+        "socket_timeout": answer_timeout_seconds,
+        "socket_connect_timeout": connect_timeout_seconds,
+        "write_timeout": answer_timeout_seconds,  # RabbitMQ stops reading when it is short of memory or disk
+        **app.conf.broker_transport_options,
+    }
+    if options.get("confirm_publish"):  # one round trip per message; we wait once for all of them
+        options["confirm_publish"] = False
+    open_one = partial(_open, app, queue, connect_timeout_seconds)
+    if app.connection_for_write().transport.driver_name != "py-amqp":
+        return Connected(open_one(options), None)
+    if CONFIRMS.conforms(try_confirms):
+        producer = open_one(options)
+        try:
+            confirms = Confirms(producer.channel)
+            if CONFIRMS.conforms(partial(_try_out, producer, confirms, answer_timeout_seconds)):
+                return Connected(producer, confirms)
+        except BaseException:
+            drop(producer.connection)
+            raise
+        drop(producer.connection)
+    each = ConfirmsOneByOne()
+    options |= {"confirm_publish": True, "read_timeout": answer_timeout_seconds}
+    return Connected(open_one(options, on_return=each.on_return), each)
+
+
+def _open(
+    app: Celery, queue: str, connect_timeout_seconds: float, options: dict[str, Any], **producing: Any
+) -> Producer:
+    connection: Connection = app.connection_for_write(
+        transport_options=options, connect_timeout=connect_timeout_seconds
+    )
+    connection.ensure_connection(max_retries=1, timeout=connect_timeout_seconds, reraise_as_library_errors=True)
+    try:
+        producer = app.amqp.Producer(connection, auto_declare=False, **producing)
+        # Fleets publish callbacks without declaring anything: where this queue is missing, RabbitMQ drops them.
+        own_queue(app, queue)(producer.channel).queue_declare()
+    except BaseException:
+        drop(connection)
+        raise
+    return producer
+
+
+def _try_out(producer: Producer, confirms: Confirms, seconds: float) -> None:
+    """Publish a message to a queue that does not exist, and wait for the broker to say so.
+
+    Raises:
+        Differs: it was not counted, so no other would be waited for.
+    """
+    nowhere = f"bridge.trial.{uuid.uuid4().hex}"
+    producer.publish(
+        "", exchange="", routing_key=nowhere, mandatory=True, content_type="text/plain", content_encoding="utf-8"
+    )
+    if confirms.wait(seconds) != {nowhere}:
+        raise Differs("a message that is published is not counted")

@@ -1,0 +1,34 @@
+"""Samples that a stencil is tried out on: one message of each shape, with content that is easily spoilt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridge.model import Client, Delivery
+
+QUEUE = "bridge.trial"  # no message is meant to get there
+
+_TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
+_BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-offset@@"]}, ensure_ascii=False)
+
+
+def _client(**settings: Any) -> Client:
+    position = {"offset": 0, "dispatched": 0, "epoch": 1, "filter": "", "state": "active"}
+    return Client(**{"id": "trial", "task": "trial", "queue": QUEUE, **position, **settings})
+
+
+def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any) -> tuple[Client, list[Delivery]]:
+    client = _client(**settings)
+    return client, [
+        Delivery(client=client, offset=42 + nth, epoch=3, attempt=2, topic='a."%s".ü', body=_BODY, trace=trace or {})
+        for nth in range(number)
+    ]
+
+
+SAMPLES = (
+    _sample(1, trace=_TRACE),
+    _sample(1, call="kwargs"),
+    _sample(2, batch=2, report_by="in-process"),
+    _sample(2, batch=2, batch_as="calls"),
+)

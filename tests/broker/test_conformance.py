@@ -1,0 +1,101 @@
+"""All that the bridge borrows is as it was seen; where it is not, a warning says so.
+
+`tests/sender/test_stencil_versions.py` runs these tests on the oldest Celery as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from celery import Celery
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bridge.broker import conformance
+from bridge.broker.conformance import Differs, FastWay, Part
+from bridge.broker.fast_ways import ALL, JOINED_ACKS
+from bridge.broker.kombu_internals import real_app, try_bookkeeping, try_confirms
+from tests.support.withdrawn import METHODS, OF_CLASSES, changed, withdrawn
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Iterator[None]:
+    conformance.forget()
+    yield
+    conformance.forget()
+
+
+@pytest.mark.parametrize("way", ALL, ids=lambda way: way.name)
+def test_all_is_there_in_the_installed_versions(way: FastWay, caplog: pytest.LogCaptureFixture) -> None:
+    assert conformance.problem_of(way) == ""
+    assert way.conforms()
+    assert caplog.messages == []
+
+
+def test_what_names_do_not_tell_is_so_in_the_installed_versions(redis_url: str) -> None:
+    try_confirms()
+    with Celery("any", broker=redis_url, set_as_current=False) as app, app.connection_for_read() as connection:
+        before = connection.default_channel.qos
+        try_bookkeeping(connection.default_channel)
+        assert connection.default_channel.qos is before
+        app.close()
+
+
+@pytest.mark.parametrize("path", OF_CLASSES)
+def test_each_name_that_is_withdrawn_is_said_once_by_each_way_that_needs_it(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(*withdrawn(path))
+    off = [way for way in ALL if not way.conforms()]
+    assert off == [way for way in ALL if path in [part.path for part in way.parts]] != []
+    assert not any(way.conforms() for way in off)
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    for way, text in zip(off, caplog.messages, strict=True):
+        assert text.startswith(f"{way.name} is off: {path} is not there in celery 5.")
+        assert way.instead in text and "please report this line" in text and way.setting in text
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_method_that_wants_other_arguments_is_found(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*changed(path))
+    off = [way for way in ALL if not way.conforms()]
+    assert off != []
+    assert all(f"{path} takes other arguments" in conformance.problem_of(way) for way in off)
+
+
+def test_a_module_that_is_gone_is_found() -> None:
+    assert Part("kombu.transport.no_such:Channel").problem() == "kombu.transport.no_such:Channel is not there"
+    assert Part("kombu:NoSuch", 1).problem() == "kombu:NoSuch is not there"
+
+
+def test_a_trial_that_fails_switches_its_way_off_and_a_broker_that_is_away_does_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    way = FastWay(name="cutting", instead="it takes longer", parts=())
+
+    def trial(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(RedisConnectionError):
+        way.conforms(partial(trial, RedisConnectionError("away")))
+    assert caplog.messages == []
+    assert not way.conforms(partial(trial, Differs("it is another one")))
+    assert not way.conforms(partial(trial, KeyError("headers")))
+    assert [text.partition(" in celery")[0] for text in caplog.messages] == ["cutting is off: it is another one"]
+
+
+def test_bookkeeping_that_behaves_in_another_way_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Celery("any", broker=redis_url, set_as_current=False) as app, app.connection_for_read() as connection:
+        monkeypatch.setattr("kombu.transport.virtual.QoS.can_consume", lambda _: True)
+        assert not JOINED_ACKS.conforms(partial(try_bookkeeping, connection.default_channel))
+        app.close()
+
+
+def test_the_app_behind_current_app_is_the_app() -> None:
+    from celery import current_app
+
+    with Celery("mine", set_as_current=False) as app:
+        assert real_app(app) is app
+    assert real_app(current_app) is real_app(real_app(current_app))
