@@ -91,7 +91,10 @@ def test_events_are_handled_retried_and_parked_while_ticks_run_and_garbage_is_ke
     stage.client("loop", max_attempts=2)
     poison = stage.publish("loop.event", {"do": "fail"})
     numbers = stage.publish_many("loop.event", 200)
-    started, _ = stage.bridge(), stage.fleet()
+    # The fleet first: if it declares its queue in the middle of a pass, the broker drops the pass's first messages and
+    # takes the others, and all of them are handed over again.
+    stage.fleet()
+    started = stage.bridge()
     stage.wait_until_done("loop")
     assert [note["id"] for note in stage.handled(do="fail")] == [f"loop:{poison}", f"loop:{poison}:a2"]
     assert stage.ask('SELECT array_agg("offset") FROM fq.parked') == [poison]
