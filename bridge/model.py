@@ -22,7 +22,7 @@ class Client(ClientSettings):
     Attributes:
         offset: Committed cursor: everything up to it is finished for this client; -1 where nothing is.
         dispatched: How far the log was handed over.
-        epoch: The client's generation, from 1; outcomes of an older one are ignored.
+        epoch: The client's epoch number, from 1; outcomes of an older one are ignored.
         filter: `topics` as one regular expression, which is matched with '.' + topic.
         state: `active`, or `draining`: nothing new is handed over.
     """

@@ -1,4 +1,4 @@
-"""The fast ways, each with the names that it borrows and with what happens where they are not as they were seen."""
+"""Optimisations that use internals of kombu and Celery: the names that each needs, and its fallback."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONFIRMS = FastWay(
 )
 JOINED_ACKS = FastWay(
     name="telling Redis of many messages at once",
-    instead="kombu tells it of each message, and the worker's main process has about twice the work",
+    instead="kombu updates Redis separately for each message, and the worker's main process has about twice the work",
     setting="bridge_joined_acks",
     parts=(
         Part("kombu.transport.redis:QoS", 2),

@@ -1,4 +1,4 @@
-"""Every verb of an operator in one place: the command line, a web page and a user's own code are faces of it."""
+"""Every verb of an operator in one place: the command line calls it, and a user's own code can."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Operator(Viewer):
             print(row.client, row.state, row.lag_events)
         operator.seek("billing", to="2026-01-31T12:00:00+00:00", dry_run=True)
 
-    Each verb is one transaction: if it raises, nothing changed. `by` is noted in the journal. The verbs that act on a
-    `client` raise `UsageError` where it is a plain SQL reader, which the bridge does not drive; only `seek` and
-    `remove` take such a client too. For the errors that every verb can raise see `Viewer`, which has the verbs that
-    only look.
+    Each verb is one transaction: if it raises, nothing changed. Only `register_declared` has one for each client. `by`
+    is noted in the journal. The verbs that act on a `client` raise `UsageError` where it is a plain SQL reader, which
+    the bridge does not drive; only `seek` and `remove` take such a client too. For the errors that every verb can raise
+    see `Viewer`, which has the verbs that only look.
 
     Args:
         app: Its configuration names the database and the broker.
@@ -148,8 +148,8 @@ class Operator(Viewer):
 
         Args:
             client: Id of a client.
-            to: `beginning`, `end`, the moment from which on events are delivered, or the offset of the last event that
-                will not be delivered.
+            to: `beginning`, `end`, the moment from which on events are delivered, or the offset of the last event to
+                pass over.
             dry_run: Only say what would happen.
 
         Raises:

@@ -1,6 +1,6 @@
 """Replay: hand old events to one client again, beside its cursor.
 
-A replay is a generation of its own, so what its attempts report is told apart from everything before. It takes only
+A replay has an epoch of its own, so what its attempts report is told apart from everything before. It takes only
 events that the client has finished. It keeps the order of the log, one open event per key (G4), and the window (G5).
 """
 
@@ -23,7 +23,7 @@ class Replay(NamedTuple):
 
     Attributes:
         id: Its number.
-        epoch: The generation of its deliveries.
+        epoch: The epoch number of its deliveries.
         first: The first offset that it looks at.
         upto: The last one; at most the client's cursor.
         events: How many of the events in between match.

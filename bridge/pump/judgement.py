@@ -1,4 +1,4 @@
-"""What follows from a pass: whether to run another one at once, or when to look again. Pure: it decides, others act."""
+"""Decide whether to run another pass now, or when. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Judgement:
 
     Attributes:
         hungry: Whether another pass may find more to do at once.
-        full: Whether the window has no room, so that only the end of a delivery makes a difference.
-        within_seconds: When a replay or a redrive must be looked at at the latest; None if there is none.
-        changed: Whether the client's row has to say any of this; else the pass found nothing, and is not remembered.
+        full: Whether the window is full, so that no new event goes out before deliveries end.
+        within_seconds: Seconds until replays and redrives must be checked again; None if there are none.
+        changed: Whether to update the client's row.
     """
 
     hungry: bool
@@ -31,7 +31,7 @@ def judge(budget: Budget, taken: Taken, *, woken: bool) -> Judgement:
     Args:
         budget: What it might take.
         taken: What it took.
-        woken: Whether the client had to be looked at; the time for that is set anew then.
+        woken: Whether the client's `wake_at` had come; if so, the pass must write a new one.
     """
     sent, opened, room = taken.again + taken.fresh, budget.opened + taken.fresh, budget.room(again=taken.again)
     # An event that no message can be made of is parked next, which frees its place in the window.

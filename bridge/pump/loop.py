@@ -2,7 +2,7 @@
 
 A tick makes passes, one for each client that needs one (see `one_pass`). It leaves a client in trouble alone for a
 second, so that it does not slow down the others. Ticks may overlap, and several bridge workers may run them: a client
-that another pass holds is left to it, and only the newest tick waits.
+that another pass holds is left to it, and only the newest tick goes on waiting.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Tick(NamedTuple):
     """What one run of the pump did, in numbers.
 
     Attributes:
-        sent: Messages that the broker took.
+        sent: Events that the broker took.
         looked: Events that were looked at.
         troubled: Clients that could not be served.
     """
@@ -108,7 +108,7 @@ class Pump:
                 began = time.monotonic()
                 done = self.catch_up()
                 total = Tick(*map(sum, zip(total, done, strict=True)))
-                # If nothing was done, another pump has the client that needs a pass, or the client is in trouble.
+                # If nothing was done, another transaction holds the client that needs a pass, or it is in trouble.
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
         return total

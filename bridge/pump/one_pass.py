@@ -1,9 +1,9 @@
-"""One pass: take a client, read its next final events, hand them to Celery, remember them.
+"""One pass: lock a client, read its next final events, send them as tasks, record them in `fq.deliveries`.
 
 The broker has accepted every message before the transaction that remembers it commits. A crash in between hands the
 same events over again; no crash can skip one. Delivery is therefore at least once (G1). What a pass takes is bounded by
-the client's window and by the limit of a pass, whatever the backlog (G5), and a client that another pump holds is left
-to it (G6).
+the client's window and by the limit of a pass, whatever the backlog (G5). A client that another transaction holds is
+left alone (G6).
 
 What people asked for goes out beside the log: parked events that are to be tried again, and replays of old ones. Both
 stay within the window, in the order of their keys, and neither moves a cursor.
@@ -24,7 +24,7 @@ class Pass(NamedTuple):
     """What one pass did.
 
     Attributes:
-        sent: Messages that the broker took.
+        sent: Events that the broker took.
         looked: Events of the log that were looked at, filtered ones included.
         hungry: Whether another pass may find more to do at once.
     """
@@ -42,10 +42,12 @@ def hand_over(store: Store, client_id: str, *, horizon: int, limit: int, send: S
         client_id: Id of a registered client.
         horizon: The highest offset that is final.
         limit: Most events to hand over.
-        send: Publishes deliveries and returns when the broker has them; returns what no message can be made of.
+        send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
+            into a message.
 
     Returns:
-        What was done; None if another pump has the client, or it is not active.
+        What was done; None if another transaction (a pump, settling, an operator) holds the client, or if it is neither
+        active nor draining.
 
     Raises:
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.

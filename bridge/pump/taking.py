@@ -1,6 +1,7 @@
 """Take what goes out, within the budget, and send each slice while the next one is on its way from Postgres.
 
-The order is: what is due again, what people asked for, successors of finished keys, replays, new events.
+The order is: retries and deliveries whose lease ran out, redriven events, successors of finished keys, replays, new
+events.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ class Taken:
     """What a pass took.
 
     Attributes:
-        again: Deliveries that went out once more.
-        fresh: Deliveries that went out for the first time, or that a person asked for.
+        again: Retries: deliveries that went out once more.
+        fresh: All other deliveries: new events, successors, redriven and replayed events.
         looked: Events of the log that were looked at.
-        refused: What no message could be made of.
+        refused: The deliveries among them that cannot be turned into a message.
         more: Whether there may be more in the log or in a replay, given room.
-        within_seconds: When a replay or a redrive must be looked at: 0 is at once; None if there is none.
+        within_seconds: Seconds until replays and redrives must be checked again: 0 is at once; None if there are none.
     """
 
     again: int
@@ -52,8 +53,8 @@ class Old(NamedTuple):
     Attributes:
         deliveries: First those that go out again, then the others.
         again: How many go out again.
-        redrive_seconds: When a redrive must be looked at; None if there is none.
-        replay_seconds: When a replay must be looked at: 0 is at once; None if there is none.
+        redrive_seconds: Seconds until redrives must be checked again; None if there are none.
+        replay_seconds: Seconds until replays must be checked again: 0 is at once; None if there are none.
     """
 
     deliveries: list[Delivery]
@@ -70,7 +71,8 @@ def take(connection: Connection, client: Client, budget: Budget, *, horizon: int
         client: The client, as it was locked.
         budget: What may be taken.
         horizon: The last event that may be looked at.
-        send: Publishes deliveries and returns when the broker has them; returns what no message can be made of.
+        send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
+            into a message.
     """
     old = _take_old(connection, client, budget)
     ready, refused = old.deliveries, list[Undeliverable]()

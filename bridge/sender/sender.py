@@ -1,4 +1,4 @@
-"""The only broker writer: turns deliveries into Celery messages and sees the broker accept them.
+"""Turn deliveries into Celery messages, and see the broker accept them: the only writer of event messages.
 
 A message is the one that `app.send_task(task, args=[event], task_id=…, queue=…, link=…, link_error=…)` would send, so
 that every worker, Flower, events and tracing treat it as their own. Nothing is declared on the fleet's side: a queue

@@ -42,7 +42,7 @@ class BridgeSettings:
     ] = True
     stencil: Annotated[
         bool,
-        About("Cut messages from a stencil where nobody can tell (json on Redis); else kombu publishes."),
+        About("Cut whole messages from a stencil on Redis (json); else only their bodies, and kombu publishes."),
     ] = True
     joined_acks: Annotated[
         bool, About("Record and ack events on Redis many at a time, in workers with the bridge in them.")

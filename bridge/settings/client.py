@@ -1,7 +1,7 @@
-"""A client's settings: their names, types, defaults, ranges and help texts stand here and nowhere else.
+"""A client's settings: their names, types, defaults, ranges and help texts are decided here.
 
-To add one, add a field here, a column in `sql/schema/03_clients.sql`, its name in `save_client.sql`, `lock_client.sql`
-and `list_clients.sql`, and an argument of `bridge.client`. Where one of these is missing, a test names it.
+The columns of `fq.clients`, the arguments of `bridge.client` and the docs have copies, and tests hold them to the
+fields. CONTRIBUTING.md lists all the places that a new setting needs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,15 @@
-"""Every statement that the bridge sends, one per file, in folders by who sends it.
+"""Every statement that the bridge sends, one per file, in folders by what they are for.
 
-`schema/` is the schema as it is now. `boot/` runs before everything else, `log/` in a publisher's process, `pass/` in
-the pump, `outcomes/` where outcomes are settled, `operate/` and `look/` for people. A file opens with a header: one
-sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes to SQLAlchemy, which would take
-a `:word` in a comment for a bind.
+- `schema/`: the schema as it is now, with many statements in a file.
+- `boot/`: when a process connects, and before it migrates.
+- `log/`: publishers append events; operators read them (`tail`).
+- `pass/`: the pump.
+- `outcomes/`: settling, and `bridge.transaction` in a handler (`begin_effect`, `end_effect`).
+- `operate/`: what operators change; settling and the pump halt a client with `set_state` too.
+- `look/`: what operators read.
+
+A file opens with a header: one sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes
+to SQLAlchemy, which would take a `:word` in a comment for a bind.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ def begin_effect(connection: Any, *, client: str, offset: int) -> None:
     """Lock an event's delivery, and wait for another attempt that has it in its transaction.
 
     Raises:
-        AlreadyDone: it is finished, or not open for this client; nothing is locked.
+        AlreadyDone: it is not open for this client: done, parked or unknown; nothing is locked.
     """
     found = run_on(connection, "outcomes/begin_effect", {"client": client, "offset": offset})
     if not found or found[0][0] == "done":
-        raise AlreadyDone(f"event {offset} is already done for client {client!r}")
+        raise AlreadyDone(f"event {offset} is not open for client {client!r}")
 
 
 def end_effect(connection: Any, *, client: str, offset: int) -> None:

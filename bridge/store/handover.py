@@ -19,7 +19,7 @@ class Todo(NamedTuple):
     """What there is to do for a client, and what it may have open.
 
     Attributes:
-        woken: Whether its deliveries and lanes need a look, and not only the log.
+        woken: Whether a retry, lease, replay or waiting key is due.
         full: Whether its window was full; no new events go out until only `refill_at` deliveries are open.
         refill_at: The most deliveries that may be open for a full window to take new events again.
         ready: Whether a finished key has a successor.
@@ -28,7 +28,7 @@ class Todo(NamedTuple):
         window: The most deliveries that may be open.
         opened: How many deliveries are open.
         replayed: How many of these come from replays.
-        due: Of how many the wait or the lease is over.
+        due: The number of deliveries whose backoff or lease has expired.
         verdict: What becomes of an event that has no attempts left.
     """
 
@@ -60,7 +60,7 @@ class Replayed(NamedTuple):
 
 
 def lock_client(connection: Connection, client: str) -> Client | None:
-    """Lock a client for this pass, and return it; None if another pump has it, or it is not served."""
+    """Lock a client for this pass, and return it; None if another transaction holds it, or it is not served."""
     row = connection.execute(statement("pass/lock_client"), {"client": client}).mappings().one_or_none()
     if row is None:
         return None
@@ -137,7 +137,7 @@ def leap(connection: Connection, client: Client, *, after: int, horizon: int) ->
 def finish_pass(
     connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool, within_seconds: float | None
 ) -> None:
-    """End a pass: move the cursor over what needed no delivery, and say when the pump must look again."""
+    """End a pass: move the cursor past events that do not match, and say when the pump must look again."""
     binds = {
         "client": client.id,
         "delivered": delivered,

@@ -41,7 +41,7 @@ class ParkedEvent:
         offset: Its place in the log.
         topic: Its topic; None where the event is not in the log any more, and can't be redriven.
         key: Its ordering key.
-        epoch: The client's generation in which it was handed over.
+        epoch: The epoch number that it was handed over with.
         attempts: How many times it was handed over.
         error_type: Name of the last exception, where it is known.
         error: Its message.

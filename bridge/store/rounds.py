@@ -13,7 +13,7 @@ class Work(NamedTuple):
 
     Attributes:
         work: Whether there is something for a pump to do.
-        newest: Whether the holder still has the turn to wait.
+        newest: Whether the holder had the turn to wait when this wait began.
     """
 
     work: bool
@@ -21,7 +21,7 @@ class Work(NamedTuple):
 
 
 def clients_to_serve(store: Store, *, horizon: int) -> list[str]:
-    """Return the ids of the clients that need a pass, the one that was served longest ago first."""
+    """Return the ids of the clients that need a pass, the one with the lowest `dispatched` first."""
     with store.reading() as connection:
         return list(connection.execute(statement("pass/clients_to_serve"), {"horizon": horizon}).scalars())
 
@@ -33,14 +33,14 @@ def pass_over(store: Store, *, horizon: int, slice: int) -> None:
 
 
 def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: float) -> Work:
-    """Wait until there is something to do, another pump has taken the turn, or the time is up."""
+    """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn."""
     with store.reading() as connection:
         binds = {"holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
 
 
 def take_turn(store: Store, *, holder: str, seconds: float) -> None:
-    """Take the turn to wait for work from the pump that has it."""
+    """Take the turn to wait for work from the tick that has it."""
     with store.reading() as connection:
         connection.execute(statement("pass/take_turn"), {"holder": holder, "seconds": seconds})
 

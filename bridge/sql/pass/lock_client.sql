@@ -1,5 +1,5 @@
--- Take one client for a pass, unless another pump has it or it is not served. From here on the transaction reads no
--- table as a whole.
+-- Take one client for a pass, unless another transaction holds it or it is not served. From here on the transaction
+-- reads no table as a whole.
 --
 -- Binds      client  text
 -- Returns    fq.client_settings; no row if it is taken

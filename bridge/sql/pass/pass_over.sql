@@ -5,7 +5,7 @@
 --            slice    bigint, most events to look at
 -- Returns    nothing
 -- Relies on  nothing
-WITH turn AS MATERIALIZED (  -- two at once would each find half of the clients taken, and give each a pass
+WITH turn AS MATERIALIZED (  -- two at once would each pass by the clients that the other has locked
     SELECT FROM fq.turns WHERE name = 'pass_over' FOR UPDATE
 ), behind AS MATERIALIZED (
     SELECT s.id, s.dispatched, c.filter, c.topics

@@ -1,4 +1,4 @@
--- Take the turn to wait for work. The newest tick has it; the one before sees that, and ends.
+-- Take the turn to wait for work. The newest tick has it; the one before sees that before its next wait, and ends.
 --
 -- Binds      holder   text
 --            seconds  double precision

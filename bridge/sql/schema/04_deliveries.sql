@@ -1,4 +1,5 @@
--- The deliveries that are open, and those that ended in a handler's transaction and whose callback is still to come.
+-- The open deliveries: events in the hands of a client. One in the state `done` was committed by its handler's
+-- transaction, and its callback is still to come.
 -- There is no foreign key to fq.clients: its check costs more per row than all the rest of an INSERT. A transaction
 -- that writes here holds the client's row lock, and trigger clients_gone deletes the rows of a removed client.
 CREATE TABLE fq.deliveries (
@@ -87,7 +88,8 @@ CREATE TRIGGER journal_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fq.journal
 -- Return a client's deliveries. A statement that wants all of a client's deliveries reads them through this function.
 -- It looks from `clients.lowest` on, which follows the cursor, because what lies below are only rows that were deleted:
 -- hundreds of thousands between two vacuums, and more while an old snapshot is open (decision 14). The planner puts the
--- body in place of a call; a statement that locks the deliveries it reads can't call it, and says the same itself.
+-- body in place of a call. FOR UPDATE does not lock through a function, so FOR UPDATE statements repeat this WHERE
+-- clause.
 CREATE FUNCTION fq.open(client text) RETURNS SETOF fq.deliveries LANGUAGE sql STABLE AS $$
     SELECT d.* FROM fq.deliveries d
      WHERE d.client_id = client AND d."offset" >= (SELECT c.lowest FROM fq.clients c WHERE c.id = client)

@@ -1,6 +1,6 @@
--- One row: the highest offset that is final, and the generations that are not drained yet, oldest first. A generation
--- such as {"upto": 41, "holders": ["3/17@4711"]} names the transactions that may still commit events at or below 41,
--- each as its virtual transaction @ its pid.
+-- One row: the highest offset that is final, and the generations that wait for their holders, oldest first. A
+-- generation such as {"upto": 41, "holders": ["3/17@4711"]} names the transactions that may still commit events at or
+-- below 41, each as its virtual transaction @ its pid.
 CREATE TABLE fq.horizon (
     one         boolean NOT NULL DEFAULT true CONSTRAINT horizon_pkey PRIMARY KEY CONSTRAINT horizon_one CHECK (one),
     "offset"    bigint NOT NULL DEFAULT -1,
@@ -40,8 +40,8 @@ CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS tex
         OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%')
 $$;
 
--- Move the horizon as far as it is known to be final, and return it. This drains the holders: it reads the last offset
--- that was drawn, and then who holds. When those holders are gone, every offset up to that one is decided.
+-- Move the horizon as far as it is known to be final, and return it. This waits out the holders: it reads the last
+-- offset that was drawn, and then who holds. When those holders are gone, every offset up to that one is decided.
 CREATE FUNCTION fq.advance_horizon() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     state      fq.horizon;

@@ -1,5 +1,6 @@
--- The turns: `linger` is the right to wait for work, which the newest tick takes. A pump that moves many clients at
--- once locks the row `pass_over`, so that only one does so at a time.
+-- The turns: `linger` is the right to wait for work, which the newest tick takes. The one before notices at its next
+-- call of fq.wait_for_work, so for up to half a second both may wait. A pump that moves many clients at once locks the
+-- row `pass_over`, so that only one does so at a time.
 CREATE TABLE fq.turns (
     name       text CONSTRAINT turns_pkey PRIMARY KEY,
     holder     text NOT NULL,
@@ -28,7 +29,8 @@ END $$;
 
 -- Wait until the pump must look at a client, or there are events that a client has room for. While all windows are full
 -- nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is then taken
--- less often: waiting uses a fortieth of a core at most. For the settings see fq.without_table_scans.
+-- less often: waiting uses a fortieth of a core at most. The turn is looked at once, before the wait. For the settings
+-- see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
