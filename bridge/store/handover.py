@@ -172,14 +172,21 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
 def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
     return [
-        Delivery(client, offset, epoch, attempt, topic, body, part, _trace(traceparent, tracestate))
+        Delivery(
+            client,
+            offset,
+            epoch,
+            attempt,
+            topic,
+            body,
+            part,
+            UNTRACED if not traceparent else _trace(traceparent, tracestate),
+        )
         for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
     ]
 
 
-def _trace(traceparent: str | None, tracestate: str | None) -> Mapping[str, str]:
+def _trace(traceparent: str, tracestate: str | None) -> Mapping[str, str]:
     """Return the trace context of an event as headers of its message."""
-    if not traceparent:
-        return UNTRACED
     return {"traceparent": traceparent, "tracestate": tracestate} if tracestate else {"traceparent": traceparent}
