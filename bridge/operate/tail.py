@@ -17,7 +17,7 @@ from bridge.store.horizon import advance_horizon
 
 MOST_LAST_EVENTS = 10  # that are shown where neither a start nor a number is given
 PAGE_EVENTS = 500
-POLL_SECONDS = 0.2
+FOLLOW_POLL_SECONDS = 0.2
 
 
 def tail(
@@ -76,7 +76,7 @@ def read_events(
         after = max(after, horizon)
         if not follow:
             return
-        time.sleep(POLL_SECONDS)
+        time.sleep(FOLLOW_POLL_SECONDS)
 
 
 def read_last_events(store: Store, *, topics: Sequence[str], most: int) -> list[LoggedEvent]:

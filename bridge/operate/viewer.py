@@ -57,7 +57,7 @@ class Viewer:
             client: Id of a client.
             ask_broker: Ask the broker and its workers too; else only the database.
             timeout_seconds: How long to wait for the broker, and then for its workers' answers. It always waits that
-                long for answers, because nobody knows how many will come.
+                long for answers, because the number of workers is not known.
 
         Returns:
             At least one cause, the one that matters most first. A broker that is away is a cause, and no error.

@@ -18,7 +18,7 @@ class ClientStatus:
     Attributes:
         client: Its id.
         state: `active`, `draining`, `paused` or `halted`; `reader` for a plain SQL reader.
-        state_reason: Why it is in this state, where somebody gave a reason.
+        state_reason: Why it is in this state; None or empty if no reason was given.
         state_by: Who put it into this state: user@host, or `bridge`.
         offset: Its committed cursor: everything up to it is finished. -1 is the beginning of the log.
         dispatched: How far the log was handed over to it.
