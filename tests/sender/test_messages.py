@@ -14,7 +14,7 @@ from celery.canvas import xmap
 from redis import Redis
 
 from bridge.broker import conformance
-from bridge.contract import callback_signature, sign
+from bridge.contract import celery_link, sign
 from bridge.model import Client, Delivery
 from bridge.sender.sender import Sender
 
@@ -112,8 +112,8 @@ def test_a_message_is_what_send_task_would_send(
         kwargs={} if call == "payload" else payload,
         task_id=out.task_id,
         queue="celery",
-        link=callback_signature("bridge.commit", "bridge", signed),
-        link_error=callback_signature("bridge.fail", "bridge", signed),
+        link=celery_link("bridge.commit", "bridge", signed),
+        link_error=celery_link("bridge.fail", "bridge", signed),
         headers={"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": attempt, **trace},
         **FLEETS_OWN,
     )
@@ -141,8 +141,8 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
         task_id="c:42",
         queue="celery",
         shadow="fleet.handle",
-        link=callback_signature("bridge.commit", "bridge", signed) if by_callback else None,
-        link_error=callback_signature("bridge.fail", "bridge", signed) if by_callback else None,
+        link=celery_link("bridge.commit", "bridge", signed) if by_callback else None,
+        link_error=celery_link("bridge.fail", "bridge", signed) if by_callback else None,
         headers=headers,
     )
     # Celery's own says what the sender's app thinks of results; the bridge leaves that to the fleet.
