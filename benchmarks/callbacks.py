@@ -11,7 +11,7 @@ from celery import signature
 from benchmarks.bench import Bench
 from benchmarks.fleet import QUEUE
 from bridge.app import Bridge
-from bridge.contract import COMMIT, callback_signature
+from bridge.contract import COMMIT, celery_link
 from bridge.pump.loop import pump_of
 
 SLICE = 1000
@@ -37,7 +37,7 @@ def prefill(bench: Bench, bridge: Bridge, client: str) -> int:
     """Put a success of everything that a client has open onto the bridge's queue; return how many."""
     queue = bridge.settings.queue
     reported = deliveries(bench, bridge, client)
-    signature(callback_signature(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
+    signature(celery_link(COMMIT, queue, ["made", "for", "its", "form", "only"]), app=bridge.app).apply_async()
     found: Any = bench.redis.rpop(queue)
     message = json.loads(found)
     body = json.loads(base64.b64decode(message["body"]))

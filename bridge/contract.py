@@ -1,4 +1,4 @@
-"""The contract between the processes: names of the bridge's tasks, the callbacks' signature, and how they are signed.
+"""The contract between the processes: the names of the bridge's tasks and headers, and callbacks that are signed.
 
 A bridge worker hands a fleet's worker a message with two callbacks in it. The fleet's worker publishes one of them when
 the task ends. A bridge worker reads it, checks that it was signed by the bridge, and settles what it reports.
@@ -18,7 +18,15 @@ COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message
 MAP = "celery.map"  # Celery's own task, known to every worker: it calls another task for each item of a list
-CALLBACKS = (COMMIT, FAIL, SETTLE)
+SETTLED_TASKS = (COMMIT, FAIL, SETTLE)  # a message that calls one of these carries callbacks, one or many
+
+# Headers of the bridge's messages. The last three are only on those that carry no callbacks.
+CLIENT_HEADER = "bridge_client"
+OFFSET_HEADER = "bridge_offset"
+ATTEMPT_HEADER = "bridge_attempt"
+EPOCH_HEADER = "bridge_epoch"
+OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
+SIGNATURE_HEADER = "bridge_signature"
 
 # How a fleet's worker publishes a callback. It is patient: a callback that can't be published fails a task whose work
 # is done.
@@ -45,8 +53,8 @@ class CallbackArgs(NamedTuple):
     signature: Any
 
 
-# An attempt as it is signed: client, offset (of a batch: its offsets with commas between them), epoch, attempt.
-Attempt = tuple[str, int | str, int, int]
+# What a signature is made of: client, offset (of a batch: its `joined` offsets), epoch, attempt.
+SignedFields = tuple[str, int | str, int, int]
 
 
 def ticks_queue(queue: str) -> str:
@@ -54,8 +62,8 @@ def ticks_queue(queue: str) -> str:
     return f"{queue}.ticks"
 
 
-def callback_signature(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
-    """Make the Celery signature that a fleet's worker publishes when an attempt ends, so that every fleet accepts it.
+def celery_link(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
+    """Make a callback as a Celery signature, for `link` or `link_error`, such that every fleet can publish it.
 
     An `exchange_type` other than `direct` keeps Celery from replacing the anonymous exchange by the fleet's own default
     queue. A plain `queue` option would end in QueueNotFound on fleets that create no missing queues, after their task
@@ -79,35 +87,44 @@ def callback_signature(task: str, queue: str, args: Sequence[object]) -> dict[st
     }
 
 
-def callback_in_headers(headers: Any) -> CallbackArgs | None:
-    """Read what a message without callbacks would report from its headers, which are attributes of a task's request.
+def args_in_headers(request: Any) -> CallbackArgs | None:
+    """Return the arguments that a message without callbacks would report; Celery makes headers attributes of a request.
 
     Returns:
-        None for a message that is not the bridge's, or has callbacks.
+        None for a message that is not the bridge's, and for one that has callbacks, which report for it.
     """
-    signature = getattr(headers, "bridge_signature", None)
-    if signature is None:
+    signature = getattr(request, SIGNATURE_HEADER, None)
+    if signature is None or request.callbacks:
         return None
-    offsets, *others = (
-        getattr(headers, f"bridge_{name}", None) for name in ("offsets", "client", "offset", "epoch", "attempt")
+    client, offset, offsets, epoch, attempt = (
+        getattr(request, header, None)
+        for header in (CLIENT_HEADER, OFFSET_HEADER, OFFSETS_HEADER, EPOCH_HEADER, ATTEMPT_HEADER)
     )
-    client, offset, epoch, attempt = others
     return CallbackArgs(client, offsets or offset, epoch, attempt, signature)
 
 
-def sign(secret: str, attempt: Attempt) -> str:
+def joined(offsets: Sequence[int]) -> str:
+    """Return offsets as they are signed: `42` for one event, `42,43,45` for a batch."""
+    return ",".join(map(str, offsets))
+
+
+def sign(secret: str, fields: SignedFields) -> str:
     """Sign one attempt with keyed BLAKE2b, 128 bits: 32 hexadecimal digits. Source: RFC 7693, section 2.9."""
     keyed = _keyed(secret).copy()
-    keyed.update("{}:{}:{}:{}".format(*attempt).encode(errors="replace"))
+    keyed.update("{}:{}:{}:{}".format(*fields).encode(errors="replace"))
     digest: str = keyed.hexdigest()
     return digest
 
 
-def is_genuine(signature: object, secret: str, attempt: Attempt) -> bool:
-    """Tell whether `sign` made this signature; it takes the same time whatever is wrong with it."""
+def is_genuine(signature: object, secret: str, fields: SignedFields) -> bool:
+    """Tell whether `sign` made this signature.
+
+    Among texts of the right length it takes the same time wherever the first wrong digit is, so that its time does not
+    help to guess the right digits one by one.
+    """
     if not isinstance(signature, str):
         return False
-    return hmac.compare_digest(signature.encode(errors="replace"), sign(secret, attempt).encode())
+    return hmac.compare_digest(signature.encode(errors="replace"), sign(secret, fields).encode())
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from benchmarks.peers.poller import fill, relay
 from benchmarks.result import Figure, Row, Target
 from benchmarks.running import PREFETCH, WARM, fleet, publish, start_bridge, wait_until_empty, warm
 from benchmarks.sizes import Sizes
-from bridge.contract import COMMIT, callback_signature
+from bridge.contract import COMMIT, celery_link
 
 DELAY = ".delay() and a worker, publisher included"
 INSTALLED = "benchmarks.installed"
@@ -127,7 +127,7 @@ def _ceiling(bench: Bench, tasks: int, *, linked: bool = False) -> float:
     """Time a worker that empties a filled queue: what feeds it one by one can't be faster."""
     bench.redis.flushall()
     app = bench.app()
-    link = app.signature(callback_signature(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
+    link = app.signature(celery_link(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
     for number in range(tasks):
         app.tasks[TASK].apply_async([as_argument(number)], link=link, link_error=link)
     with fleet(bench):

@@ -14,6 +14,7 @@ from kombu.transport.redis import QoS
 from redis.exceptions import RedisError
 
 from bridge.broker.kombu_internals import in_hand, record_of, redis_client, retire
+from bridge.contract import CLIENT_HEADER
 
 GATHER_SECONDS = 0.01
 RETRY_SECONDS = 1.0
@@ -39,7 +40,7 @@ class JoinedQoS(QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that arrived."""
-        if self._hub is None or "bridge_client" not in message.headers:
+        if self._hub is None or CLIENT_HEADER not in message.headers:
             super().append(message, delivery_tag)
             return
         self._write_soon()
@@ -96,7 +97,7 @@ class JoinedQoS(QoS):
 
     def _is_ours(self, delivery_tag: str) -> bool:
         message = in_hand(self, delivery_tag)
-        return message is not None and "bridge_client" in message.headers
+        return message is not None and CLIENT_HEADER in message.headers
 
     def _write_soon(self) -> None:
         if not self._taken and not self._done:

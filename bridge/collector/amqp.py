@@ -21,7 +21,7 @@ from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
 from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
 from bridge.broker.queues import own_queue
-from bridge.collector.reader import Callback, Reader, parse
+from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.errors import BrokerUnavailable
 from bridge.wording import counted
 
@@ -86,8 +86,8 @@ class AmqpReader(Reader[Message]):
             self._channel.connection.heartbeat_tick()
         return self._next(1)
 
-    def read(self, message: Message) -> Callback | None:
-        """Return what a message calls; None if no callback can be read from it."""
+    def read(self, message: Message) -> TaskMessage | None:
+        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
         return parse(message.properties.get("content_type"), _headers(message), _body(message))
 
     def done(self) -> None:

@@ -18,8 +18,8 @@ from bridge.broker.conformance import FastWay
 Message = TypeVar("Message")
 
 
-class Callback(NamedTuple):
-    """A message of the bridge's queue: the task it calls, and its positional arguments."""
+class TaskMessage(NamedTuple):
+    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments."""
 
     task: str
     args: Sequence[Any]
@@ -51,8 +51,8 @@ class Reader(ABC, Generic[Message]):
         """Take up to `most` messages that are there."""
 
     @abstractmethod
-    def read(self, message: Message) -> Callback | None:
-        """Return what a message calls; None if no callback can be read from it."""
+    def read(self, message: Message) -> TaskMessage | None:
+        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
 
     @abstractmethod
     def pass_on(self, messages: Sequence[Message]) -> None:
@@ -71,12 +71,12 @@ class Reader(ABC, Generic[Message]):
         """Put back what is not settled, and disconnect."""
 
 
-def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Callback | None:
-    """Return the callback in a message of Celery's protocol 2 in JSON; None for any other message."""
+def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
+    """Return what a message of Celery's protocol 2 in JSON calls; None for any other message."""
     if content_type != "application/json":
         return None
     try:
         # bytes would be searched for their encoding, twice a message
-        return Callback(headers["task"], json.loads(body.decode())[0])
+        return TaskMessage(headers["task"], json.loads(body.decode())[0])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
 from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
-from bridge.collector.reader import Callback, Reader, parse
+from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.errors import BrokerUnavailable
 from bridge.wording import counted
 
@@ -98,8 +98,8 @@ class RedisReader(Reader[bytes]):
             found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
             return [found] if found else []  # type: ignore[list-item]
 
-    def read(self, message: bytes) -> Callback | None:
-        """Return what a message calls; None if no callback can be read from it."""
+    def read(self, message: bytes) -> TaskMessage | None:
+        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
         return decode(message)
 
     def done(self) -> None:
@@ -138,8 +138,8 @@ class RedisReader(Reader[bytes]):
             self._connection.release()
 
 
-def decode(message: bytes) -> Callback | None:
-    """Return what a message calls; None if no callback can be read from it."""
+def decode(message: bytes) -> TaskMessage | None:
+    """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
     try:
         envelope = json.loads(message.decode())
         if envelope["properties"]["body_encoding"] != "base64":

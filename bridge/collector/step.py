@@ -1,9 +1,9 @@
 """The collector: a bootstep that settles thousands of callbacks at once, in a thread of the worker's main process.
 
 One callback as a task of its own costs as much as a handler; here thousands share one transaction. A worker that
-consumes the bridge's queue on Redis or RabbitMQ hands that queue to the collector, and gets back every message that is
-no callback (the pump's ticks) on a queue beside it. On other brokers, or with `bridge_collector` off, callbacks run as
-ordinary tasks.
+consumes the bridge's queue on Redis or RabbitMQ gives that queue up to the collector, and consumes a queue beside it
+instead, to which the collector passes on every message that is no callback, such as the pump's ticks. On other brokers,
+or with `bridge_collector` off, callbacks run as ordinary tasks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.broker.kombu_internals import exchange_queues
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
-from bridge.contract import CALLBACKS, ticks_queue
+from bridge.contract import SETTLED_TASKS, ticks_queue
 from bridge.errors import BridgeError
 from bridge.sender.sender import foresee
 from bridge.settle.policy import rest
@@ -35,7 +35,7 @@ logger = logging.getLogger("bridge.collector")
 
 MESSAGES_AT_ONCE = 2000
 IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is quick
-GATHER_SECONDS = 0.01  # a short rest after a small batch lets the next one grow
+GATHER_SECONDS = 0.01  # shortest rest after fewer than 500 messages, so that more share the next transaction
 ADOPT_EVERY_SECONDS = 10.0
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 
@@ -110,31 +110,32 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
     Raises:
         StoreUnavailable, BrokerUnavailable: the messages that were taken are back on the queue, or will be put back.
     """
-    # Nothing is taken while Postgres is away: some queues of RabbitMQ drop a message that was put back too often.
+    # This raises while Postgres is away, before a message is taken. A quorum queue of RabbitMQ drops a message that was
+    # put back too often.
     check_schema(bridge.store.engine)
-    reader = reader_on(bridge.app)
-    assert reader is not None, "or the step would not have included itself"
-    callbacks = reader(bridge.app, queue=queue, others=others)
+    kind = reader_on(bridge.app)
+    assert kind is not None, "or the step would not have included itself"
+    reader = kind(bridge.app, queue=queue, others=others)
     try:
         adopted = 0.0
         while not stopping.is_set():
             if time.monotonic() - adopted > ADOPT_EVERY_SECONDS:
-                callbacks.adopt()
+                reader.adopt()
                 adopted = time.monotonic()
-            messages = callbacks.wait(IDLE_SECONDS)
-            messages += callbacks.take(MESSAGES_AT_ONCE - len(messages))
+            messages = reader.wait(IDLE_SECONDS)
+            messages += reader.take(MESSAGES_AT_ONCE - len(messages))
             began = time.monotonic()
             if messages:
-                _settle(bridge, callbacks, messages)
-                callbacks.done()
+                _settle(bridge, reader, messages)
+                reader.done()
             if len(messages) < MESSAGES_AT_ONCE // 4:
                 stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
     finally:
-        callbacks.close()
+        reader.close()
 
 
-def _settle(bridge: Bridge, callbacks: Reader[Any], messages: list[Any]) -> None:
+def _settle(bridge: Bridge, reader: Reader[Any], messages: list[Any]) -> None:
     """Settle the callbacks among these messages, and pass on the rest."""
-    found = [(message, callbacks.read(message)) for message in messages]
-    settle_callbacks(bridge, (callback for _, callback in found if callback and callback.task in CALLBACKS))
-    callbacks.pass_on([message for message, callback in found if not callback or callback.task not in CALLBACKS])
+    found = [(message, reader.read(message)) for message in messages]
+    settle_callbacks(bridge, (call for _, call in found if call and call.task in SETTLED_TASKS))
+    reader.pass_on([message for message, call in found if not call or call.task not in SETTLED_TASKS])

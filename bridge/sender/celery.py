@@ -11,7 +11,7 @@ from bridge.broker.pipelined import pipelined
 from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.message import Call, content, publish, signature_of
+from bridge.sender.message import TaskCall, content, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
 from bridge.sender.stencil import shown
 from bridge.sender.writer import Writer
@@ -33,7 +33,7 @@ class CeleryWriter(Writer):
             for task, parcel in parcels:
                 head, batched = parcel[0], is_batch(client, parcel)
                 offsets = [delivery.offset for delivery in parcel]
-                call = Call(
+                call = TaskCall(
                     task=task,
                     task_id=head.task_id,
                     value=[contents[offset] for offset in offsets] if batched else contents[head.offset],

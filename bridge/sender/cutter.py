@@ -1,4 +1,4 @@
-"""Common to the two writers that cut messages from a stencil: when they serve, and how a stencil is rendered."""
+"""Common to the two writers that cut messages from a stencil: when they may be used, and how a stencil is rendered."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
-from bridge.sender.message import NO_KEYWORDS, Call, publish, signature_of
+from bridge.sender.message import NO_KEYWORDS, TaskCall, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
 from bridge.sender.samples import SAMPLES
 from bridge.sender.stencil import MARKERS, Stencil
 from bridge.sender.writer import Writer
+from bridge.settings.client import SETTINGS
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
 Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and its body
@@ -32,6 +33,13 @@ class Shape(NamedTuple):
     trace: tuple[str, ...]
 
 
+class Kept(NamedTuple, Generic[Place]):
+    """The stencils of one client, for as long as its settings are these."""
+
+    settings: tuple[object, ...]
+    stencils: dict[Shape, tuple[Place, Stencil]]
+
+
 class Cutter(Writer, Generic[Place]):
     """Cuts messages from stencils, which it keeps.
 
@@ -43,7 +51,7 @@ class Cutter(Writer, Generic[Place]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stencils: dict[tuple[object, ...], tuple[Place, Stencil]] = {}
+        self._kept: dict[str, Kept[Place]] = {}  # by the client's id
 
     def conforms(self) -> bool:
         """Tell whether messages that are cut here are the ones that Celery would publish; a warning says why not.
@@ -56,12 +64,12 @@ class Cutter(Writer, Generic[Place]):
     def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[Rendered[Place]]:
         """Yield the messages of these deliveries in order: where each goes, its envelope and its body."""
         tag = uuid.uuid4().hex
-        known: dict[Shape, tuple[Place, Stencil]] = {}
+        stencils = self._stencils_of(client)
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
             shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace))
-            if shape not in known:
-                known[shape] = self._stencil(client, shape)
-            place, stencil = known[shape]
+            if shape not in stencils:
+                stencils[shape] = self._stencil(client, shape)
+            place, stencil = stencils[shape]
             signature = signature_of(self._secret, parcel)
             yield place, *stencil.cut(parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}")
 
@@ -71,17 +79,23 @@ class Cutter(Writer, Generic[Place]):
 
     @abstractmethod
     def _opened(self, rendered: Rendered[Place]) -> object:
-        """Decode a message, without what differs between any two."""
+        """Decode a message without the fields that are unique to each message, for comparison."""
+
+    def _stencils_of(self, client: Client) -> dict[Shape, tuple[Place, Stencil]]:
+        """Return the client's stencils by shape; those of its earlier settings are dropped.
+
+        Every setting counts. Where one that goes into messages were left out, a running pump would keep its old value.
+        """
+        settings = tuple(getattr(client, name) for name in SETTINGS)
+        kept = self._kept.get(client.id)
+        if kept is None or kept.settings != settings:
+            kept = self._kept[client.id] = Kept(settings, {})
+        return kept.stencils
 
     def _stencil(self, client: Client, shape: Shape) -> tuple[Place, Stencil]:
-        made_for = (client.id, client.queue, client.call, client.report_by, client.batch > 1, client.batch_as, shape)
-        if made_for not in self._stencils:
-            call = call_of_markers(client, shape)
-            place, *texts = self._rendered(
-                lambda producer: publish(self._app, producer, client, call, queue=self._queue)
-            )
-            self._stencils[made_for] = place, Stencil(*texts)
-        return self._stencils[made_for]
+        call = call_of_markers(client, shape)
+        place, *texts = self._rendered(lambda producer: publish(self._app, producer, client, call, queue=self._queue))
+        return place, Stencil(*texts)
 
     def _try_out(self) -> None:
         """Cut messages of some samples, and compare them with what Celery makes of these; nothing is sent.
@@ -97,12 +111,12 @@ class Cutter(Writer, Generic[Place]):
             [cut] = self.cut(client, deliveries)
             if self._opened(cut) != self._opened(self._rendered(write)):
                 raise Differs("a message that is cut from a stencil is not the one that Celery makes")
-        self._stencils.clear()  # those of the samples
+        self._kept.clear()  # those of the samples
 
 
-def call_of_markers(client: Client, shape: Shape) -> Call:
+def call_of_markers(client: Client, shape: Shape) -> TaskCall:
     """Make the call that a stencil is rendered from."""
-    return Call(
+    return TaskCall(
         task=shape.task,
         task_id=MARKERS["task_id"],
         value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
@@ -115,7 +129,7 @@ def call_of_markers(client: Client, shape: Shape) -> Call:
 
 
 def is_unheard(app: Celery) -> bool:
-    """Tell whether no one can see how a message was made: no publish signal has a receiver, and Celery adds nothing."""
+    """Tell whether skipping `send_task` can't be observed: nothing hears publish signals, and Celery adds nothing."""
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
     return (
         not any(signal.receivers for signal in listened)

@@ -10,7 +10,21 @@ from typing import Any
 from celery import Celery
 from kombu import Producer
 
-from bridge.contract import COMMIT, FAIL, MAP, CallbackArgs, callback_signature, sign
+from bridge.contract import (
+    ATTEMPT_HEADER,
+    CLIENT_HEADER,
+    COMMIT,
+    EPOCH_HEADER,
+    FAIL,
+    MAP,
+    OFFSET_HEADER,
+    OFFSETS_HEADER,
+    SIGNATURE_HEADER,
+    CallbackArgs,
+    celery_link,
+    joined,
+    sign,
+)
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 
@@ -18,7 +32,7 @@ NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class TaskCall:
     """One task call, as a message carries it. A stencil is rendered from one whose values are markers.
 
     Attributes:
@@ -60,11 +74,11 @@ def content(client: Client, delivery: Delivery) -> Any:
 def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
     """Make the signature of a message's callbacks."""
     head = parcel[0]
-    offsets = head.offset if len(parcel) == 1 else ",".join([str(delivery.offset) for delivery in parcel])
+    offsets = joined([delivery.offset for delivery in parcel])
     return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
 
 
-def publish(app: Celery, producer: Producer, client: Client, call: Call, *, queue: str) -> None:
+def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, queue: str) -> None:
     """Let Celery make one message and kombu publish it.
 
     Its callbacks go to `queue`, the bridge's own. Where the fleet's worker reports in-process there are no callbacks;
@@ -77,8 +91,8 @@ def publish(app: Celery, producer: Producer, client: Client, call: Call, *, queu
         name,
         args,
         kwargs,
-        callbacks=[callback_signature(COMMIT, queue, call.callback)] if by_callback else None,
-        errbacks=[callback_signature(FAIL, queue, call.callback)] if by_callback else None,
+        callbacks=[celery_link(COMMIT, queue, call.callback)] if by_callback else None,
+        errbacks=[celery_link(FAIL, queue, call.callback)] if by_callback else None,
         create_sent_event=app.conf.task_send_sent_event,
         shadow=call.task if name == MAP else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
@@ -100,7 +114,7 @@ def publish(app: Celery, producer: Producer, client: Client, call: Call, *, queu
     )
 
 
-def _name_and_arguments(app: Celery, client: Client, call: Call) -> tuple[str, list[Any], dict[str, Any]]:
+def _name_and_arguments(app: Celery, client: Client, call: TaskCall) -> tuple[str, list[Any], dict[str, Any]]:
     """Return name, arguments and keyword arguments of the task that a message calls."""
     if client.call == "kwargs":
         return call.task, [], call.value
@@ -109,16 +123,16 @@ def _name_and_arguments(app: Celery, client: Client, call: Call) -> tuple[str, l
     return call.task, [call.value], {}
 
 
-def _headers(client: Client, call: Call) -> dict[str, object]:
-    """Return the headers that the bridge adds; `callback_in_headers` reads those of an in-process client."""
+def _headers(client: Client, call: TaskCall) -> dict[str, object]:
+    """Return the headers that the bridge adds; `args_in_headers` reads those of an in-process client."""
     headers: dict[str, object] = {
-        "bridge_client": client.id,
-        "bridge_offset": call.offset,
-        "bridge_attempt": call.callback.attempt,
+        CLIENT_HEADER: client.id,
+        OFFSET_HEADER: call.offset,
+        ATTEMPT_HEADER: call.callback.attempt,
         **call.trace,
     }
     if client.report_by == "in-process":
-        headers |= {"bridge_epoch": call.callback.epoch, "bridge_signature": call.callback.signature}
+        headers |= {EPOCH_HEADER: call.callback.epoch, SIGNATURE_HEADER: call.callback.signature}
         if client.batch > 1:
-            headers["bridge_offsets"] = call.callback.offset
+            headers[OFFSETS_HEADER] = call.callback.offset
     return headers

@@ -2,8 +2,8 @@
 
 A message is the one that `app.send_task(task, args=[event], task_id=…, queue=…, link=…, link_error=…)` would send, so
 that every worker, Flower, events and tracing treat it as their own. Nothing is declared on the fleet's side: a queue
-with other arguments than ours would be refused, so messages go to the queue by name. RabbitMQ confirms each batch as a
-whole, and says so where that queue does not exist.
+with other arguments than ours would be refused, so messages go to the queue by name. On RabbitMQ each call waits once
+until the broker has confirmed all its messages, and is told if that queue does not exist.
 
 Three writers make the same messages. The Redis writer is the fastest and the Celery writer serves everywhere.
 """

@@ -46,11 +46,13 @@ class About:
         help: One or two sentences for `--help` and the docs; units are named.
         least: The least number that is allowed.
         above: The number that must be exceeded, instead of `least`.
+        most: The greatest number that is allowed.
     """
 
     help: str
     least: float = 0
     above: float | None = None
+    most: float = MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class Setting:
         choices: What a choice may be; empty for any other kind.
         least: The least number that is allowed.
         above: The number that must be exceeded; None where `least` says it.
+        most: The greatest number that is allowed.
     """
 
     name: str
@@ -74,9 +77,10 @@ class Setting:
     choices: tuple[str, ...]
     least: float
     above: float | None
+    most: float
 
     def problem(self, value: object) -> str:
-        """Return what is wrong with a value, such as `must be a number from 0 to 5`; nothing if it is right."""
+        """Return what is wrong with a value, such as `must be text, not empty`; nothing if it is right."""
         match self.kind:
             case "text":
                 # Only a setting that is empty by default may be emptied.
@@ -123,12 +127,12 @@ class Setting:
         kinds = int if self.kind == "whole number" else int | float
         is_number = isinstance(value, kinds) and not isinstance(value, bool)  # a bool is an int to Python
         if self.above is None:
-            if is_number and self.least <= value <= MOST:  # type: ignore[operator]
+            if is_number and self.least <= value <= self.most:  # type: ignore[operator]
                 return ""
-            return f"must be a {self.kind} from {self.least} to {MOST}"
-        if is_number and self.above < value <= MOST:  # type: ignore[operator]
+            return f"must be a {self.kind} from {self.least} to {self.most}"
+        if is_number and self.above < value <= self.most:  # type: ignore[operator]
             return ""
-        return f"must be a {self.kind} above {self.above}, at most {MOST}"
+        return f"must be a {self.kind} above {self.above}, at most {self.most}"
 
 
 def settings_of(owner: type[Any]) -> Mapping[str, Setting]:
@@ -149,6 +153,7 @@ def settings_of(owner: type[Any]) -> Mapping[str, Setting]:
             choices=choices,
             least=about.least,
             above=about.above,
+            most=about.most,
         )
     return MappingProxyType(found)
 

@@ -3,11 +3,16 @@
 A callback is a pair: the task's name, `bridge.commit` or `bridge.fail`, and its arguments, which are client, offset (a
 list of offsets for a batch), epoch, attempt and signature. `bridge.settle` carries many such pairs in one message. A
 callback that the bridge did not sign changes nothing, and leaves a warning in the log.
+
+Everything here may be forged. So types are checked before anything else is done with a value, and the log shows values
+by `reprlib`, which looks only a few levels deep: `repr` of a list that is nested deeply enough raises RecursionError,
+and the collector would put the same messages back and read them again for ever.
 """
 
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,9 +21,10 @@ from celery import Celery
 from celery.backends.base import DisabledBackend
 
 from bridge.app import Bridge
-from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, is_genuine
+from bridge.contract import COMMIT, FAIL, SETTLE, is_genuine, joined
 from bridge.model import Failure, Outcome, task_id
 from bridge.settle.settle import Settled, settle
+from bridge.wording import counted
 
 logger = logging.getLogger("bridge")
 
@@ -60,35 +66,50 @@ def outcomes_of(app: Celery, callback: Callback, *, secret: str) -> list[Outcome
     return [replace(outcome, failure=failure) for outcome in found]
 
 
-def verified(args: Sequence[Any], *, secret: str, failure: Failure | None = None) -> list[Outcome]:
-    """Return the outcomes of an attempt if its signature is genuine; none, and a warning in the log, if it is not."""
-    try:
-        client, offset, epoch, attempt, signature = CallbackArgs(*args)
-        offsets = tuple(int(one) for one in offset) if isinstance(offset, list) else (int(offset),)
-        client, epoch, attempt = str(client), int(epoch), int(attempt)
-    except (TypeError, ValueError, OverflowError):
-        logger.warning("a callback with malformed arguments is ignored: %.200r", args)
+def verified(args: object, *, secret: str) -> list[Outcome]:
+    """Return a success for each event of an attempt; none, and a warning in the log, if its signature is wrong."""
+    match args:
+        case [str(client), int() | [int(), *_] as offset, int(epoch), int(attempt), signature]:
+            offsets = tuple(offset) if isinstance(offset, list) else (offset,)
+        case _:
+            offsets = ()
+    if not offsets or not all(isinstance(one, int) for one in offsets):
+        logger.warning("a callback with malformed arguments is ignored: %s", reprlib.repr(args))
         return []
-    if not offsets or not is_genuine(signature, secret, (client, ",".join(map(str, offsets)), epoch, attempt)):
-        logger.warning("a callback with a wrong signature is ignored: client %.100r, event %.100r", client, offset)
+    if not is_genuine(signature, secret, (client, joined(offsets), epoch, attempt)):
+        about = (reprlib.repr(client), reprlib.repr(offset))
+        logger.warning("a callback with a wrong signature is ignored: client %s, event %s", *about)
         return []
     batch = offsets if len(offsets) > 1 else ()
     return [
-        Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, failure=failure, batch_offsets=batch)
-        for offset in offsets
+        Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, batch_offsets=batch) for offset in offsets
     ]
 
 
-def _pairs(args: Sequence[Any]) -> list[Callback]:
-    """Read the callbacks of a `bridge.settle`; none, and a warning in the log, if they are malformed."""
-    try:
-        pairs = [(task, given) for task, given in args[0]]
-    except (TypeError, ValueError, LookupError):
-        pairs = []
-    if not pairs or not all(task in (COMMIT, FAIL) for task, _ in pairs):
-        logger.warning("callbacks with malformed arguments are ignored: %.200r", args)
-        return []
+def _pairs(args: Any) -> list[Callback]:
+    """Read the pairs of a `bridge.settle`; those that are malformed leave a warning, and cost the others nothing."""
+    match args:
+        case [[_, *_] as given]:
+            wrong = [pair for pair in given if not _is_pair(pair)]
+            pairs = [(pair[0], pair[1]) for pair in given if _is_pair(pair)]
+        case _:
+            wrong, pairs = [args], []
+    if wrong:
+        number = counted(
+            len(wrong),
+            "callback with malformed arguments is ignored",
+            "callbacks with malformed arguments are ignored",
+        )
+        logger.warning("%s: %s", number, reprlib.repr(wrong[0]))
     return pairs
+
+
+def _is_pair(pair: object) -> bool:
+    """Tell whether this is a task's name, commit or fail, and anything else; `verified` looks at that."""
+    match pair:
+        case [str(task), _]:
+            return task in (COMMIT, FAIL)
+    return False
 
 
 def _failure(app: Celery, outcome: Outcome) -> Failure:

@@ -1,9 +1,9 @@
 """Settle outcomes: deliveries finish, are retried or are parked, and cursors move.
 
 Outcomes that are reported together are settled in one transaction, whatever their order, number or age. A success of
-any attempt of this epoch finishes the event. A failure counts only for the attempt that is out. Everything else changes
-nothing. The caller tells the broker that outcomes are settled only after this has returned, so after a crash they are
-settled again, which does no harm.
+this epoch finishes the event, whether it is of the recorded attempt or of an earlier one. A failure counts only for the
+recorded attempt while that is out. Everything else changes nothing. The caller tells the broker that outcomes are
+settled only after this has returned, so after a crash they are settled again, which does no harm.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from sqlalchemy import Connection
 from bridge.model import Failure, Outcome
 from bridge.settle.policy import backoff, halves
 from bridge.store import Store, outcomes
-from bridge.store.outcomes import Exhausted, Failing, Part, Retry, RetryPolicy
+from bridge.store.outcomes import Exhausted, Failing, Retry, RetryPolicy, Split
 from bridge.wording import counted
 
 
 class Settled(NamedTuple):
-    """What outcomes came to, in events; `ignored` were late, repeated or about nothing."""
+    """How many outcomes finished an event, had it retried, had it parked, or did none of these.
+
+    `ignored` counts the last kind: late, repeated or about no delivery, or the failure for which its client is halted.
+    """
 
     succeeded: int = 0
     retried: int = 0
@@ -58,16 +61,21 @@ def settle(store: Store, reported: Sequence[Outcome]) -> Settled:
 
 
 def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> tuple[int, int]:
-    """Retry the deliveries with attempts left, and give up the others; return how many events of each.
+    """Retry the deliveries with attempts left, and give up the others; return how many are retried and parked.
 
-    A batch of several events is split instead, and that does not count as an attempt: it is not known yet which failed.
+    A batch of several events is split instead, which counts as retried. Its attempts are counted from one again,
+    because it is not known yet which event failed.
     """
-    about = {(outcome.client, outcome.offset): outcome for outcome in failures}
+    # By attempt: a late failure of an earlier attempt may be settled beside the one that counts.
+    about = {(outcome.client, outcome.offset, outcome.epoch, outcome.attempt): outcome for outcome in failures}
     together: dict[tuple[str, tuple[int, ...]], list[Failing]] = {}
     retries: list[Retry] = []
     exhausted: list[Exhausted] = []
-    for delivery in dict.fromkeys(outcomes.failing(connection, failures)):  # a hard time limit reports twice
-        outcome, policy = about[delivery.client, delivery.offset], policies[delivery.client]
+    for delivery in dict.fromkeys(
+        outcomes.failing(connection, failures)
+    ):  # once each: Celery reports a hard time limit twice
+        outcome = about[delivery.client, delivery.offset, delivery.epoch, delivery.attempt]
+        policy = policies[delivery.client]
         failure = outcome.failure or Failure()
         if outcome.batch_offsets:
             together.setdefault((delivery.client, outcome.batch_offsets), []).append(delivery)
@@ -76,10 +84,10 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
         else:
             reason = f"failed {counted(delivery.tries, 'time')}"
             exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.verdict))
-    parts = _parts(together)
-    outcomes.split(connection, parts)
+    splits = _splits(together)
+    outcomes.split(connection, splits)
     outcomes.retry_later(connection, retries)
-    return len(parts) + len(retries), outcomes.give_up(connection, exhausted)
+    return len(splits) + len(retries), outcomes.give_up(connection, exhausted)
 
 
 def _wait_seconds(delivery: Failing, policy: RetryPolicy) -> float:
@@ -87,10 +95,10 @@ def _wait_seconds(delivery: Failing, policy: RetryPolicy) -> float:
     return backoff(delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds)
 
 
-def _parts(together: Mapping[tuple[str, tuple[int, ...]], Sequence[Failing]]) -> list[Part]:
+def _splits(together: Mapping[tuple[str, tuple[int, ...]], Sequence[Failing]]) -> list[Split]:
     """Let each half of a batch that failed go out by itself, until the event at fault is alone."""
     return [
-        Part(client, offset, part)
+        Split(client, offset, part)
         for (client, _), batch in together.items()
         for offset, part in halves([delivery.offset for delivery in batch]).items()
     ]

@@ -24,25 +24,26 @@ class RetryPolicy(NamedTuple):
 
 
 class Failing(NamedTuple):
-    """A delivery that a failure is about; `tries` are its attempts since it was last redriven."""
+    """A delivery that a failure is about; `tries` are its attempts since it was last redriven, split or halted."""
 
     client: str
     offset: int
+    epoch: int
     attempt: int
     tries: int
 
 
 class Retry(NamedTuple):
-    """A delivery that waits for its next attempt; if `fresh`, its attempts are counted anew from there on."""
+    """A delivery that waits for its next attempt; if `anew`, its attempts are counted from one again."""
 
     client: str
     offset: int
     wait_seconds: float
     failure: Failure
-    fresh: bool = False
+    anew: bool = False
 
 
-class Part(NamedTuple):
+class Split(NamedTuple):
     """A delivery of a batch that failed, and the part that it goes out with next: the part's first offset."""
 
     client: str
@@ -70,7 +71,7 @@ def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]
     """Finish the deliveries that succeeded; return how many events each client finished."""
     finished = Counter[str]()
     for some in chunks(outcomes, most=max(1, len(outcomes))):
-        rows = connection.execute(statement("outcomes/succeed"), _attempts(some) | range_of(some))
+        rows = connection.execute(statement("outcomes/succeed"), _attempt_binds(some) | range_of(some))
         finished.update({row.client_id: row.finished for row in rows})
     return finished
 
@@ -89,14 +90,14 @@ def done(connection: Connection, client: Client) -> list[Outcome]:
 
 def failing(connection: Connection, outcomes: Sequence[Outcome], *, state: str = "sent") -> list[Failing]:
     """Find and lock the deliveries in this state that these failures are about."""
-    binds = {**_attempts(outcomes), "state": state}
+    binds = {**_attempt_binds(outcomes), "state": state}
     return [Failing(*row) for row in connection.execute(statement("outcomes/failing"), binds)]
 
 
 def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcome]:
     """Return those of these failures whose event is done all the same: its handler's transaction had committed."""
-    done = {(delivery.client, delivery.offset) for delivery in failing(connection, failures, state="done")}
-    return [failure for failure in failures if (failure.client, failure.offset) in done]
+    done = {(d.client, d.offset, d.epoch, d.attempt) for d in failing(connection, failures, state="done")}
+    return [f for f in failures if (f.client, f.offset, f.epoch, f.attempt) in done]
 
 
 def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
@@ -105,16 +106,17 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
         binds = {
             **_places(some),
             "wait_seconds": [r.wait_seconds for r in some],
-            "fresh": [r.fresh for r in some],
+            "anew": [r.anew for r in some],
             **_failures([r.failure for r in some]),
         }
         connection.execute(statement("outcomes/retry_later"), binds)
 
 
-def split(connection: Connection, parts: Sequence[Part]) -> None:
+def split(connection: Connection, splits: Sequence[Split]) -> None:
     """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted anew."""
-    for some in chunks(parts):
-        connection.execute(statement("outcomes/split"), {**_places(some), "parts": [part.part for part in some]})
+    for some in chunks(splits):
+        binds = {**_places(some), "parts": [delivery.part for delivery in some]}
+        connection.execute(statement("outcomes/split"), binds)
 
 
 def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
@@ -133,7 +135,7 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
         }
         connection.execute(statement("outcomes/park"), binds)
     halting = [e for e in exhausted if e.verdict == "halt"]
-    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, fresh=True) for e in halting])
+    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting])
     for e in halting:
         set_state(connection, e.client, state="halted", reason=f"event {e.offset} {e.reason}", by="bridge")
     return len(parked)
@@ -155,7 +157,7 @@ def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed
     connection.execute(statement("outcomes/move_cursors"), binds)
 
 
-def _attempts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the binds that name attempts."""
     return {
         "clients": [o.client for o in outcomes],

@@ -17,7 +17,7 @@ from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import JOINED_CALLBACKS
-from bridge.contract import CALLBACKS, SETTLE, callback_signature
+from bridge.contract import SETTLE, SETTLED_TASKS, celery_link
 from bridge.errors import BrokerUnavailable
 from bridge.worker.outbox import outbox
 
@@ -40,7 +40,7 @@ class JoinedCallback(Task):
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
         """Tell whether a task that runs in this process has ended with this; a callback itself only tries again."""
-        if not current_task or current_task.name in CALLBACKS or not JOINED_CALLBACKS.conforms():
+        if not current_task or current_task.name in SETTLED_TASKS or not JOINED_CALLBACKS.conforms():
             return False
         request = current_task.request
         eager = self.app.conf.task_always_eager or request.is_eager or request.called_directly
@@ -58,6 +58,6 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Se
         for first in range(0, len(callbacks), CALLBACKS_PER_MESSAGE):
             chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
             # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
-            app.signature(callback_signature(SETTLE, queue, [chunk])).apply_async(retry=False)
+            app.signature(celery_link(SETTLE, queue, [chunk])).apply_async(retry=False)
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error

@@ -1,25 +1,35 @@
 """Report in-process: a fleet's own worker settles outcomes in Postgres, and no callback travels through the broker.
 
 It is for fleets that install this package and can reach the database, and for clients with `report_by = in-process`.
-Their messages carry no `link`, which would cost a worker a third of its throughput. Each worker process gathers its
-outcomes and settles them at the latest 50 ms later, and when it ends. Only Celery's main process sees a hard time limit
-or a killed child: these are not reported, and the lease has the event handed over again.
+Their messages carry no `link`, which would cost a worker a third of its throughput. Each worker process gathers what it
+has to report, and settles it at the latest 50 ms later, and when it ends. Nothing touches Postgres before that, not
+even to read the secret: while Postgres is away, reports wait in the outbox. Only Celery's main process sees a hard time
+limit or a killed child: these are not reported, and the lease has the event handed over again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import Celery
 from celery.signals import task_failure, task_success
 
-from bridge.app import bridge_of
-from bridge.contract import callback_in_headers
+from bridge.app import Bridge, bridge_of
+from bridge.contract import CallbackArgs, args_in_headers
 from bridge.model import Failure
 from bridge.settle.read_callbacks import verified
-from bridge.settle.settle import settle
+from bridge.settle.settle import Settled, settle
 from bridge.worker.outbox import outbox
+
+
+class Report(NamedTuple):
+    """The end of a task as it was seen, not verified yet; `failure` is None for a success."""
+
+    args: CallbackArgs
+    failure: Failure | None
 
 
 def connect() -> None:
@@ -30,13 +40,25 @@ def connect() -> None:
 
 def _report(app: Celery, request: Any, failure: Failure | None) -> None:
     """Report the end of a task that came from the bridge without callbacks; of any other task, nothing."""
-    args = callback_in_headers(request)
-    if args is None or request.callbacks:
+    args = args_in_headers(request)
+    if args is None:
         return
     bridge = bridge_of(app)
-    outcomes = verified(args, secret=bridge.secret, failure=failure)
-    if outcomes:
-        outbox(bridge, partial(settle, bridge.store)).report(outcomes)
+    bridge.settings.need_database_url()  # waiting would not help: without a URL this raises into the worker's log
+    outbox(bridge, partial(settle_reports, bridge)).report([Report(args, failure)])
+
+
+def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> Settled:
+    """Settle those of these reports whose signature is genuine.
+
+    Raises:
+        StoreUnavailable: nothing is settled; settle the same reports again.
+    """
+    secret = bridge.secret
+    outcomes = [
+        replace(outcome, failure=failure) for args, failure in reports for outcome in verified(args, secret=secret)
+    ]
+    return settle(bridge.store, outcomes)
 
 
 def _succeeded(sender: Any, **_: Any) -> None:

@@ -32,7 +32,8 @@ class Outbox(Generic[Report]):
     """The reports of one process.
 
     Args:
-        hand_on: Hands on a list of reports; raises `Unavailable` if it may be asked again with the same ones.
+        hand_on: Hands on a list of reports. If it raises, the same reports are retried a little later; any error but
+            `Unavailable` is logged with its traceback.
     """
 
     def __init__(self, hand_on: Callable[[list[Report]], object]) -> None:
@@ -76,7 +77,7 @@ class Outbox(Generic[Report]):
             self.flush()
         except Exception as error:  # whatever it is: there may be other outboxes to close
             lost = counted(
-                len(self._pending), "outcome is not settled, its event", "outcomes are not settled, their events"
+                len(self._pending), "outcome is not handed on, its event", "outcomes are not handed on, their events"
             )
             logger.warning("%s will come again: %s", lost, error, exc_info=not isinstance(error, Unavailable))
 

@@ -15,10 +15,15 @@ import pytest
 from celery import Celery
 from redis import Redis
 
+from bridge.app import Bridge
 from bridge.collector.redis import DEAD_AFTER_SECONDS, RedisReader, decode
+from bridge.collector.step import collect
+from bridge.contract import sign
 from bridge.demo.servers import run_redis
 from bridge.errors import BrokerUnavailable, NotInstalled
 from tests.support.servers import missing
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 StartCollector = Callable[..., RedisReader]
 
@@ -273,6 +278,37 @@ def test_a_message_in_an_encoding_that_is_not_json_is_not_read() -> None:
     assert decode(message(**{"content-type": "application/x-python-serialize"})) is None
     assert decode(message(body_encoding="utf-8")) is None
     assert decode(message(body="*")) is None
+
+
+def test_g6_forged_callbacks_at_python_s_limit_of_nesting_do_not_keep_the_genuine_one_waiting(
+    world: World, redis_url: str, publisher: Celery, broker: Redis
+) -> None:
+    """Each had the whole batch put back, and read again, for ever."""
+    world.client(ordering="none")
+    world.publish(None)
+    world.hand_over()
+    publish(publisher, 1)
+    plain = json.loads(broker.lpop("bridge"))  # type: ignore[arg-type]
+    for depth in range(600, 1101, 5):
+        body = f'[["c", {"[" * depth}{"]" * depth}, 1, 1, "s"], {{}}, {{}}]'
+        broker.lpush("bridge", json.dumps({**plain, "body": base64.b64encode(body.encode()).decode()}))
+    genuine = ["c", 1, 1, 1, sign("s", ("c", 1, 1, 1))]
+    publisher.send_task("bridge.commit", args=genuine, queue="bridge")
+    stopping = threading.Event()
+    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
+        url = world.store.engine.url.render_as_string(hide_password=False)
+        app.conf.update(bridge_secret="s", bridge_database_url=url)
+        bridge = Bridge(app)
+        options = {"queue": "bridge", "others": "bridge.ticks", "stopping": stopping}
+        thread = threading.Thread(target=collect, args=(bridge,), kwargs=options)
+        thread.start()
+        try:
+            wait_until(lambda: world.cursor() == 1, what="the genuine one is settled")
+        finally:
+            stopping.set()
+            thread.join(60)
+        bridge.store.close()
+    assert broker.llen("bridge") == 0 and own_lists(broker) == []
 
 
 def test_a_broker_that_is_away_is_said_in_our_own_words(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bridge.broker import confirms, conformance
 from bridge.broker.fast_ways import REDIS_STENCIL
 from bridge.errors import BrokerUnavailable, QueueMissing
 from bridge.sender.sender import Sender
-from tests.sender.test_stencil import TRACE, client, delivery, flat, sending
+from tests.sender.test_messages import TRACE, client, delivery, flat, sending
 from tests.support.withdrawn import METHODS, OF_CLASSES, changed, withdrawn
 
 STENCIL_NAMES = [part.path for part in REDIS_STENCIL.parts]

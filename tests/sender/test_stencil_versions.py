@@ -17,7 +17,7 @@ assert celery.__version__ == sys.argv[1], f"this is Celery {celery.__version__}"
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", *sys.argv[2:]]))
 """
 TESTS = {
-    "messages are what send_task would send": ["tests/sender/test_stencil.py"],
+    "messages are what send_task would send": ["tests/sender/test_messages.py"],
     "borrowed internals are as they were seen": ["tests/broker/test_conformance.py"],
     "joined acks keep kombu's books": [
         "tests/worker/test_acks.py",

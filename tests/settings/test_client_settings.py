@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from bridge.errors import InvalidClient
 from bridge.model import Registration
 from bridge.settings.bridge import SETTINGS as OF_THE_BRIDGE
 from bridge.settings.client import SETTINGS, ClientSettings, check
-from bridge.settings.setting import MOST, Setting
+from bridge.settings.setting import MOST, About, Setting, settings_of
 
 RUNNING = Path(__file__).parents[2] / "docs" / "running.md"
 
@@ -43,6 +44,27 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("backoff_max_seconds", float("inf"), "must be a number"),
     ("ack_timeout_seconds", 0, f"must be a number above 0, at most {MOST}"),
 ]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Settings with an upper bound of their own."""
+
+    percent: Annotated[int, About("A share.", most=100)] = 50
+    factor: Annotated[float, About("A factor.", above=1, most=4)] = 2
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "problem"),
+    [
+        ("percent", 100, 101, "must be a whole number from 0 to 100"),
+        ("factor", 4, 4.1, "must be a number above 1, at most 4"),
+    ],
+)
+def test_a_setting_may_have_an_upper_bound_of_its_own(name: str, right: float, wrong: float, problem: str) -> None:
+    setting = settings_of(Bounded)[name]
+    assert setting.problem(right) == ""
+    assert setting.problem(wrong) == problem
 
 
 def rows(heading: str) -> list[str]:

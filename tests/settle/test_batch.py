@@ -17,7 +17,7 @@ from bridge.sender.sender import Sender
 from bridge.settle.read_callbacks import settle_callbacks
 from bridge.settle.settle import settle
 from bridge.store.effect import begin_effect, end_effect
-from tests.sender.test_stencil import client, delivery, flat
+from tests.sender.test_messages import client, delivery, flat
 from tests.support.world import World, offsets
 
 

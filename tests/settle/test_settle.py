@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from bridge.errors import Undeliverable
-from bridge.settle.settle import Settled
+from bridge.model import Failure, Position
+from bridge.operate.seek import seek
+from bridge.settle.settle import Settled, settle
 from tests.support.waiting import wait_until
-from tests.support.world import World, offsets
+from tests.support.world import World, offsets, outcome
 
 WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NOTHING = Settled(ignored=1)
@@ -76,6 +78,26 @@ def test_g6_a_late_failure_of_an_earlier_attempt_does_not_touch_the_newer_one(wo
     world.hand_over()
     assert world.fail(first) == NOTHING
     assert world.rows("deliveries", "attempt, state") == [(2, "sent")]
+
+
+@pytest.mark.parametrize("late", [{"attempt": 1}, {"epoch": 1}])
+def test_g6_a_late_failure_beside_the_current_one_lends_it_neither_its_reason_nor_its_batch(
+    world: World, late: dict[str, int]
+) -> None:
+    world.client()
+    world.publish(None, None)
+    seek(world.store, "c", to=Position(), by="me")  # the second epoch begins
+    world.hand_over()
+    world.make_due()
+    second = world.hand_over()[0]
+    assert (second.offset, second.epoch, second.attempt) == (1, 2, 2)
+    current = outcome(second, failure=Failure(type="Current"))
+    older = outcome(second, failure=Failure(type="Late"), batch_offsets=(1, 2), **late)
+    assert settle(world.store, [current, older]) == Settled(retried=1, ignored=1)
+    assert world.rows("deliveries", '"offset", state, error_type, earlier_attempts') == [
+        (1, "retrying", "Current", 0),
+        (2, "sent", None, 0),
+    ]
 
 
 def test_g7_a_failure_waits_and_goes_out_again_as_the_next_attempt(world: World) -> None:

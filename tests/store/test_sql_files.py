@@ -67,6 +67,16 @@ def check_of(log: psycopg.Connection[Any], constraint: str) -> str:
     return str(expression)
 
 
+def checks_of(log: psycopg.Connection[Any], column: str) -> str:
+    """All that Postgres checks of a client's column, as SQL."""
+    query = """
+        SELECT coalesce(string_agg(pg_get_constraintdef(c.oid), ' '), '')
+          FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+         WHERE c.conrelid = 'fq.clients'::regclass AND c.contype = 'c' AND a.attname = %s"""
+    ((expression,),) = log.execute(query, [column]).fetchall()
+    return str(expression)
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_says_what_it_binds_returns_and_relies_on(name: str) -> None:
     header = HEADER.match(source(name))
@@ -106,7 +116,10 @@ def test_sql_accepts_the_same_choices_and_ranges_as_python(log: psycopg.Connecti
         values: list[Any] = [*setting.choices, "else"] if setting.choices else []
         if "number" in setting.kind:
             edge = int(setting.least if setting.above is None else setting.above)
-            values = [edge - 1, edge, edge + 1, MOST]
+            values = [edge - 1, edge, edge + 1, setting.most]
+            bounded = re.search(r"<|BETWEEN", checks_of(log, name)) is not None
+            assert bounded is (setting.most < MOST), f"{name} has an upper bound on one side only"
+            values += [setting.most + 1] if bounded else []
         for value in values:
             assert in_sql(name, value) is (setting.problem(value) == ""), (name, value)
 

@@ -20,7 +20,7 @@ from bridge.settle.read_callbacks import settle_callbacks
 from bridge.store import Store
 from bridge.store.clients import register
 from tests.conftest import Connect, StartWorker
-from tests.sender.test_stencil import client, delivery
+from tests.sender.test_messages import client, delivery
 from tests.support.waiting import wait_until
 
 FLEET = """

@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from bridge.contract import callback_signature
+from bridge.contract import celery_link
 from bridge.sender.sender import Sender
 from tests.conftest import WORKERS
 from tests.support.databases import Databases, RedisDatabases
@@ -76,7 +76,7 @@ def test_g8_an_old_fleet_that_creates_no_queues_and_knows_no_bridge_is_a_client(
     parked = stage.eyes.execute('SELECT "offset", attempts FROM fq.parked WHERE client_id = %s', [client]).fetchall()
     assert parked == [(poison, 2)]
     assert f" v{version} " in fleet.log
-    assert "Pool callback_signature raised exception" not in fleet.log
+    assert "Pool callback raised exception" not in fleet.log
     assert not any(note["bridge installed"] for note in notes)
 
 
@@ -104,7 +104,7 @@ def test_g7_a_handler_of_single_events_gets_many_from_one_message_and_poison_is_
 
 
 def test_the_callbacks_signature_is_the_one_that_every_fleet_can_publish() -> None:
-    assert callback_signature("bridge.commit", "bridge", ("c", 42, 1, 2, "signature")) == {
+    assert celery_link("bridge.commit", "bridge", ("c", 42, 1, 2, "signature")) == {
         "task": "bridge.commit",
         "args": ["c", 42, 1, 2, "signature"],
         "kwargs": {},
@@ -150,8 +150,8 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
             args=[event],
             task_id=f"c:{offset}",
             queue="fleet",
-            link=callback_signature("bridge.commit", "bridge", attempt),
-            link_error=callback_signature("bridge.fail", "bridge", attempt),
+            link=celery_link("bridge.commit", "bridge", attempt),
+            link_error=celery_link("bridge.fail", "bridge", attempt),
             headers={"bridge_client": "c", "bridge_offset": offset, "bridge_attempt": 1},
             ignore_result=None,  # the default since Celery 5.7: the fleet's own setting counts
         )

@@ -6,14 +6,8 @@ import logging
 import threading
 
 import pytest
-from celery import Celery
 
-from bridge.app import Bridge
-from bridge.contract import sign
 from bridge.errors import BrokerUnavailable
-from bridge.settle import read_callbacks as module
-from bridge.settle.read_callbacks import one_by_one, settle_callbacks
-from bridge.settle.settle import Settled
 from bridge.worker import outbox as outboxes
 from bridge.worker.outbox import Outbox
 from tests.support.waiting import wait_until
@@ -74,7 +68,7 @@ def test_what_is_left_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> No
     assert refused.wait(10)
     with caplog.at_level(logging.WARNING):
         it.close()
-    assert "1 outcome is not settled, its event will come again: away" in caplog.text
+    assert "1 outcome is not handed on, its event will come again: away" in caplog.text
 
 
 def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker_gets_new_ones(
@@ -93,31 +87,9 @@ def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker
     with caplog.at_level(logging.WARNING):
         outboxes.close_all()
     assert taken == [1, 2]
-    assert "1 outcome is not settled, its event will come again: not expected" in caplog.text
+    assert "1 outcome is not handed on, its event will come again: not expected" in caplog.text
     again = outboxes.outbox("good", taken.extend)
     assert again is not first
     again.report([4])
     wait_until(lambda: taken == [1, 2, 4], what="the next worker's are handed on, too")
     outboxes.close_all()
-
-
-@pytest.mark.parametrize("args", [[], [[]], [3], [[["bridge.commit"]]], [[["bridge.pump", []]]], [["ab"]]])
-def test_many_callbacks_that_are_none_are_a_warning(args: list[object], caplog: pytest.LogCaptureFixture) -> None:
-    assert list(one_by_one([("bridge.settle", args)])) == []
-    assert "malformed" in caplog.text
-
-
-def test_very_many_outcomes_are_settled_in_parts_that_no_callback_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-
-    def settle(_: object, batch: list[object]) -> Settled:
-        sizes.append(len(batch))
-        return Settled(succeeded=len(batch))
-
-    monkeypatch.setattr(module, "OUTCOMES_AT_ONCE", 5)
-    monkeypatch.setattr(module, "settle", settle)
-    with Celery("c", set_as_current=False) as app:
-        app.conf.update(bridge_secret="s", bridge_database_url="postgresql://nobody@127.0.0.1:1/x")
-        callback = ("bridge.commit", ["c", [1, 2, 3], 1, 1, sign("s", ("c", "1,2,3", 1, 1))])
-        done = settle_callbacks(Bridge(app), [("bridge.settle", [[callback] * 3])])
-    assert (sizes, done.succeeded) == ([6, 3], 9)

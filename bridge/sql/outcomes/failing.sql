@@ -7,9 +7,9 @@
 --            epochs    integer[]
 --            attempts  integer[]
 --            state     text: `sent`, or `done` to find those whose handler's transaction committed before
--- Returns    client_id, "offset", attempt, tries (attempts since the last redrive)
+-- Returns    client_id, "offset", epoch, attempt, tries (attempts since the last redrive)
 -- Relies on  lock_clients having run in this transaction
-SELECT d.client_id, d."offset", d.attempt, d.attempt - d.earlier_attempts AS tries
+SELECT d.client_id, d."offset", d.epoch, d.attempt, d.attempt - d.earlier_attempts AS tries
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]),
               CAST(:attempts AS integer[])) AS o (client_id, "offset", epoch, attempt)
  CROSS JOIN LATERAL (  -- OFFSET 0 keeps the planner from joining in another way: see decision 14

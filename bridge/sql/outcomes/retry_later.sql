@@ -3,7 +3,7 @@
 -- Binds      clients      text[]
 --            offsets      bigint[]
 --            wait_seconds double precision[], how long each waits
---            fresh        boolean[], whether the attempts of each are counted anew from here on
+--            anew         boolean[], whether the attempts of each are counted anew from here on
 --            error_types  text[]
 --            errors       text[]
 --            tracebacks   text[]
@@ -14,12 +14,12 @@
 -- Relies on  failing or expired having locked them in this transaction
 UPDATE fq.deliveries d
    SET state = 'retrying', due_at = now() + make_interval(secs => r.wait_seconds),
-       earlier_attempts = CASE WHEN r.fresh THEN d.attempt ELSE d.earlier_attempts END,
+       earlier_attempts = CASE WHEN r.anew THEN d.attempt ELSE d.earlier_attempts END,
        error_type = r.error_type, error = r.error, traceback = r.traceback
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:wait_seconds AS double precision[]),
-              CAST(:fresh AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]),
+              CAST(:anew AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]),
               CAST(:tracebacks AS text[]))
-       AS r (client_id, "offset", wait_seconds, fresh, error_type, error, traceback)
+       AS r (client_id, "offset", wait_seconds, anew, error_type, error, traceback)
  WHERE d.client_id = r.client_id AND d."offset" = r."offset"
    AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- decision 14
    AND d.state = 'sent'

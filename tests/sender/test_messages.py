@@ -14,9 +14,13 @@ from celery.canvas import xmap
 from redis import Redis
 
 from bridge.broker import conformance
-from bridge.contract import callback_signature, sign
+from bridge.contract import celery_link, sign
 from bridge.model import Client, Delivery
+from bridge.sender import cutter
+from bridge.sender.kombu import KombuWriter
+from bridge.sender.message import publish
 from bridge.sender.sender import Sender
+from bridge.settings.client import SETTINGS
 
 # Not compared, because they differ between any two messages, or because the bridge shows events in its own words:
 UNLIKE = {"delivery_tag", "argsrepr", "kwargsrepr", "origin", "reply_to"}
@@ -112,8 +116,8 @@ def test_a_message_is_what_send_task_would_send(
         kwargs={} if call == "payload" else payload,
         task_id=out.task_id,
         queue="celery",
-        link=callback_signature("bridge.commit", "bridge", signed),
-        link_error=callback_signature("bridge.fail", "bridge", signed),
+        link=celery_link("bridge.commit", "bridge", signed),
+        link_error=celery_link("bridge.fail", "bridge", signed),
         headers={"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": attempt, **trace},
         **FLEETS_OWN,
     )
@@ -141,8 +145,8 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
         task_id="c:42",
         queue="celery",
         shadow="fleet.handle",
-        link=callback_signature("bridge.commit", "bridge", signed) if by_callback else None,
-        link_error=callback_signature("bridge.fail", "bridge", signed) if by_callback else None,
+        link=celery_link("bridge.commit", "bridge", signed) if by_callback else None,
+        link_error=celery_link("bridge.fail", "bridge", signed) if by_callback else None,
         headers=headers,
     )
     # Celery's own says what the sender's app thinks of results; the bridge leaves that to the fleet.
@@ -199,3 +203,58 @@ def test_a_payload_without_fields_can_t_be_keyword_arguments(app: Celery, redis_
         [refused] = sender.send(to, [delivery(to, body="[1]", offset=7), delivery(to)])
     assert refused.offset == 7
     assert [message["headers"]["bridge_offset"] for message in sent(redis_url)] == [42]
+
+
+@WRITERS
+def test_a_setting_that_changes_is_in_the_next_message_of_a_sender_that_goes_on(
+    app: Celery, redis_url: str, *, writer: str
+) -> None:
+    with sending(app, writer) as sender:
+        for settings in ({}, {"call": "kwargs"}, {"queue": "other"}, {}):
+            to = client(**settings)
+            sender.send(to, [delivery(to)])
+    bodies = [flat(message)["body"][:2] for message in sent(redis_url)]
+    payload = json.loads(delivery(client()).body)
+    assert bodies == [[[payload], {}], [[], payload], [[payload], {}]]
+    assert len(sent(redis_url, "other")) == 1
+
+
+OTHER: dict[str, Any] = {
+    "task": "fleet.other",
+    "routes": (("order.#", "fleet.other"),),
+    "queue": "other",
+    "topics": ("order.#",),
+    "ordering": "none",
+    "window": 7,
+    "call": "payload",
+    "serializer": "yaml",
+    "ack_timeout_seconds": 7,
+    "max_attempts": 7,
+    "backoff_seconds": 7,
+    "backoff_max_seconds": 7,
+    "on_exhausted": "halt",
+    "batch": 7,
+    "batch_wait_ms": 7,
+    "batch_as": "calls",
+    "report_by": "in-process",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_stencil_serves_until_any_setting_of_its_client_changes(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    rendered: list[Client] = []
+
+    def count(app: Celery, producer: Any, client: Client, *args: Any, **options: Any) -> None:
+        rendered.append(client)
+        publish(app, producer, client, *args, **options)
+
+    monkeypatch.setattr(cutter, "publish", count)
+    first, changed, elsewhere = client(), client(**{setting: OTHER[setting]}), client(id="elsewhere")
+    with Celery("bridge", broker="memory://", set_as_current=False) as app, app.connection_for_write() as connection:
+        writer = KombuWriter(app, connection.Producer(), queue="bridge", secret="s")
+        # The last one is made again: those of earlier settings are not kept.
+        for to in (first, first, elsewhere, first, changed, changed, first):
+            list(writer.cut(to, [delivery(to)]))
+    assert rendered == [first, elsewhere, changed, first]

@@ -1,0 +1,119 @@
+"""Reports of a fleet's own worker: none is lost while Postgres is away (G1), and a forged one changes nothing (G6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery, Task
+from celery.signals import task_failure, task_success
+
+from bridge.app import bridge_of
+from bridge.contract import args_in_headers, sign
+from bridge.model import Delivery
+from bridge.worker import in_process, outbox
+from tests.support.link import Link
+from tests.support.waiting import wait_until
+from tests.support.world import World
+
+
+@pytest.fixture
+def link(world: World) -> Iterator[Link]:
+    link = Link(world.store.engine.url.port or 5432)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def task(world: World, link: Link) -> Iterator[Task[Any, Any]]:
+    """A task of a fleet whose worker reports in-process, and reaches Postgres by the link."""
+    through = world.store.engine.url.set(host="127.0.0.1", port=link.port)
+    with Celery("fleet", broker="memory://", set_as_current=False) as app:
+        app.conf.update(
+            bridge_database_url=through.render_as_string(hide_password=False), bridge_connect_timeout_seconds=1
+        )
+        in_process.connect()
+
+        @app.task(name="fleet.handle")
+        def handle() -> None:
+            pass
+
+        yield handle
+        outbox.close_all()
+        bridge_of(app).store.close()
+
+
+def headers(world: World, delivery: Delivery, **other: Any) -> dict[str, Any]:
+    """The headers of a delivery's message, signed with the key that the database keeps."""
+    secret = world.eyes.execute("SELECT value FROM fq.settings WHERE name = 'secret'").fetchone()[0]  # type: ignore[index]
+    signature = sign(secret, ("c", delivery.offset, delivery.epoch, delivery.attempt))
+    values = {"client": "c", "offset": delivery.offset, "epoch": delivery.epoch, "attempt": delivery.attempt}
+    return {f"bridge_{name}": value for name, value in {**values, "signature": signature, **other}.items()}
+
+
+def end(task: Task[Any, Any], request: dict[str, Any], error: Exception | None = None) -> None:
+    """Let a task end that has these headers; no receiver of its signals may raise."""
+    task.push_request(**request)
+    if error is None:
+        answers = task_success.send(sender=task, result=None)
+    else:
+        answers = task_failure.send(sender=task, exception=error, einfo=None)
+    task.pop_request()
+    assert [answer for _, answer in answers if isinstance(answer, Exception)] == []
+
+
+def test_g1_what_ends_while_postgres_is_away_is_settled_when_it_is_back(
+    world: World, link: Link, task: Task[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.client(report_by="in-process")
+    world.publish(None, None)
+    first, second = world.hand_over()
+    link.mute()  # before anything has been read from there, the secret neither
+    end(task, headers(world, first))
+    end(task, headers(world, second), ValueError("no"))
+    wait_until(lambda: "outcomes wait" in caplog.text, what="Postgres does not answer")
+    link.cut()
+    wait_until(lambda: world.cursor() == 1, what="the success is settled")
+    assert world.rows("deliveries", '"offset", state, error_type, error') == [(2, "retrying", "ValueError", "no")]
+
+
+def test_g6_a_report_with_forged_headers_changes_nothing(
+    world: World, task: Task[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.client(report_by="in-process")
+    world.publish(None, None)
+    first, second = world.hand_over()
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    forged = [
+        headers(world, first, offset=second.offset),
+        headers(world, first, attempt=2),
+        headers(world, first, signature="0" * 32),
+        headers(world, first, client=None),
+        headers(world, first, offsets=[first.offset, second.offset]),
+        headers(world, first, offsets=nested),
+    ]
+    for request in forged:
+        end(task, request)
+        end(task, request, ValueError("no"))
+    end(task, headers(world, first))
+    wait_until(lambda: world.cursor() == 1, what="the genuine one, reported last, is settled")
+    assert world.rows("deliveries", '"offset", state') == [(2, "sent")]
+    said = [text for text in caplog.messages if "is ignored" in text]
+    assert len(said) == 2 * len(forged), said
+
+
+def test_a_message_with_callbacks_or_without_a_signature_reports_nothing_in_process(task: Task[Any, Any]) -> None:
+    signed = {"bridge_client": "c", "bridge_offset": 1, "bridge_epoch": 1, "bridge_attempt": 1, "bridge_signature": "s"}
+    for request, found in [
+        (signed, ("c", 1, 1, 1, "s")),
+        (signed | {"bridge_offsets": [1, 2]}, ("c", [1, 2], 1, 1, "s")),
+        (signed | {"callbacks": [{"task": "bridge.commit"}]}, None),
+        ({**signed, "bridge_signature": None}, None),
+        ({}, None),
+    ]:
+        task.push_request(**request)
+        assert args_in_headers(task.request) == found
+        task.pop_request()
