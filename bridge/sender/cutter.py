@@ -67,9 +67,10 @@ class Cutter(Writer, Generic[Place]):
         stencils = self._stencils_of(client)
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
             shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace))
-            if shape not in stencils:
-                stencils[shape] = self._stencil(client, shape)
-            place, stencil = stencils[shape]
+            found = stencils.get(shape)
+            if found is None:
+                found = stencils[shape] = self._stencil(client, shape)
+            place, stencil = found
             signature = signature_of(self._secret, parcel)
             yield place, *stencil.cut(parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}")
 

@@ -74,7 +74,7 @@ def content(client: Client, delivery: Delivery) -> Any:
 def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
     """Make the signature of a message's callbacks."""
     head = parcel[0]
-    offsets = joined([delivery.offset for delivery in parcel])
+    offsets = head.offset if len(parcel) == 1 else joined([delivery.offset for delivery in parcel])
     return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
 
 
