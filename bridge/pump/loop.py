@@ -20,9 +20,9 @@ from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.settle.policy import rest
-from bridge.store import horizon as horizons
 from bridge.store import rounds
 from bridge.store.clients import register
+from bridge.store.horizon import advance_horizon
 from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge")
@@ -119,7 +119,7 @@ class Pump:
         sent = looked = 0
         troubled: set[str] = set()
         while True:
-            horizon = horizons.advance_horizon(store)
+            horizon = advance_horizon(store)
             hungry = False
             for client in self._clients_to_serve(horizon):
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():

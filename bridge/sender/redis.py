@@ -21,7 +21,7 @@ from bridge.broker.kombu_internals import body_text, held_back, key_for, redis_c
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered, sort_out
-from bridge.sender.samples import QUEUE as TRIAL_QUEUE
+from bridge.sender.samples import SAMPLE_QUEUE
 from bridge.sender.stencil import BODY, MARKERS
 
 MESSAGES_PER_COMMAND = 100  # they stay in the processor's cache from cutting to sending
@@ -92,5 +92,5 @@ class RedisWriter(Cutter[str]):
             super()._try_out()
         except Exception:
             with suppress(RedisError, OSError):  # what kombu did not let us hold back is in no fleet's way
-                self._producer.channel.queue_purge(TRIAL_QUEUE)
+                self._producer.channel.queue_purge(SAMPLE_QUEUE)
             raise

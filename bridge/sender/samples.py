@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.model import Client, Delivery
 
-QUEUE = "bridge.trial"  # no message is meant to get there
+SAMPLE_QUEUE = "bridge.trial"  # no message is meant to get there
 
 _TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
 _BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-offset@@"]}, ensure_ascii=False)
@@ -15,7 +15,7 @@ _BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-o
 
 def _client(**settings: Any) -> Client:
     position = {"offset": 0, "dispatched": 0, "epoch": 1, "filter": "", "state": "active"}
-    return Client(**{"id": "trial", "task": "trial", "queue": QUEUE, **position, **settings})
+    return Client(**{"id": "trial", "task": "trial", "queue": SAMPLE_QUEUE, **position, **settings})
 
 
 def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any) -> tuple[Client, list[Delivery]]:

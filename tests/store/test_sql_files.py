@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -90,6 +91,13 @@ def test_there_are_statements_and_they_know_what_a_missing_header_is() -> None:
     assert "pass/advance_horizon" in STATEMENTS
     for wrong in ("SELECT 1", "-- Look.\n--\n-- Binds      none\n-- Returns    nothing\nSELECT 1"):
         assert not HEADER.match(wrong)
+
+
+def test_sql_keeps_to_the_line_limit_of_the_code() -> None:
+    files_of_sql = sorted(Path(str(files("bridge.sql"))).rglob("*.sql"))
+    assert len(files_of_sql) > len(STATEMENTS)
+    long = [f"{path.name}:{nth}" for path in files_of_sql for nth, line in enumerate(path.open(), 1) if len(line) > 121]
+    assert long == []
 
 
 def test_a_client_registered_in_sql_gets_the_same_defaults_as_one_in_python(log: psycopg.Connection[Any]) -> None:

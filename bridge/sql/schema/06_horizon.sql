@@ -59,8 +59,9 @@ BEGIN
     upto := fq.last_drawn();  -- before the holders: an offset drawn after this line belongs to the next generation
     IF upto < state."offset" THEN
         RAISE EXCEPTION 'the sequence of fq.events stands at %, behind the horizon %', upto, state."offset"
-            USING ERRCODE = 'FQ003', HINT = 'was the database restored, or did a failover lose WAL? find out which events were lost: the bridge '
-                         'stays stopped, see "The log is behind the horizon" in docs/running.md';
+            USING ERRCODE = 'FQ003',
+                  HINT = 'was the database restored, or did a failover lose WAL? find out which events were lost: '
+                         'the bridge stays stopped, see "The log is behind the horizon" in docs/running.md';
     END IF;
     IF upto = state."offset" THEN
         RETURN upto;
