@@ -113,7 +113,7 @@ WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3}
 OUTCOMES: dict[str, dict[str, Any]] = {
     "outcomes/succeed": {"epochs": [1] * 3, "attempts": [1] * 3},
     "outcomes/failing": {"epochs": [1] * 3, "attempts": [1] * 3, "state": "sent"},
-    "outcomes/retry_later": {"wait_seconds": [1.0] * 3, "fresh": [False] * 3, **WHY},
+    "outcomes/retry_later": {"wait_seconds": [1.0] * 3, "anew": [False] * 3, **WHY},
     "outcomes/split": {"parts": [DEAD + 1] * 3},
     "outcomes/park": {"reasons": ["no"] * 3, "held": [False] * 3, **WHY},
 }

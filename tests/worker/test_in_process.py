@@ -35,7 +35,7 @@ def task(world: World, link: Link) -> Iterator[Task[Any, Any]]:
         )
         in_process.connect()
 
-        @app.task(name="fleet.handle")
+        @app.task(name="fleet.handle", shared=False)  # else every app of this process gets it
         def handle() -> None:
             pass
 
