@@ -20,6 +20,7 @@
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
     │   ├── BrokerUnavailable     the broker refused, dropped or timed out
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
+    ├── StoreRefused          halve what was asked: Postgres takes some of it never
     ├── Undeliverable         set aside: this event can never become a message of this client
     ├── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
     └── BatchInterrupted      nothing: an event of the batch is done already, the rest goes out again without it
@@ -109,6 +110,14 @@ class Unavailable(BridgeError):
 
 class StoreUnavailable(Unavailable):
     """Postgres refused, dropped or timed out; the transaction is rolled back."""
+
+
+class StoreRefused(BridgeError):
+    """Postgres is there and refused the statement, and it would refuse the same statement again.
+
+    The trouble is permanent: something that the statement carries is at fault. Ask for half of it, until what is at
+    fault is alone, and set that aside with this error as its reason.
+    """
 
 
 class BrokerUnavailable(Unavailable):

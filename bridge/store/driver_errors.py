@@ -9,7 +9,15 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bridge.errors import BridgeError, InvalidClient, LogRewound, SchemaMissing, StoreUnavailable, UsageError
+from bridge.errors import (
+    BridgeError,
+    InvalidClient,
+    LogRewound,
+    SchemaMissing,
+    StoreRefused,
+    StoreUnavailable,
+    UsageError,
+)
 
 # After these the same call may succeed: no connection (08), rolled back because of another transaction (40), out of
 # resources (53), stopped by an operator (57), lock not available (55P03), system error (58).
@@ -30,7 +38,7 @@ def translated() -> Iterator[None]:
         InvalidClient: a row of `fq.clients` breaks one of its constraints.
         LogRewound: the events' sequence is behind the horizon.
         UsageError: a function of the schema refused its arguments.
-        BridgeError: Postgres refused the statement for any other reason.
+        StoreRefused: Postgres refused the statement for any other reason, and would refuse it again.
     """
     try:
         yield
@@ -60,4 +68,4 @@ def _meaning(error: DBAPIError) -> BridgeError:
     # A connection that broke has no SQLSTATE.
     if state.startswith(TRANSIENT) or (not state and isinstance(cause, psycopg.OperationalError)):
         return StoreUnavailable(f"Postgres is not available: {primary}")
-    return BridgeError(f"Postgres refused ({state or type(cause).__name__}): {full}")
+    return StoreRefused(f"Postgres refused ({state or type(cause).__name__}): {full}")
