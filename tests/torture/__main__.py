@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
     parser.add_argument("--per-second", type=float, default=30, help="events, all publishers together (default: 30)")
     parser.add_argument("--kill-every", type=float, default=2, help="mean seconds between two kills (default: 2)")
+    parser.add_argument("--poison", type=float, default=0.03, help="share of events nobody can read (default: 0.03)")
     parser.add_argument("--rest-seconds", type=float, default=180, help="how long the end may take (default: 180)")
     parser.add_argument("--calm", action="store_true", help="kill nothing, fail nothing: then nothing may come twice")
     parser.add_argument("--logs", type=Path, help="keep logs and the record in this directory")
@@ -32,6 +33,7 @@ def main() -> int:
         seed=asked.seed,
         per_second=asked.per_second,
         kill_every_seconds=asked.kill_every,
+        poison=asked.poison,
         calm=asked.calm,
         rest_seconds=asked.rest_seconds,
     )
@@ -61,7 +63,11 @@ def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
     for name in next(iter(verdict.figures.values())):
         table.add_row(name, *(str(figures[name]) for figures in verdict.figures.values()))
     console.print(table)
-    console.print(f"kill -9: {sum(run.kills.values())} ({kills}); forged callbacks: {run.forged}; ", end="")
+    weather = ", ".join(f"{number} {kind}" for kind, number in sorted(run.weather.items())) or "none"
+    console.print(
+        f"kill -9: {sum(run.kills.values())} ({kills}); weather: {weather}; forged callbacks: {run.forged}; ", end=""
+    )
+    console.print(f"forged callbacks: {run.forged}; ", end="")
     console.print(f"transactions rolled back: {run.rolled_back}; at rest after {run.rest_seconds:.1f} s")
     for guarantee, what in verdict.violations:
         console.print(f"[bold red]VIOLATION[/] {guarantee}: {what}", highlight=False)

@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import namedtuple_row
 
+from tests.torture.isolated import UNDELIVERABLE, isolated
 from tests.torture.sampler import Seen
+from tests.torture.weather import Lock
 
 NEVER = float("inf")
+EVENTS = "SELECT \"offset\", topic, key, payload ? 'odd' AS odd FROM fq.events ORDER BY 1"
 SHOWN = 5  # examples in the text of a violation
 
 
@@ -44,6 +47,7 @@ class Evidence:
     lanes: Counter[str]
     record: list[Line]
     samples: Sequence[Seen]
+    locks: Sequence[Lock]
     calm: bool
 
 
@@ -55,7 +59,7 @@ class Verdict:
     violations: list[tuple[str, str]] = field(default_factory=list)
 
 
-def gather(url: str, record: Path, samples: Sequence[Seen], *, calm: bool) -> Evidence:
+def gather(url: str, record: Path, samples: Sequence[Seen], *, locks: Sequence[Lock], calm: bool) -> Evidence:
     """Read the evidence."""
     with psycopg.connect(url, row_factory=namedtuple_row) as connection:
 
@@ -66,7 +70,7 @@ def gather(url: str, record: Path, samples: Sequence[Seen], *, calm: bool) -> Ev
         for row in rows('SELECT client_id, "offset", attempts, reason FROM fq.parked'):
             parked[row.client_id][row.offset] = row
         return Evidence(
-            events={row.offset: row for row in rows('SELECT "offset", topic, key, payload FROM fq.events ORDER BY 1')},
+            events={row.offset: row for row in rows(EVENTS)},
             clients={
                 row.id: row
                 for row in rows(
@@ -78,6 +82,7 @@ def gather(url: str, record: Path, samples: Sequence[Seen], *, calm: bool) -> Ev
             lanes=Counter(row.client_id for row in rows("SELECT client_id FROM fq.lanes")),
             record=list(read(record)),
             samples=samples,
+            locks=locks,
             calm=calm,
         )
 
@@ -120,6 +125,7 @@ class _Check:
         self.bounded()
         self.fenced()
         self.poison()
+        self.isolated()
         self.at_rest()
         self.figures()
 
@@ -193,10 +199,22 @@ class _Check:
         """G7: nothing is tried more often than allowed, and parked is only what was tried that often."""
         tried = sorted({line.offset for line in self.record if line.attempt > self.row.max_attempts})
         self._if(tried, "G7 poison", f"{len(tried)} events were tried more than {self.row.max_attempts} times")
-        early = sorted(offset for offset, row in self.parked.items() if row.attempts < self.row.max_attempts)
+        early = sorted(
+            offset
+            for offset, row in self.parked.items()
+            if row.attempts < self.row.max_attempts and not row.reason.startswith(UNDELIVERABLE)
+        )
         self._if(early, "G7 poison", f"{len(early)} events were parked with attempts left")
         lost = sorted(offset for offset in self.parked if offset in self.succeeded and not self._was_unanswered(offset))
         self._if(lost, "G7 poison", f"{len(lost)} events were parked although they had succeeded")
+
+    def isolated(self) -> None:
+        """G10: what nobody can read is set aside untried, and nothing else is; no lock stops the other clients."""
+        started = {line.offset for line in self.record if line.what == "start"}
+        for guarantee, what, wrong in isolated(
+            self.client, events=self.events, parked=self.parked, started=started, locks=self.evidence.locks
+        ):
+            self._if(wrong, guarantee, what)
 
     def at_rest(self) -> None:
         """G1: in the end all is done, and the cursor says so."""
@@ -213,6 +231,7 @@ class _Check:
             "events": len(self.events),
             "succeeded": len(self.succeeded),
             "parked": len(self.parked),
+            "nobody could read": sum(row.odd for row in self.events),
             "failures": sum(line.what == "failure" for line in self.record),
             "starts": len(starts),
             "same attempt twice": len(starts) - len(attempts),

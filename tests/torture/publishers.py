@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
 
-PUT = "INSERT INTO fq.events (topic, key, payload) VALUES (%s, %s, %s)"
+from tests.torture import poison
+
+PUT = "INSERT INTO fq.events (topic, key, payload) VALUES (%s, %s, CAST(%s AS jsonb))"
 TOPICS = ["order.created"] * 6 + ["order.paid"] * 3 + ["line.started", "other.thing"]
 KEYS = [None, None, None, *(f"key {number}" for number in range(8))]
 ROLLED_BACK = 0.2
@@ -28,17 +30,18 @@ class Publishers:
         number: Number of publishers at once.
         per_second: Events a second of all of them together, including those that are rolled back.
         calm: Publish no event that its handler fails on.
+        poison: Share of the events that nobody could read; as many again are read with difficulty.
     """
 
-    def __init__(self, url: str, *, seed: int, number: int, per_second: float, calm: bool) -> None:
-        self._url, self._calm = url, calm
+    def __init__(self, url: str, *, seed: int, number: int, per_second: float, calm: bool, poison: float) -> None:
+        self._url, self._calm, self._poison = url, calm, poison
         self._pause_seconds = 3 * number / per_second  # three events in a transaction on average
         self._stopping = threading.Event()
         self.errors: list[BaseException] = []
         self.rolled_back = 0
         if not calm:  # or else a short run may have none by chance
             with psycopg.connect(url) as connection:
-                connection.execute(PUT, ("order.paid", None, Jsonb({"poison": True})))
+                connection.execute(PUT, ("order.paid", None, '{"poison": true}'))
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"{seed} {nth}"),), daemon=True)
             for nth in range(number)
@@ -74,8 +77,14 @@ class Publishers:
         else:
             connection.commit()
 
-    def _event(self, choose: random.Random) -> tuple[str, str | None, Jsonb]:
-        return choose.choice(TOPICS), choose.choice(KEYS), Jsonb({} if self._calm else trouble(choose))
+    def _event(self, choose: random.Random) -> tuple[str, str | None, str]:
+        return choose.choice(TOPICS), choose.choice(KEYS), "{}" if self._calm else self._payload(choose)
+
+    def _payload(self, choose: random.Random) -> str:
+        kind = choose.random()
+        if kind < self._poison:
+            return poison.odd_event(choose)
+        return poison.edgy_event(choose) if kind < 2 * self._poison else json.dumps(trouble(choose))
 
 
 def trouble(choose: random.Random) -> dict[str, Any]:
@@ -91,4 +100,6 @@ def trouble(choose: random.Random) -> dict[str, Any]:
         return {"dies": True}
     if kind < 0.14:
         return {"poison": True}
+    if kind < 0.17:
+        return {"error": choose.choice(poison.EXCEPTIONS)}
     return {}

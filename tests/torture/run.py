@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,9 +23,11 @@ from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.checker import Evidence, gather
+from tests.torture.poison import LARGEST_MESSAGE_BYTES
 from tests.torture.publishers import Publishers
 from tests.torture.sampler import Sampler
 from tests.torture.victims import children, is_beat
+from tests.torture.weather import Weather
 
 FLEET = Path(__file__).parent / "fleet"
 # Workers run the bridge of this tree, also in a copy of the tree that was broken on purpose and is not installed.
@@ -32,6 +35,7 @@ THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
+WEATHER = ["locked row", "read-only", "frozen pump"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
 CLIENTS: dict[str, dict[str, Any]] = {
     "orders": {"topics": ("order.#",), "window": 20, "max_attempts": 60},
@@ -56,7 +60,9 @@ class Plan:
         publishers: Number of publishers at once.
         per_second: Events per second, all publishers together.
         kill_every_seconds: Mean pause between two kills.
-        calm: Kill nothing and let no handler fail. Then nothing may be handled twice.
+        poison: Share of the events that nobody could read; as many again are read with difficulty.
+        weather_every_seconds: Mean pause between two locks, read-only databases or frozen pumps.
+        calm: Kill nothing, poison nothing and let no handler fail. Then nothing may be handled twice.
         rest_seconds: How long it may take in the end until everything is done.
     """
 
@@ -65,6 +71,8 @@ class Plan:
     publishers: int = 16
     per_second: float = 30
     kill_every_seconds: float = 2.0
+    poison: float = 0.03
+    weather_every_seconds: float = 4.0
     calm: bool = False
     rest_seconds: float = 180
 
@@ -76,6 +84,7 @@ class Run:
     Attributes:
         evidence: All that the checker reads.
         kills: How often each kind of victim was killed.
+        weather: How often each kind of bad weather was made.
         forged: Forged callbacks that were sent.
         rolled_back: Transactions of publishers that were rolled back.
         rest_seconds: How long it took in the end until everything was done.
@@ -83,6 +92,7 @@ class Run:
 
     evidence: Evidence
     kills: Counter[str]
+    weather: Counter[str]
     forged: int
     rolled_back: int
     rest_seconds: float
@@ -103,8 +113,13 @@ class Torture(Installation):
         self.record = directory / "record.jsonl"
         self.record.touch()
         self.kills: Counter[str] = Counter()
+        self.weather: Counter[str] = Counter()
+        self._ended = threading.Event()
+        self._sky = Weather(database, choose=random.Random(f"{plan.seed} sky"), pause=self._ended.wait)
         self.forged = 0
+        self._errors: list[BaseException] = []
         self._victims: list[str] = []
+        self.redis.config_set("proto-max-bulk-len", LARGEST_MESSAGE_BYTES)  # it refuses what is larger
         migrate(self.store.engine)
         self._register()
         settings = {"BRIDGE_PASS_LIMIT": "20"}
@@ -124,7 +139,7 @@ class Torture(Installation):
 
     def run(self) -> Run:
         """Publish and kill, then wait until everything is done; return what came of it."""
-        self._wait_until(lambda: self.ask(SERVED), READY_SECONDS)
+        self.wait_until(lambda: self.ask(SERVED), READY_SECONDS)
         sampler = Sampler(self.database_url, self.record)
         publishers = Publishers(
             self.database_url,
@@ -132,26 +147,32 @@ class Torture(Installation):
             number=self.plan.publishers,
             per_second=self.plan.per_second,
             calm=self.plan.calm,
+            poison=self.plan.poison,
         )
+        sky = threading.Thread(target=self._make_weather, daemon=True)
+        sky.start()
         try:
             self._torment(time.monotonic() + self.plan.seconds)
         finally:
+            self._ended.set()
             publishers.stop()
+            sky.join(30)
         for process in (*self.bridges, *self.fleet, self.beat):
             if process.exit_code is not None:
                 process.restart()
         self.say("no more kills, no more events: waiting until all is done")
         began = time.monotonic()
         with suppress(Interrupted):  # the checker says what is left
-            self._wait_until(self.is_done, self.plan.rest_seconds)
+            self.wait_until(self.is_done, self.plan.rest_seconds)
         rested = time.monotonic() - began
         samples = sampler.stop()
-        for error in (*publishers.errors, *sampler.errors):
+        for error in (*publishers.errors, *sampler.errors, *self._errors):
             raise error
-        evidence = gather(self.database_url, self.record, samples, calm=self.plan.calm)
+        evidence = gather(self.database_url, self.record, samples, locks=self._sky.locks, calm=self.plan.calm)
         return Run(
             evidence=evidence,
             kills=self.kills,
+            weather=self.weather,
             forged=self.forged,
             rolled_back=publishers.rolled_back,
             rest_seconds=rested,
@@ -165,6 +186,27 @@ class Torture(Installation):
                 self._kill()
                 next_kill = now + self.choose.uniform(0.5, 1.5) * self.plan.kill_every_seconds
             time.sleep(min(FORGE_EVERY_SECONDS, max(0.0, until - now)))
+
+    def _make_weather(self) -> None:
+        """Lock rows, refuse writes and freeze pumps, one after the other, until the torture ends."""
+        choose, every = random.Random(f"{self.plan.seed} weather"), self.plan.weather_every_seconds
+        kinds: list[str] = []
+        try:
+            while not self.plan.calm and not self._ended.wait(choose.uniform(0.5, 1.5) * every):
+                kinds = kinds or choose.sample(WEATHER, len(WEATHER))  # each kind has its turn, as victims have
+                kind = kinds.pop()
+                if kind == "frozen pump":
+                    self._freeze_pump(choose)
+                else:
+                    self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
+                self.weather[kind] += 1
+        except BaseException as error:
+            self._errors.append(error)
+
+    def _freeze_pump(self, choose: random.Random) -> None:
+        port = urlsplit(self.database_url).port
+        if found := [child for process in self.bridges for child in children(process, connected_to=port)]:
+            self.say(self._sky.freeze(choose.choice(found)))
 
     def _kill(self) -> None:
         if not self._victims:  # draw without replacement, so that a short run has every kind, too
@@ -207,7 +249,8 @@ class Torture(Installation):
         for id, given in CLIENTS.items():
             self.register(id, **{**common, **given})
 
-    def _wait_until(self, condition: Callable[[], Any], seconds: float) -> None:
+    def wait_until(self, condition: Callable[[], Any], seconds: float) -> None:
+        """Wait for a condition; raise `Interrupted` where it takes longer."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A short torture, and the proof that its checker sees what it is there to see (G1 to G7).
+"""A short torture, and the proof that its checker sees what it is there to see (G1 to G7, G10).
 
 `BRIDGE_TEST_TORTURE=300` makes each last that many seconds; `python -m tests.torture` has more options.
 """
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
 from tests.torture.checker import Evidence, Line, check
 from tests.torture.sampler import Seen
+from tests.torture.weather import Lock
 
 SECONDS = float(os.environ.get("BRIDGE_TEST_TORTURE", "15"))
 REST_SECONDS = 120
@@ -89,6 +90,9 @@ def evidence(
     parked: Mapping[int, int] = {},
     calm: bool = False,
     open: int = 0,
+    odd: Sequence[int] = (),
+    aside: Sequence[int] = (),
+    locks: Sequence[Lock] = (),
     **client: Any,
 ) -> Evidence:
     """Return what a run of four events leaves behind; every line of the record is one byte long.
@@ -100,6 +104,9 @@ def evidence(
         parked: Offsets and attempts.
         calm: Whether nothing was killed.
         open: Number of deliveries that every sample sees.
+        odd: Events that nobody can read.
+        aside: Events that are parked as undeliverable.
+        locks: Locks on clients' rows.
         **client: Columns of the client.
     """
     words = {"b": "start", "s": "success", "f": "failure"}
@@ -109,14 +116,17 @@ def evidence(
         lines.append(Line(words[noted[0]], "c", int(offset), int(attempt or 1), 1, position))
     row = {"id": "c", "offset": 4, "dispatched": 4, "ordering": "key", "window": 2, "topics": ["#"], "max_attempts": 3}
     seen = [sample.split(":") for sample in samples.split()]
+    rows = {n: SimpleNamespace(offset=n, attempts=tries, reason="failed") for n, tries in parked.items()}
+    rows |= {n: SimpleNamespace(offset=n, attempts=1, reason="undeliverable: x") for n in aside}
     return Evidence(
-        events={n: SimpleNamespace(offset=n, topic="t", key=key, payload={}) for n, key in events.items()},
+        events={n: SimpleNamespace(offset=n, topic="t", key=key, odd=n in odd) for n, key in events.items()},
         clients={"c": SimpleNamespace(**row | client)},
-        parked={"c": {n: SimpleNamespace(offset=n, attempts=tries, reason="failed") for n, tries in parked.items()}},
+        parked={"c": rows},
         deliveries=Counter(),
         lanes=Counter(),
         record=lines,
-        samples=[Seen("c", int(at), 4, 4, open, 1, [*parked], int(length)) for at, length in seen],
+        samples=[Seen("c", int(at), 4, 4, open, 1, [*rows], int(length)) for at, length in seen],
+        locks=locks,
         calm=calm,
     )
 
@@ -131,6 +141,8 @@ def evidence(
         evidence("b1 b2 s1 s2 b3 b4 s3 s4", samples="4:8", calm=True),
         evidence("s3 s1 s2 s4", ordering="none", samples="4:4"),
         evidence(open=2),
+        evidence("s2 s3 s4", samples="4:3", odd=[1], aside=[1]),
+        evidence(locks=[Lock("c", 3, 0), Lock("c", 3, 0), Lock("c", 3, 7), Lock("c", 0, 0), Lock("d", 3, 0)]),
     ],
 )
 def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> None:
@@ -153,6 +165,10 @@ def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> Non
         ("G7 poison", evidence("s1.4 s2 s3 s4")),
         ("G7 poison", evidence("s2 s3 s4", samples="4:3", parked={1: 2})),
         ("G7 poison", evidence("s1 s2 s3 s4", parked={1: 3})),
+        ("G10 set aside", evidence("s2 s3 s4", samples="4:3", odd=[1], parked={1: 3})),
+        ("G10 set aside", evidence("b1 s2 s3 s4", samples="4:4", odd=[1], aside=[1])),
+        ("G10 neighbours", evidence("s2 s3 s4", samples="4:3", aside=[1])),
+        ("G10 locks", evidence(locks=[Lock("c", 3, 0)] * 3)),
     ],
 )
 def test_the_checker_names_the_guarantee_that_was_broken(guarantee: str, bad: Evidence) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from typing import Any
@@ -34,7 +35,8 @@ def handle(event: dict[str, Any]) -> None:
     """Do what the payload says.
 
     `slow`: take that many seconds. `fails`: fail in that many first attempts. `dies`: in the first attempt, take this
-    process along. `poison`: fail in every attempt, for the client of that name.
+    process along. `poison`: fail in every attempt, for the client of that name. `error`: in the first attempt,
+    fail with an error whose text nobody could store.
     """
     todo = event["payload"]
     note("start", event)
@@ -44,7 +46,33 @@ def handle(event: dict[str, Any]) -> None:
     if event["attempt"] <= todo.get("fails", 0) or (todo.get("poison") and event["client"] == "poison"):
         note("failure", event)
         raise ValueError("told to fail")
+    if todo.get("error") and event["attempt"] == 1:
+        note("failure", event)
+        raise_oddly(todo["error"])
     note("success", event)
+
+
+class Silent(Exception):
+    """An exception that does not say what it is."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise RuntimeError("it does not say")
+
+
+def raise_oddly(kind: str) -> None:
+    """Raise an error of this kind; the names stand in `tests.torture.poison`."""
+    texts = {
+        "nul": "nul \x00 in it",
+        "surrogate": "half of a pair \ud83d",
+        "bytes": random.randbytes(200).decode("latin-1"),
+        "long": "long " * 400_000,
+    }
+    if kind == "silent":
+        raise Silent
+    if kind == "odd type":
+        raise type("Odd\ud800" + "x" * 500, (Exception,), {})("odd type")
+    raise ValueError(texts[kind])
 
 
 def note(what: str, event: dict[str, Any]) -> None:
