@@ -18,6 +18,8 @@
     ├── LogRewound            stop: the log is behind what was handed over; find out which events were lost
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
+    │   │   ├── StoreReadOnly         it answers and takes no writes, as after a fail-over
+    │   │   └── StoreLocked           another transaction held a lock for too long
     │   ├── BrokerUnavailable     the broker refused, dropped or timed out
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── StoreRefused          halve what was asked: Postgres takes some of it never
@@ -110,6 +112,14 @@ class Unavailable(BridgeError):
 
 class StoreUnavailable(Unavailable):
     """Postgres refused, dropped or timed out; the transaction is rolled back."""
+
+
+class StoreReadOnly(StoreUnavailable):
+    """Postgres answers and takes no writes: it is a standby, or somebody has made it read-only."""
+
+
+class StoreLocked(StoreUnavailable):
+    """Another transaction held a row or a table for longer than this one may wait."""
 
 
 class StoreRefused(BridgeError):

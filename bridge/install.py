@@ -6,7 +6,8 @@ Importing `bridge` changes nothing in the host's process. The docstring of `inst
 from __future__ import annotations
 
 import os
-from datetime import datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
@@ -17,6 +18,7 @@ from bridge.contract import PUMP
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
+SET_SECONDS = 1.0  # a clock that changes by less is being adjusted, and nobody waits for it
 
 
 def install(app: Celery) -> None:
@@ -57,29 +59,61 @@ def _schedule_pump_again(sender: Celery, **_: Any) -> None:
 
 
 class Every(schedule):
-    """An interval that ends a little early.
+    """An interval that ends a little early, and that no change of the clock makes longer.
 
     Beat wakes 10 ms before an entry is due and asks again and again until it is: once a second, that costs 1 % of a
-    core.
+    core. Celery up to 5.6 subtracts local times, so at the end of daylight saving an interval lasts an hour longer.
+    Here times are compared in UTC, and an end that lies further ahead than the interval is long is no end to wait for:
+    the clock was set back.
     """
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Tell whether the interval is over, and in how many seconds to ask again."""
-        state = super().is_due(last_run_at)
-        if not state.is_due and state.next <= min(EARLY_SECONDS, self.seconds / 10):
+        left = self.remaining_estimate(last_run_at).total_seconds()
+        if left <= min(EARLY_SECONDS, self.seconds / 10) or left > 2 * self.seconds:
             return schedstate(True, self.seconds)
-        return state
+        return schedstate(False, min(left, self.seconds))
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Return how long the interval still lasts."""
+        return self._utc(last_run_at) + timedelta(seconds=self.seconds) - self._utc(self.now())
+
+    def _utc(self, moment: datetime) -> datetime:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another schedule, and with none after the clock was set.
+
+        Beat keeps the times at which its entries are due, its own clock's, and works them out anew when an entry is no
+        longer what it was. Otherwise nothing at all would be started for the hour by which its clock was set back.
+        """
+        return bool(super().__eq__(other)) and not _clock_was_set()
+
+    __hash__ = None  # type: ignore[assignment] # as that of every schedule
+
+
+_clock = [time.time() - time.monotonic()]  # of this process; each change of the difference is noticed once
+
+
+def _clock_was_set() -> bool:
+    """Tell whether this machine's clock was set back since the last call, or forward."""
+    before, _clock[0] = _clock[0], time.time() - time.monotonic()
+    return abs(_clock[0] - before) > SET_SECONDS
 
 
 def beat_entry(settings: BridgeSettings) -> dict[str, dict[str, Any]]:
-    """Make the beat entry of the pump. A tick that no worker takes in time expires, so ticks never pile up."""
+    """Make the beat entry of the pump.
+
+    A tick has an expiry that the broker keeps by its own clock (RabbitMQ), and none that a worker compares with its
+    clock (`expires`): a beat that is some seconds behind the worker would have all of its ticks revoked.
+    """
     return {
         PUMP: {
             "task": PUMP,
             "schedule": Every(settings.interval_seconds),
             "options": {
                 "queue": settings.queue,
-                "expires": max(1.0, settings.interval_seconds * 2),
+                "expiration": max(1.0, settings.interval_seconds * 2),
                 "ignore_result": True,
             },
         }

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from celery import Celery
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
 from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
@@ -77,6 +79,7 @@ class RedisReader(Reader[bytes]):
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._alive = f"{prefix}{queue}.collectors"
         self._redis = redis.Redis(connection_pool=connection_pool(channel))
+        self._has_blmove = True  # until the server says otherwise
         self._take = self._redis.register_script(_TAKE)
         self._adopt = self._redis.register_script(_ADOPT)
 
@@ -95,8 +98,21 @@ class RedisReader(Reader[bytes]):
         with _translated():
             # A sign of life first: a list of our own that no other collector knows of would never be adopted.
             self._take(keys=[self._own, self._alive], args=[0])
-            found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
-            return [found] if found else []  # type: ignore[list-item]
+            found = self._move_next(seconds)
+            return [found] if found else []
+
+    def _move_next(self, seconds: float) -> bytes | None:
+        """Move the next message to our own list; Redis before 6.2 only has an older command for that."""
+        found: Any
+        if self._has_blmove:
+            try:
+                found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
+            except ResponseError:
+                self._has_blmove = False
+            else:
+                return found  # type: ignore[no-any-return]
+        found = self._redis.execute_command("BRPOPLPUSH", self._queues[0], self._own, math.ceil(seconds))  # type: ignore[no-untyped-call]
+        return found  # type: ignore[no-any-return]
 
     def read(self, message: bytes) -> TaskMessage | None:
         """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""

@@ -21,6 +21,7 @@ from bridge.broker.kombu_internals import exchange_queues
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
+from bridge.collector.ticks import without_old_ticks
 from bridge.contract import SETTLED_TASKS, ticks_queue
 from bridge.errors import BridgeError
 from bridge.sender.sender import foresee
@@ -138,4 +139,5 @@ def _settle(bridge: Bridge, reader: Reader[Any], messages: list[Any]) -> None:
     """Settle the callbacks among these messages, and pass on the rest."""
     found = [(message, reader.read(message)) for message in messages]
     settle_callbacks(bridge, (call for _, call in found if call and call.task in SETTLED_TASKS))
-    reader.pass_on([message for message, call in found if not call or call.task not in SETTLED_TASKS])
+    others = [(message, call) for message, call in found if not call or call.task not in SETTLED_TASKS]
+    reader.pass_on([message for message, _ in without_old_ticks(others)])

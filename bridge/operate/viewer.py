@@ -8,8 +8,9 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.errors import UnknownClient
+from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.explain import Cause, explain
+from bridge.operate.explain.database import explain_tables
 from bridge.operate.parked import choose
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.tail import tail
@@ -19,6 +20,7 @@ from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent
 from bridge.store.facts import collect_facts
 from bridge.store.journal import JournalEntry, list_journal
+from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
 from bridge.store.status import ClientStatus, read_status
@@ -48,7 +50,12 @@ class Viewer:
 
         Counting the lag of a client that is far behind takes about a tenth of a second.
         """
-        return read_status(self._store, client)
+        try:
+            return read_status(self._store, client)
+        except StoreLocked as error:
+            if causes := explain_tables(table_holders(self._store)):
+                raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
+            raise
 
     def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
         """Say why a client stands where it stands, and what to do about it.
@@ -63,7 +70,12 @@ class Viewer:
             At least one cause, the one that matters most first. A broker that is away is a cause, and no error.
         """
         settings = bridge_of(self.app).settings
-        facts = collect_facts(self._store, client)
+        try:
+            facts = collect_facts(self._store, client)
+        except StoreLocked:
+            if causes := explain_tables(table_holders(self._store)):
+                return causes
+            raise
         seen = None
         if ask_broker and facts.task is not None:
             seen = ask_workers(

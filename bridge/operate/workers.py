@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from celery import Celery
 from kombu import Connection
-from kombu.exceptions import KombuError
 
 from bridge.contract import ticks_queue
 
@@ -46,8 +45,10 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
         "socket_connect_timeout": timeout_seconds,
         **app.conf.broker_transport_options,
     }
-    connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
+    named = "the broker"
     try:
+        connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
+        named = f"the broker {connection.as_uri()}"
         with connection:
             connection.ensure_connection(
                 max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
@@ -56,8 +57,8 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
             replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
             answers = [answer for reply in replies or () for answer in reply.items()]
             messages = _length(connection, queue)
-    except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-        return WorkersSeen(trouble=f"the broker {connection.as_uri()} is not available: {error}")
+    except Exception as error:  # whatever it is, the broker can't be asked
+        return WorkersSeen(trouble=f"{named} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
     return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages)
 

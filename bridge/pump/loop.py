@@ -1,5 +1,8 @@
 """The pump's loop. Beat starts a tick; a tick hands over all that it can, then waits for more until a newer tick comes.
 
+Nothing here compares the clocks of two machines. That a tick is late shows in Postgres: another one has just taken the
+turn, or has just waited to its end. Such a tick hands over what there is, and ends.
+
 A tick makes passes, one for each client that needs one (see `one_pass`). It leaves a client in trouble alone for a
 second, so that it does not slow down the others. Ticks may overlap, and several bridge workers may run them: a client
 that another pass holds is left to it, and only the newest tick goes on waiting.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import socket
 import time
 import uuid
 from typing import NamedTuple
@@ -30,6 +34,8 @@ logger = logging.getLogger("bridge")
 LONGEST_WAIT_SECONDS = 0.5  # of one statement: it holds a snapshot meanwhile, which keeps vacuum from dead rows
 FEW_CLIENTS = 10  # up to so many, a pass each costs less than to ask first which of them want any of the new events
 TROUBLE_SECONDS = 1.0  # how long a client in trouble is left alone
+NOTE_SECONDS = 2.0  # how often a pump at work says so in Postgres, for `explain`
+LONGEST_APART_SECONDS = 5.0  # ticks that are closer together than this have not piled up, however long the interval
 
 
 class Tick(NamedTuple):
@@ -57,6 +63,7 @@ class Pump:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._prepared = False
+        self._noted = -NOTE_SECONDS  # time.monotonic()
 
     def prepare(self) -> None:
         """Check the schema, and register the clients that this process declares. Later calls do nothing.
@@ -91,12 +98,24 @@ class Pump:
             SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
         """
         self.prepare()
+        self._note_tick()
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
         if not settings.linger_seconds:
             return total
         holder = uuid.uuid4().hex
-        rounds.take_turn(store, holder=holder, seconds=settings.linger_seconds)
+        apart_seconds = min(settings.interval_seconds / 2, LONGEST_APART_SECONDS)
+        # A turn longer than the interval only runs to its end where no process is free for the next tick. Ticks have
+        # piled up then.
+        after_seconds = apart_seconds if settings.linger_seconds > settings.interval_seconds else -1
+        if not rounds.take_turn(
+            store,
+            holder=holder,
+            seconds=settings.linger_seconds,
+            apart_seconds=apart_seconds,
+            after_seconds=after_seconds,
+        ):
+            return total
         until = time.monotonic() + settings.linger_seconds
         while (left := until - time.monotonic()) > 0:
             found = rounds.wait_for_work(
@@ -122,6 +141,7 @@ class Pump:
             horizon = advance_horizon(store)
             hungry = False
             for client in self._clients_to_serve(horizon):
+                self._note_tick()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:
@@ -150,6 +170,12 @@ class Pump:
         except StoreUnavailable as error:  # then each is moved by a pass of its own
             logger.warning("clients that want none of the new events can't be moved together: %s", error)
         return rounds.clients_to_serve(store, horizon=horizon)
+
+    def _note_tick(self) -> None:
+        """Say in Postgres, every few seconds, that a pump is at work."""
+        if time.monotonic() - self._noted >= NOTE_SECONDS:
+            rounds.note_tick(self._bridge.store, host=socket.gethostname(), clock=time.time())
+            self._noted = time.monotonic()
 
     def _note_trouble(self, client: str, error: Exception) -> None:
         """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""

@@ -1,41 +1,48 @@
 """Connections to Postgres, directly or through PgBouncer in transaction mode.
 
 On a direct connection statements are prepared, which halves what a small pass or a few outcomes cost, and the limits of
-time are set once per session. PgBouncer may give every transaction another session: there, nothing is prepared, and
-nothing is kept in the session.
+time are set once per session. PgBouncer may give every transaction another session: there, nothing is prepared,
+nothing is kept in the session, and the limits are set in each transaction. `sessions` says which limits there are.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL
 
-from bridge.errors import ConfigurationError
-from bridge.sql import for_psycopg, statement
+from bridge.settings.address import read_address
 from bridge.store.driver_errors import translated
+from bridge.store.sessions import (
+    CLIENT_TCP_OPTIONS,
+    DIRECT,
+    attend,
+    limit,
+    lock_settings,
+    read_only,
+    renew_if_read_only,
+    session_settings,
+)
 
-PREPARE_AFTER = 2  # executions of a statement on a direct connection
-DIRECT = "direct"  # the mark of a direct connection in its `info`
+SHORTEST_IDLE_SECONDS = 20.0
 
 
 class Store:
     """The event log and its clients; every other module of this package takes one.
 
     Args:
-        url: `postgresql://…`; any driver in it is replaced by psycopg.
+        url: `postgresql://…`, or keywords and values; all that libpq takes.
         connect_timeout_seconds: How long to wait for Postgres to answer.
         statement_timeout_seconds: Longest that one statement, or one wait for a lock, may take.
+        idle_seconds: Longest that a transaction may stand still between two statements; by default twice as long as
+            the longest wait for the broker within a pass.
         role: What this process does, shown as its `application_name`.
 
     Raises:
-        ConfigurationError: `url` is no URL of Postgres.
+        ConfigurationError: libpq can't read `url`.
     """
 
     def __init__(
@@ -44,99 +51,128 @@ class Store:
         *,
         connect_timeout_seconds: float = 5,
         statement_timeout_seconds: float = 60,
+        idle_seconds: float | None = None,
         role: str = "bridge",
     ) -> None:
-        self._url = _psycopg_url(url)
+        self._address = read_address(url)
         self._connect_timeout_seconds = connect_timeout_seconds
-        milliseconds = str(round(statement_timeout_seconds * 1000))
-        self._limits = {"statement_ms": milliseconds, "lock_ms": milliseconds}
+        # The broker may take twice the connection's time-out for an answer: see `bridge_connect_timeout_seconds`.
+        idle_seconds = idle_seconds or max(SHORTEST_IDLE_SECONDS, 4 * connect_timeout_seconds)
+        self._settings = session_settings(statement_seconds=statement_timeout_seconds, idle_seconds=idle_seconds)
+        self._handlers_settings = session_settings(statement_seconds=statement_timeout_seconds, idle_seconds=None)
         self._role = role
-        self._engine: Engine | None = None
+        self._engines: dict[str, Engine] = {}
         self._pid = 0
 
     @property
     def engine(self) -> Engine:
         """This process's engine. A forked child makes its own: on its parent's connections both would talk at once."""
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                self._engine.dispose(close=False)  # they are still the parent's
-            self._engine = self._create_engine()
-            self._pid = os.getpid()
-        return self._engine
+        return self._engine_of(self._role, self._settings)
+
+    @property
+    def handlers_engine(self) -> Engine:
+        """The engine of handlers' own transactions, which may stand still for as long as a handler thinks."""
+        return self._engine_of(f"{self._role} handler", self._handlers_settings)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Open a transaction: it is committed at the end, and rolled back on any exception.
+        """Open a transaction that may write: it is committed at the end, and rolled back on any exception.
 
         Raises:
-            StoreUnavailable: Postgres refused, dropped or timed out; nothing is committed.
+            StoreUnavailable: Postgres refused, dropped or timed out, or takes no writes; nothing is committed.
         """
-        with translated(), self.engine.begin() as connection:
-            if DIRECT not in connection.info:
-                connection.execute(statement("boot/limit"), {**self._limits, "local": True})
+        with self._connected(writes=True) as connection, connection.begin():
+            limit(connection, self._settings, writes=True)
             yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a connection in autocommit mode: one round trip per statement, for looking and for single statements.
+    def looking(self, *, lock_seconds: float) -> Iterator[Connection]:
+        """Open a transaction that only reads, also where Postgres takes no writes, for a person who waits for it.
 
-        Behind a pooler its statements have no limits of time.
+        Raises:
+            StoreUnavailable: Postgres refused, dropped or timed out.
+            StoreLocked: of these, a table could not be had for `lock_seconds`.
+        """
+        settings = self._settings | lock_settings(lock_seconds)
+        with self._connected(writes=False) as connection:
+            renew_if_read_only(connection)  # else it would be told of a fail-over that is over
+            with connection.begin():
+                limit(connection, settings, writes=False, anywhere=True)
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a connection for single statements that only read: one round trip each, if there is no pooler.
 
         Raises:
             StoreUnavailable: Postgres refused, dropped or timed out.
         """
-        with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with self._connected(writes=False) as connection, self._statements(connection, writes=False) as ready:
+            yield ready
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a connection for single statements that write, each in a transaction of its own if there is no pooler.
+
+        Raises:
+            StoreUnavailable: Postgres refused, dropped or timed out, or takes no writes.
+        """
+        with self._connected(writes=True) as connection, self._statements(connection, writes=True) as ready:
+            yield ready
 
     def close(self) -> None:
         """Close this process's connections."""
-        if self._engine is not None:
-            self._engine.dispose(close=self._pid == os.getpid())
-            self._engine = None
+        for engine in self._engines.values():
+            engine.dispose(close=self._pid == os.getpid())  # else they are still the parent's
+        self._engines = {}
 
-    def _create_engine(self) -> Engine:
+    @contextmanager
+    def _connected(self, *, writes: bool) -> Iterator[Connection]:
+        with translated(), self.engine.connect() as connection:
+            if writes and not renew_if_read_only(connection):
+                raise read_only()
+            yield connection
+
+    @contextmanager
+    def _statements(self, connection: Connection, *, writes: bool) -> Iterator[Connection]:
+        """Let each statement be a transaction; behind a pooler all are one, for the limits hold for a transaction."""
+        if DIRECT in connection.info:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            return
+        with connection.begin():
+            limit(connection, self._settings, writes=writes)
+            yield connection
+
+    def _engine_of(self, name: str, settings: Mapping[str, str]) -> Engine:
+        if self._pid != os.getpid():
+            self.close()
+            self._pid = os.getpid()
+        if name not in self._engines:
+            self._engines[name] = self._create_engine(name, settings)
+        return self._engines[name]
+
+    def _create_engine(self, name: str, settings: Mapping[str, str]) -> Engine:
+        plain = dict(self._address.plain)
         engine = create_engine(
-            self._url,
+            URL.create(
+                "postgresql+psycopg",
+                username=plain.get("user"),
+                password=plain.get("password"),
+                host=plain.get("host"),
+                port=int(plain["port"]) if plain.get("port") else None,
+                database=plain.get("dbname"),
+            ),
             isolation_level="READ COMMITTED",
             pool_size=2,
             max_overflow=8,
             connect_args={
+                **CLIENT_TCP_OPTIONS,
                 "connect_timeout": max(2, round(self._connect_timeout_seconds)),  # libpq takes 1 second for 2
-                "application_name": f"celery-event-bridge {self._role}",
+                **self._address.options,  # what an address says itself wins over what stands above
+                "application_name": f"celery-event-bridge {name}",
                 "client_encoding": "utf8",  # from a SQL_ASCII database, psycopg would give bytes
                 "prepare_threshold": None,  # until the connection is known to be direct
-                "keepalives_idle": 30,
-                "tcp_user_timeout": 30_000,
             },
         )
-        event.listen(engine, "connect", self._set_up_if_direct)
+        attend(engine, settings)
         return engine
-
-    def _set_up_if_direct(self, connection: psycopg.Connection, record: ConnectionPoolEntry) -> None:
-        """Set the limits of a direct connection, and let it prepare statements; leave a pooled one as it is.
-
-        A pooler tells each connection a process id of its own making, 4711 for instance, while `pg_backend_pid()`
-        returns that of the server's process, 812. On a direct connection the two are the same.
-        """
-        with connection.cursor() as cursor:
-            row = cursor.execute("SELECT pg_backend_pid()").fetchone()
-            if row == (connection.info.backend_pid,):
-                connection.prepare_threshold = PREPARE_AFTER
-                cursor.execute(for_psycopg("boot/limit"), {**self._limits, "local": False})
-                record.info[DIRECT] = True
-        connection.commit()  # else the limits would be rolled back
-
-
-def _psycopg_url(url: str) -> URL:
-    """Parse a URL of Postgres, and let psycopg be its driver."""
-    if url.startswith("postgres://"):  # as some hosts write it; SQLAlchemy refuses it
-        url = url.replace("postgres://", "postgresql://", 1)
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(f"bridge_database_url is not a URL: {error}") from error
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(
-            f"bridge_database_url names {parsed.get_backend_name()}: the bridge needs postgresql://"
-        )
-    return parsed.set(drivername="postgresql+psycopg")

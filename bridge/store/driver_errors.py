@@ -14,14 +14,20 @@ from bridge.errors import (
     InvalidClient,
     LogRewound,
     SchemaMissing,
+    StoreLocked,
+    StoreReadOnly,
     StoreRefused,
     StoreUnavailable,
     UsageError,
 )
 
-# After these the same call may succeed: no connection (08), rolled back because of another transaction (40), out of
-# resources (53), stopped by an operator (57), lock not available (55P03), system error (58).
-TRANSIENT = ("08", "40", "53", "57", "55P03", "58")
+# After these the same call may succeed: no connection (08), a statement that was prepared before a migration (0A), a
+# session that is read-only or in a failed transaction (25) or has lost what was prepared (26), rolled back because of
+# another transaction (40), out of resources (53), stopped by an operator (57), lock not available (55P03), system error
+# (58).
+TRANSIENT = ("08", "0A", "25", "26", "40", "53", "57", "55P03", "58")
+READ_ONLY = "25006"
+LOCKED = "55P03"
 REWOUND = "FQ003"  # FQ…: raised by the functions in sql/schema
 MISUSED = ("FQ001", "FQ002")
 MISSING = ("42P01", "3F000", "42883")  # table, schema, function
@@ -34,6 +40,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         StoreUnavailable: Postgres refused, dropped or timed out, or no connection of the pool became free.
+        StoreReadOnly, StoreLocked: of these, the session takes no writes, or a lock was not to be had in time.
         SchemaMissing: a table or a function of the schema is not there.
         InvalidClient: a row of `fq.clients` breaks one of its constraints.
         LogRewound: the events' sequence is behind the horizon.
@@ -65,6 +72,10 @@ def _meaning(error: DBAPIError) -> BridgeError:
         return SchemaMissing(f"{primary}: run `eventbridge migrate`")
     if state == CHECK_VIOLATION and constraint.startswith("clients_"):
         return InvalidClient(primary)
+    if state == READ_ONLY:
+        return StoreReadOnly(f"Postgres takes no writes: {primary}")
+    if state == LOCKED:
+        return StoreLocked(f"Postgres is not available: {primary}")
     # A connection that broke has no SQLSTATE.
     if state.startswith(TRANSIENT) or (not state and isinstance(cause, psycopg.OperationalError)):
         return StoreUnavailable(f"Postgres is not available: {primary}")

@@ -8,6 +8,7 @@ from datetime import datetime
 from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, blockers
 from bridge.store.status import MOST_EVENTS_COUNTED
 
 MOST_KEYS = 3
@@ -58,22 +59,6 @@ class WaitingKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """A transaction that the horizon waits for: a session's, or a prepared one, which has a `gid` and no `pid`."""
-
-    pid: int | None
-    application: str | None
-    role: str | None
-    client: str | None
-    state: str | None
-    age_seconds: float | None
-    query_start: datetime | None
-    query: str | None
-    gid: str | None
-    prepared_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningReplay:
     """A replay that is not at its end.
 
@@ -98,11 +83,17 @@ class ClientFacts:
 
     Attributes:
         drawn: The last offset that was given to an event, committed or not.
-        pump_silent_seconds: Since the last pump ended its linger; negative while one lingers, None if none ever did.
+        pump_silent_seconds: Since a pump was last at work; negative while one lingers, None if none ever was.
+        read_only: Whether the database takes no writes.
+        in_recovery: Whether that is so because it is a standby.
+        clock_ahead_seconds: By how much the clock of a pump's host is ahead of Postgres'; None if no pump told.
+        clock_host: That host.
         unread: Matching events above `dispatched`, counted up to `MOST_EVENTS_COUNTED`.
         waiting: Keys that wait.
         held: Parked events that hold their key.
         redriving: Parked events that are to go out again.
+        holders: Transactions that the horizon waits for.
+        blockers: Transactions of others that sessions of the bridge wait for.
     """
 
     client: str
@@ -122,6 +113,10 @@ class ClientFacts:
     horizon: int
     drawn: int
     pump_silent_seconds: float | None
+    read_only: bool
+    in_recovery: bool
+    clock_ahead_seconds: float | None
+    clock_host: str | None
     open: int
     retrying: int
     parked: int
@@ -134,6 +129,7 @@ class ClientFacts:
     next_retry: OpenDelivery | None = None
     keys: tuple[WaitingKey, ...] = ()
     holders: tuple[Holder, ...] = ()
+    blockers: tuple[Holder, ...] = ()
     replays: tuple[RunningReplay, ...] = ()
 
 
@@ -142,8 +138,9 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
 
     Raises:
         UnknownClient: no such client.
+        StoreLocked: somebody lets nobody read a table of the bridge.
     """
-    with store.transaction() as connection:
+    with store.looking(lock_seconds=LOOK_LOCK_SECONDS) as connection:
         binds = {"client": client, "most": MOST_EVENTS_COUNTED}
         row = connection.execute(statement("look/client_facts"), binds).mappings().one_or_none()
         if row is None:
@@ -163,5 +160,6 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             next_retry=next_retry,
             keys=tuple(WaitingKey(**found) for found in keys),
             holders=tuple(Holder(**found) for found in holders),
+            blockers=blockers(connection),
             replays=tuple(RunningReplay(**found) for found in replays),
         )

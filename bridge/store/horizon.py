@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.errors import StoreReadOnly
 from bridge.sql import statement
 from bridge.store.connect import Store
 
@@ -12,5 +13,18 @@ def advance_horizon(store: Store) -> int:
     Raises:
         LogRewound: the sequence is behind the horizon; nothing moved.
     """
-    with store.reading() as connection:
+    with store.writing() as connection:
         return int(connection.execute(statement("pass/advance_horizon")).scalar_one())
+
+
+def look_at_horizon(store: Store) -> int:
+    """Move the horizon on where Postgres takes writes, else only read it; return it.
+
+    Raises:
+        LogRewound: the sequence is behind the horizon; nothing moved.
+    """
+    try:
+        return advance_horizon(store)
+    except StoreReadOnly:
+        with store.reading() as connection:
+            return int(connection.execute(statement("log/read_horizon"), {"wait_ms": 0}).scalar_one())

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from bridge.sql import statement
 from bridge.store.connect import Store
 
+SKEW_SECONDS = 2.0  # by which a clock may differ from Postgres' before `explain` says so
+
 
 class Work(NamedTuple):
     """What a wait ended with.
@@ -28,7 +30,7 @@ def clients_to_serve(store: Store, *, horizon: int) -> list[str]:
 
 def pass_over(store: Store, *, horizon: int, slice: int) -> None:
     """Move all clients over the next events, at most `slice`, where none of these matches their topics."""
-    with store.reading() as connection:
+    with store.writing() as connection:
         connection.execute(statement("pass/pass_over"), {"horizon": horizon, "slice": slice})
 
 
@@ -39,13 +41,30 @@ def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: fl
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
 
 
-def take_turn(store: Store, *, holder: str, seconds: float) -> None:
-    """Take the turn to wait for work from the tick that has it."""
-    with store.reading() as connection:
-        connection.execute(statement("pass/take_turn"), {"holder": holder, "seconds": seconds})
+def take_turn(
+    store: Store, *, holder: str, seconds: float, apart_seconds: float = -1, after_seconds: float = -1
+) -> bool:
+    """Take the turn to wait for work from the tick that has it; tell whether it was taken.
+
+    Args:
+        store: The event log and its clients.
+        holder: The tick that wants it.
+        seconds: For how long.
+        apart_seconds: A tick that comes so soon after another one took the turn does not take it.
+        after_seconds: Nor does one that comes so soon after the turn of another one ended.
+    """
+    binds = {"holder": holder, "seconds": seconds, "apart_seconds": apart_seconds, "after_seconds": after_seconds}
+    with store.writing() as connection:
+        return connection.execute(statement("pass/take_turn"), binds).one_or_none() is not None
+
+
+def note_tick(store: Store, *, host: str, clock: float) -> None:
+    """Remember that a pump is at work, and what time it is where it runs, in seconds since 1970."""
+    with store.writing() as connection:
+        connection.execute(statement("pass/note_tick"), {"host": host, "clock": clock})
 
 
 def note_trouble(store: Store, *, client: str, trouble: str) -> None:
     """Remember why a client could not be served, for `status`."""
-    with store.reading() as connection:
+    with store.writing() as connection:
         connection.execute(statement("pass/note_trouble"), {"client": client, "trouble": trouble})

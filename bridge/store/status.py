@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.locks import LOOK_LOCK_SECONDS
 
 MOST_EVENTS_COUNTED = 100_000  # `status` and `explain` count no further: it takes about a tenth of a second
 
@@ -75,7 +76,7 @@ def read_status(store: Store, client: str | None = None) -> list[ClientStatus]:
     Raises:
         UnknownClient: no such client.
     """
-    with store.reading() as connection:
+    with store.looking(lock_seconds=LOOK_LOCK_SECONDS) as connection:
         binds = {"client": client, "most": MOST_EVENTS_COUNTED}
         rows = connection.execute(statement("look/status"), binds).mappings()
         found = [ClientStatus(**row) for row in rows]

@@ -76,7 +76,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
 def _begun(on: Any) -> Iterator[Any]:
     """Begin a transaction on the session or connection that the caller gave, or on a session of our own."""
     if on is None:
-        with Session(bridge_of(current_app).store.engine) as session, session.begin():
+        with Session(bridge_of(current_app).store.handlers_engine) as session, session.begin():
             yield session
     elif isinstance(on, Session):
         if on.in_transaction():

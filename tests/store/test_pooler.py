@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import bridge
+from bridge.errors import StoreReadOnly, StoreUnavailable
 from bridge.model import Position
 from bridge.operate.explain import explain
 from bridge.operate.seek import seek
@@ -24,6 +25,7 @@ from bridge.store.horizon import advance_horizon
 from bridge.store.migrate import check_schema, migrate
 from bridge.store.status import read_status
 from tests.conftest import WORKERS, Connect
+from tests.support.failover import read_only
 from tests.support.fleets import let_go_on, offsets
 from tests.support.link import Link
 from tests.support.pgbouncer import PoolMode, pgbouncer
@@ -165,6 +167,37 @@ def test_every_step_of_an_event_s_life_works(
     assert len(world.hand_over()) == 3
     assert len(read_status(store)) == 1
     assert explain(collect_facts(store, "c"), None, bridge_queue="bridge", lingers=False)
+
+
+def test_g10_single_statements_behind_a_pooler_have_limits_too(
+    database: str, pooled: Pooled, open_store: Callable[[str], Store]
+) -> None:
+    store = open_store(pooled(database))
+    for open_one in (store.reading, store.writing, store.transaction, lambda: store.looking(lock_seconds=7)):
+        with open_one() as connection:
+            shown = connection.execute(text(SHOW)).one()
+            idle = connection.execute(text("SELECT current_setting('idle_in_transaction_session_timeout')"))
+            assert (*shown[1:], idle.scalar_one()) == ("7s", "7s", 0, "20s")
+
+
+def test_g10_a_session_of_a_pooler_that_takes_no_writes_is_refused_and_read(
+    database: str, pooled: Pooled, open_store: Callable[[str], Store], connect: Connect
+) -> None:
+    world = World(open_store(pooled(database)), connect())
+    world.client()
+    with read_only(world):
+        wait_until(lambda: refused_as_read_only(world.store), timeout=60, what="sessions that were ended are gone")
+        assert [row.client for row in read_status(world.store)] == ["c"]
+
+
+def refused_as_read_only(store: Store) -> bool:
+    try:
+        advance_horizon(store)
+    except StoreReadOnly:
+        return True
+    except StoreUnavailable:
+        return False
+    return False
 
 
 def test_many_connections_share_the_two_sessions_and_no_event_is_lost(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bridge.operate.explain import client, deliveries, log, processes
+from bridge.operate.explain import client, database, deliveries, log, processes
 from bridge.operate.explain.cause import Cause, Severity
 from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
 
 __all__ = ["Cause", "Severity", "explain"]
+
+STOPS_THE_PUMP = ("read-only", "rewound", "locked", "broker-away")
 
 
 def explain(
@@ -26,17 +28,25 @@ def explain(
     """
     if facts.task is None:
         return [*log.explain_rewind(facts), *log.explain_horizon(facts), client.explain_reader(facts)]
+    # What stops the pump comes before the pump, which would be blamed for it.
     causes = [
+        *database.explain_read_only(facts),
         *log.explain_rewind(facts),
+        *database.explain_locks(facts),
         *client.explain_state(facts),
-        *processes.explain_pump(facts, lingers=lingers),
+        *processes.explain_broker(seen),
+    ]
+    stopped = any(cause.kind in STOPS_THE_PUMP for cause in causes)
+    causes += [
+        *(() if stopped else processes.explain_pump(facts, seen, lingers=lingers)),
         *client.explain_trouble(facts),
-        *(processes.explain_workers(facts, seen, bridge_queue) if seen else ()),
+        *(processes.explain_workers(facts, seen, bridge_queue) if seen and not seen.trouble else ()),
         *log.explain_horizon(facts),
         *deliveries.explain_window(facts),
         *deliveries.explain_keys(facts),
         *deliveries.explain_retries(facts),
         *client.explain_requests(facts),
         *client.explain_parked(facts),
+        *database.explain_clocks(facts),
     ]
     return [*causes, *client.explain_ordinary(facts, quiet=not causes)]

@@ -13,33 +13,43 @@ from bridge.wording import counted, span
 SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
 
 
-def explain_pump(facts: ClientFacts, *, lingers: bool) -> Iterator[Cause]:
-    """Say that no pump comes."""
+def explain_broker(seen: WorkersSeen | None) -> Iterator[Cause]:
+    """Say that the broker could not be asked: then no tick arrives either."""
+    if seen and seen.trouble:
+        yield Cause(
+            kind="broker-away", severity="error", text=seen.trouble, do="the bridge waits for it and loses nothing"
+        )
+
+
+def explain_pump(facts: ClientFacts, seen: WorkersSeen | None, *, lingers: bool) -> Iterator[Cause]:
+    """Say that no pump comes, unless it is known that no worker is there to run one."""
     silent = facts.pump_silent_seconds
     if silent is not None and silent < SILENT_SECONDS:
         return
+    if seen is not None and not seen.bridge_workers and seen.answered:
+        return  # `no-bridge-worker` says why
     overdue = (facts.unread_seconds or 0) > SILENT_SECONDS and facts.open < facts.window and not facts.holders
     if not lingers and not (overdue and facts.state == "active"):
         return
     last = "no pump has ever run" if silent is None else f"no pump has run for {span(silent)}"
     if not lingers:
         last = f"an event has waited for {span(facts.unread_seconds or 0)}, and no pump has taken it"
+    do = "is `celery beat` running, and a worker that consumes the bridge's queue?"
+    if seen is not None and seen.bridge_workers:
+        do = "is `celery beat` running? A worker consumes the bridge's queue: what does its log say?"
+    elif seen is None:
+        do += " The broker was not asked."
     yield Cause(
         kind="no-pump",
         severity="error",
         text=f"{last}: nothing is handed over to any client",
-        do="is `celery beat` running, and a worker that consumes the bridge's queue?",
+        do=do,
         data={"silent_seconds": silent},
     )
 
 
 def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) -> Iterator[Cause]:
     """Say what the broker and its workers say of themselves."""
-    if seen.trouble:
-        yield Cause(
-            kind="broker-away", severity="error", text=seen.trouble, do="the bridge waits for it and loses nothing"
-        )
-        return
     others = f" ({counted(seen.answered, 'worker')} answered)" if seen.answered else " (no worker answered at all)"
     data: dict[str, Any] = {"queue": facts.queue, "messages": seen.messages, "answered": seen.answered}
     messages = counted(seen.messages or 0, "message waits", "messages wait")

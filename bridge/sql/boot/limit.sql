@@ -1,8 +1,9 @@
--- Bound every statement and every wait for a lock.
+-- Set the limits of a session, or of a transaction, and tell whether it takes writes.
 --
--- Binds      statement_ms  text, milliseconds
---            lock_ms       text, milliseconds
---            local         boolean, whether for this transaction only
--- Returns    nothing of interest
+-- Binds      names   text[], names of settings
+--            values  text[], their values, in the same order
+--            local   boolean, whether for this transaction only
+-- Returns    read_only: `on` if nothing can be written, else `off`; limits, the number of settings
 -- Relies on  a transaction, where local: the limits end with it
-SELECT set_config('statement_timeout', :statement_ms, :local), set_config('lock_timeout', :lock_ms, :local)
+SELECT current_setting('transaction_read_only') AS read_only, count(set_config(s.name, s.value, :local)) AS limits
+  FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS s (name, value)

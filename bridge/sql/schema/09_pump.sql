@@ -1,10 +1,13 @@
 -- The turns: `linger` is the right to wait for work, which the newest tick takes. The one before notices at its next
 -- call of fq.wait_for_work, so for up to half a second both may wait. A pump that moves many clients at once locks the
--- row `pass_over`, so that only one does so at a time.
+-- row `pass_over`, so that only one does so at a time. `tick` says when a pump was last at work, and on which host the
+-- clock differed most from this server's. All times are this server's: no two clocks have to agree.
 CREATE TABLE fq.turns (
-    name       text CONSTRAINT turns_pkey PRIMARY KEY,
-    holder     text NOT NULL,
-    expires_at timestamptz NOT NULL
+    name                text CONSTRAINT turns_pkey PRIMARY KEY,
+    holder              text NOT NULL,
+    expires_at          timestamptz NOT NULL,
+    taken_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    clock_ahead_seconds double precision
 ) WITH (fillfactor = 50);
 INSERT INTO fq.turns (name, holder, expires_at) VALUES ('pass_over', '', 'epoch');
 

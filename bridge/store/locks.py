@@ -1,0 +1,49 @@
+"""The SQL of locks: who keeps the bridge from reading a table, or makes its sessions wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from bridge.sql import statement
+from bridge.store.connect import Store
+
+LOOK_LOCK_SECONDS = 3.0  # a person who looks waits no longer than this for a lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A transaction that others wait for: a session's, or a prepared one, which has a `gid` and no `pid`."""
+
+    pid: int | None
+    application: str | None
+    role: str | None
+    client: str | None
+    state: str | None
+    age_seconds: float | None
+    query_start: datetime | None
+    query: str | None
+    gid: str | None
+    prepared_at: datetime | None
+
+
+class TableHolder(NamedTuple):
+    """A transaction that lets nobody read a table."""
+
+    table: str
+    holder: Holder
+
+
+def blockers(connection: Connection) -> tuple[Holder, ...]:
+    """Return the transactions of others that hold up the bridge, the oldest first."""
+    return tuple(Holder(**row) for row in connection.execute(statement("look/blockers")).mappings())
+
+
+def table_holders(store: Store) -> list[TableHolder]:
+    """Return the transactions that let nobody read one of the bridge's tables, the oldest first."""
+    with store.reading() as connection:
+        rows = [dict(row) for row in connection.execute(statement("look/table_holders")).mappings()]
+    return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
