@@ -16,3 +16,14 @@ NESTED_LEVELS = 200  # of a payload: Python's pickle and json recurse once per l
 ERROR_TYPE_CHARACTERS = 200
 ERROR_MESSAGE_BYTES = 4 * 1024
 TRACEBACK_BYTES = 64 * 1024
+
+# Of how many failures in one batch the result backend is asked why.
+REASONS_AT_ONCE = 2_000
+
+# What is kept on the queue `bridge.unreadable`, in each broker; the oldest go first.
+UNREADABLE_MESSAGES = 10_000
+UNREADABLE_BYTES = 64 * 1024 * 1024
+INFLATED_BYTES = 64 * 1024 * 1024  # of a compressed message on the bridge's queue
+
+# How many messages a collector keeps aside, because another transaction holds what their outcomes need.
+HELD_MESSAGES = 1_000

@@ -13,7 +13,7 @@ from benchmarks.measure import interleaved, wait_until
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
 from bridge.app import Bridge
-from bridge.collector.step import collect
+from bridge.collector.loop import collect
 
 TASKS = "bridge.commit as tasks, the better of solo and prefork"
 COLLECTOR = "collector"

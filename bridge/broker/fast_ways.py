@@ -90,11 +90,26 @@ AMQP_COLLECTOR = FastWay(
     parts=(
         *_CONFIRMS,
         *_TAKE_OVER_A_QUEUE,
+        Part("amqp.serialization:PROPERTY_CLASSES"),
+        Part("amqp:Message._serialize_properties", 1),
         Part("amqp:Channel.auto_decode"),
         Part("amqp:Channel.basic_ack", 2, ("multiple",)),
         Part("amqp:Channel.basic_qos", 4),
         Part("amqp:Channel.basic_consume", 2, ("callback",)),
         Part("amqp:Connection.heartbeat_tick", 1),
+    ),
+)
+GUARD = FastWay(
+    name="keeping unreadable messages from the bridge's worker",
+    instead="one that a stranger puts on the queue of ticks may end the worker",
+    parts=(
+        Part("kombu.transport.redis:Channel.client"),
+        Part("kombu.transport.redis:Channel.sep"),
+        Part("kombu.transport.redis:Channel.global_keyprefix"),
+        Part("kombu.transport.redis:Channel.pool"),
+        Part("amqp.serialization:PROPERTY_CLASSES"),
+        Part("amqp:Message._serialize_properties", 1),
+        Part("celery.worker.consumer:Consumer.create_task_handler", 1),
     ),
 )
 ALL = (
@@ -106,4 +121,5 @@ ALL = (
     JOINED_CALLBACKS,
     REDIS_COLLECTOR,
     AMQP_COLLECTOR,
+    GUARD,
 )

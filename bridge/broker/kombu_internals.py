@@ -11,16 +11,19 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import amqp
 import redis
+from amqp.serialization import PROPERTY_CLASSES
 from celery import Celery
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
 from bridge.broker.conformance import Differs
 
+BASIC = 60  # the class of messages in AMQP
 # redis-py up to 5.2 wants to know which command a connection is for.
 _FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
 
@@ -144,6 +147,29 @@ def body_text(channel: Any, body: str, message: dict[str, Any]) -> str:
     return text
 
 
+def watch_arrivals(channel: Any, is_welcome: Callable[[str, bytes], bool]) -> None:
+    """Show each message that a worker's Redis channel takes, before kombu opens it; one that is not welcome is gone.
+
+    kombu opens it in the worker's event loop, where an error of any kind ends the worker.
+
+    Args:
+        channel: The channel that a worker consumes on.
+        is_welcome: Gets the queue's name and the message as it is stored.
+    """
+    client = channel.client
+    parse = client.parse_response
+
+    def watched(connection: Any, command_name: str, **options: Any) -> Any:
+        found = parse(connection, command_name, **options)
+        if command_name == "BRPOP" and found:
+            queue = bytes(found[0]).decode(errors="replace").rsplit(channel.sep, 1)[0]
+            if not is_welcome(queue, bytes(found[1])):
+                return None  # as if nothing had come
+        return found
+
+    client.parse_response = watched
+
+
 # Redis: the bookkeeping of messages in a worker's hands
 
 
@@ -228,6 +254,40 @@ def ask_for_confirms(
     channel.events["basic_ack"].add(on_ack)
     channel.events["basic_nack"].add(on_nack)
     channel.events["basic_return"].add(on_return)
+
+
+def tolerate_properties() -> None:
+    """Let a message whose properties can't be decoded come without any; later calls do nothing.
+
+    py-amqp would raise in the middle of it, which ends the connection, and the broker gives the message to the next.
+    """
+    decode = PROPERTY_CLASSES[BASIC]
+    if hasattr(decode, "__wrapped__"):
+        return
+
+    @wraps(decode)
+    def tolerant(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:
+        try:
+            found: tuple[dict[str, Any], int] = decode(buffer, offset)
+        except Exception:  # of any type: text that is none, a time beyond all times, tables without an end
+            return {}, len(buffer)
+        return found
+
+    PROPERTY_CLASSES[BASIC] = tolerant
+
+
+def can_be_published(message: Any) -> bool:
+    """Tell whether py-amqp can write out a message's properties; not all that it reads can be written."""
+    try:
+        message._serialize_properties()
+    except Exception:
+        return False
+    return True
+
+
+def tag_queues(consumer: Any) -> dict[str, str]:
+    """Return the queue of each consumer tag of a kombu consumer."""
+    return {tag: queue for queue, tag in consumer._active_tags.items()}
 
 
 def receive(channel: Any, seconds: float) -> bool:

@@ -6,8 +6,6 @@ one.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,18 +17,16 @@ from kombu import Queue
 
 from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
-from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
+from bridge.broker.kombu_internals import drop, keep_bytes, receive, tolerate_properties, try_confirms
+from bridge.broker.legible import Letter, why_illegible
 from bridge.broker.queues import own_queue
+from bridge.collector.aside import keep_on_amqp, unreadable_queue
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.errors import BrokerUnavailable
-from bridge.wording import counted
-
-logger = logging.getLogger("bridge.collector")
 
 PREFETCH = 4000  # messages: the broker sends the next ones while we settle these
 AT_HAND_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of a message
 CONFIRM_SECONDS = 10.0
-PERSISTENT = 2
 
 
 class AmqpReader(Reader[Message]):
@@ -46,11 +42,14 @@ class AmqpReader(Reader[Message]):
     try_out = staticmethod(try_confirms)
 
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
-        self._others = others
-        self._unreadable = f"{queue}.unreadable"
+        self._app = app
+        self._queue, self._others = queue, others
+        self._unreadable = unreadable_queue(queue)
         self._ahead: deque[Message] = deque()  # sent to us, in the order of their tags, and not taken yet
-        self._last_tag = 0
+        self._taken: list[int] = []  # tags, in their order
+        self._kept: list[int] = []  # tags of older messages that stay taken
         self._broken = False
+        tolerate_properties()
         self._connection = app.connection_for_read(heartbeat=app.conf.broker_heartbeat)
         try:
             with self._translated():
@@ -90,35 +89,51 @@ class AmqpReader(Reader[Message]):
         """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
         return parse(message.properties.get("content_type"), _headers(message), _body(message))
 
-    def done(self) -> None:
-        """Acknowledge what was taken: it is settled."""
+    def done(self, keep: Sequence[Message] = ()) -> None:
+        """Acknowledge what was taken, but for these messages."""
+        wanted = {message.delivery_tag for message in keep}
         with self._translated():
-            if self._last_tag:  # 0 would acknowledge what is ahead, too
-                self._channel.basic_ack(self._last_tag, multiple=True)
-                self._last_tag = 0
+            if not wanted and not self._kept:
+                if self._taken:  # 0 would acknowledge what is ahead, too
+                    self._channel.basic_ack(self._taken[-1], multiple=True)
+            else:
+                for tag in (*self._kept, *self._taken):
+                    if tag not in wanted:
+                        self._channel.basic_ack(tag)
+        self._taken, self._kept = [], sorted(wanted)
 
-    def pass_on(self, messages: Sequence[Message]) -> None:
-        """Hand messages that are no callbacks to the worker's ordinary consumer; return when the broker has them.
-
-        A message that no worker could run, and would throw away, is kept on a queue of its own for people to look at.
-        """
-        garbage = [message for message in messages if not _is_task(message)]
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Put messages that were taken behind all others of the queue; the broker has them twice until `done`."""
         with self._translated():
             for message in messages:
-                if _is_task(message):
-                    self._publish(message, to=self._others)
-            if garbage:
-                logger.warning(
-                    "%s on the queue can't be read, kept on %s", counted(len(garbage), "message"), self._unreadable
-                )
-                self._declare(self._unreadable)
-            for message in garbage:
-                message.properties.pop("expiration", None)
-                message.properties["delivery_mode"] = PERSISTENT
-                self._publish(message, to=self._unreadable)
-            missing = self._confirms.wait(CONFIRM_SECONDS)
-        if missing:
-            raise BrokerUnavailable(f"messages can't be passed on, these queues were deleted: {', '.join(missing)}")
+                self._publish(message, to=self._queue)
+            self._wait_for_confirms()
+
+    def show_life(self) -> None:
+        """Show the broker that we live; what it sends meanwhile is not taken."""
+        with self._translated():
+            receive(self._channel, AT_HAND_SECONDS)
+            self._channel.connection.heartbeat_tick()
+
+    def why_illegible(self, message: Message) -> str:
+        """Say why a worker can't read a message; an empty string if it can."""
+        found = message.properties
+        letter = Letter(
+            _body(message), found.get("content_type"), found.get("content_encoding"), _headers(message), found
+        )
+        return why_illegible(self._app, letter)
+
+    def forward(self, messages: Sequence[Message]) -> None:
+        """Hand messages to the worker's ordinary consumer; return when the broker has them."""
+        with self._translated():
+            for message in messages:
+                self._publish(message, to=self._others)
+            self._wait_for_confirms()
+
+    def set_aside(self, messages: Sequence[Message], *, why: str) -> None:
+        """Keep messages, as they came, on a queue for people to look at."""
+        with self._translated():
+            keep_on_amqp(self._connection, self._unreadable, messages, why=why)
 
     def adopt(self) -> int:
         """Do nothing and return 0: the broker puts back what dead collectors had taken."""
@@ -131,6 +146,10 @@ class AmqpReader(Reader[Message]):
         else:
             self._connection.release()
 
+    def _wait_for_confirms(self) -> None:
+        if missing := self._confirms.wait(CONFIRM_SECONDS):
+            raise BrokerUnavailable(f"messages can't be passed on, these queues were deleted: {', '.join(missing)}")
+
     def _declare(self, queue: str) -> None:
         Queue(queue, exchange="", routing_key=queue)(self._publishing).queue_declare()
 
@@ -140,8 +159,7 @@ class AmqpReader(Reader[Message]):
 
     def _next(self, most: int) -> list[Message]:
         taken = [self._ahead.popleft() for _ in range(min(most, len(self._ahead)))]
-        if taken:
-            self._last_tag = taken[-1].delivery_tag
+        self._taken += [message.delivery_tag for message in taken]
         return taken
 
     @contextmanager
@@ -165,14 +183,3 @@ def _headers(message: Message) -> dict[str, Any]:
 
 def _body(message: Message) -> bytes:
     return bytes(message.body or b"")  # of an empty message it is an empty string
-
-
-def _is_task(message: Message) -> bool:
-    """Tell whether a worker would take this for a call of a task; in protocol 1 the name is in the body."""
-    if isinstance(_headers(message).get("task"), str):
-        return True
-    try:
-        body = json.loads(_body(message))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(body, dict) and isinstance(body.get("task"), str)

@@ -52,15 +52,43 @@ class Reader(ABC, Generic[Message]):
 
     @abstractmethod
     def read(self, message: Message) -> TaskMessage | None:
-        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
+        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON; it never raises."""
 
-    @abstractmethod
     def pass_on(self, messages: Sequence[Message]) -> None:
-        """Hand messages that are no callbacks to the worker's ordinary consumer, and keep what is no message at all."""
+        """Hand messages that are no callbacks to the worker's ordinary consumer, once they are known not to end it.
+
+        What the worker can't read, or would refuse and throw away, is set aside.
+        """
+        unread = [(message, why) for message in messages if (why := self.why_illegible(message))]
+        ids = {id(message) for message, _ in unread}
+        if legible := [message for message in messages if id(message) not in ids]:
+            self.forward(legible)
+        if unread:
+            self.set_aside([message for message, _ in unread], why=f"no worker can read it: {unread[0][1]}")
 
     @abstractmethod
-    def done(self) -> None:
-        """Let the broker forget what was taken: it is settled."""
+    def why_illegible(self, message: Message) -> str:
+        """Say why a worker can't read a message; an empty string if it can."""
+
+    @abstractmethod
+    def forward(self, messages: Sequence[Message]) -> None:
+        """Hand messages to the worker's ordinary consumer; return when the broker has them."""
+
+    @abstractmethod
+    def set_aside(self, messages: Sequence[Message], *, why: str) -> None:
+        """Keep messages on a bounded queue of their own, for people to look at; the log says `why`."""
+
+    @abstractmethod
+    def done(self, keep: Sequence[Message] = ()) -> None:
+        """Let the broker forget what was taken, but for these messages, which stay taken."""
+
+    @abstractmethod
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Put messages that were taken behind all others of the queue; the broker has them twice until `done`."""
+
+    @abstractmethod
+    def show_life(self) -> None:
+        """Show the broker, and other collectors, that what was taken is in good hands; take nothing."""
 
     @abstractmethod
     def adopt(self) -> int:

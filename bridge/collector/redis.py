@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import math
 import uuid
 from collections.abc import Iterator, Sequence
@@ -21,11 +20,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
 from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
+from bridge.broker.legible import why_illegible_envelope
+from bridge.collector.aside import keep_on_redis, unreadable_queue
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.errors import BrokerUnavailable
-from bridge.wording import counted
-
-logger = logging.getLogger("bridge.collector")
 
 DEAD_AFTER_SECONDS = 30
 
@@ -52,6 +50,7 @@ local alive, queue, before = KEYS[1], KEYS[2], redis.call('TIME')[1] - ARGV[1]
 local dead = redis.call('ZRANGEBYSCORE', alive, '-inf', before)
 for _, own in ipairs(dead) do
     while redis.call('RPOPLPUSH', own, queue) do end
+    while redis.call('RPOPLPUSH', own .. '.held', queue) do end
     redis.call('ZREM', alive, own)
 end
 return #dead
@@ -70,13 +69,16 @@ class RedisReader(Reader[bytes]):
     fast_way = REDIS_COLLECTOR
 
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
+        self._app = app
         self._connection = app.connection_for_read()
         channel = self._connection.default_channel
         prefix = key_prefix(channel)
         self._queues = queue_keys(channel, queue)
         self._others = prefix + others
-        self._unreadable = f"{prefix}{queue}.unreadable"
+        self._unreadable = prefix + unreadable_queue(queue)
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
+        self._held = f"{self._own}.held"
+        self._kept: list[bytes] = []
         self._alive = f"{prefix}{queue}.collectors"
         self._redis = redis.Redis(connection_pool=connection_pool(channel))
         self._has_blmove = True  # until the server says otherwise
@@ -97,7 +99,7 @@ class RedisReader(Reader[bytes]):
         """Take the next message as soon as there is one, or none after `seconds`."""
         with _translated():
             # A sign of life first: a list of our own that no other collector knows of would never be adopted.
-            self._take(keys=[self._own, self._alive], args=[0])
+            self.show_life()
             found = self._move_next(seconds)
             return [found] if found else []
 
@@ -118,25 +120,46 @@ class RedisReader(Reader[bytes]):
         """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
         return decode(message)
 
-    def done(self) -> None:
-        """Let the broker forget what was taken: it is settled."""
-        with _translated():
-            self._redis.delete(self._own)
+    def done(self, keep: Sequence[bytes] = ()) -> None:
+        """Let the broker forget what was taken, but for these messages, which move to a list beside our own."""
+        if not keep and not self._kept:
+            with _translated():
+                self._redis.delete(self._own)
+            return
+        known, wanted = {id(message) for message in self._kept}, {id(message) for message in keep}
+        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._own)
+            for message in self._kept:
+                if id(message) not in wanted:
+                    pipe.lrem(self._held, 1, message)  # type: ignore[arg-type]
+            if fresh := [message for message in keep if id(message) not in known]:
+                pipe.rpush(self._held, *fresh)
+            pipe.execute()
+        self._kept = list(keep)
 
-    def pass_on(self, messages: Sequence[bytes]) -> None:
-        """Hand messages that are no callbacks to the worker's ordinary consumer, which garbage would stop for good.
-
-        Garbage is kept on a list of its own for people to look at.
-        """
-        readable = [message for message in messages if _is_message(message)]
-        garbage = [message for message in messages if not _is_message(message)]
+    def put_back(self, messages: Sequence[bytes]) -> None:
+        """Put messages that were taken behind all others of the queue; the broker has them twice until `done`."""
         with _translated():
-            if readable:
-                self._redis.lpush(self._others, *readable)
-            if garbage:
-                number = counted(len(garbage), "message")
-                logger.warning("%s on the queue can't be read, kept on %s", number, self._unreadable)
-                self._redis.lpush(self._unreadable, *garbage)
+            self._redis.lpush(self._queues[0], *messages)
+
+    def show_life(self) -> None:
+        """Show other collectors that what was taken is in good hands."""
+        with _translated():
+            self._take(keys=[self._own, self._alive], args=[0])
+
+    def why_illegible(self, message: bytes) -> str:
+        """Say why a worker can't read a message; an empty string if it can."""
+        return why_illegible_envelope(self._app, message)
+
+    def forward(self, messages: Sequence[bytes]) -> None:
+        """Hand messages to the worker's ordinary consumer."""
+        with _translated():
+            self._redis.lpush(self._others, *messages)
+
+    def set_aside(self, messages: Sequence[bytes], *, why: str) -> None:
+        """Keep messages, as they came, on a list for people to look at."""
+        with _translated():
+            keep_on_redis(self._redis, self._unreadable, messages, why=why)
 
     def adopt(self) -> int:
         """Put back what dead collectors had taken; return how many were dead."""
@@ -147,8 +170,9 @@ class RedisReader(Reader[bytes]):
         """Put back what is not settled, and disconnect."""
         try:
             with _translated():
-                while self._redis.rpoplpush(self._own, self._queues[0]):
-                    pass
+                for own in (self._own, self._held):
+                    while self._redis.rpoplpush(own, self._queues[0]):
+                        pass
                 self._redis.zrem(self._alive, self._own)
         finally:
             self._connection.release()
@@ -163,17 +187,6 @@ def decode(message: bytes) -> TaskMessage | None:
         return parse(envelope["content-type"], envelope["headers"], base64.b64decode(envelope["body"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _is_message(message: bytes) -> bool:
-    """Tell whether this is an envelope that kombu can open."""
-    try:
-        envelope = json.loads(message)
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("properties"), dict):
-        return False
-    return "body" in envelope and {"delivery_tag", "delivery_info"} <= envelope["properties"].keys()
 
 
 @contextmanager

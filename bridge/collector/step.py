@@ -13,34 +13,27 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery, bootsteps
+from celery import bootsteps
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
 from bridge.broker.kombu_internals import exchange_queues
-from bridge.collector.amqp import AmqpReader
-from bridge.collector.reader import Reader
-from bridge.collector.redis import RedisReader
-from bridge.collector.ticks import without_old_ticks
-from bridge.contract import SETTLED_TASKS, ticks_queue
+from bridge.collector.loop import (
+    FIRST_DELAY_SECONDS,
+    IDLE_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    collect,
+    reader_on,
+)
+from bridge.contract import ticks_queue
 from bridge.errors import BridgeError
 from bridge.sender.sender import foresee
-from bridge.settle.policy import rest
-from bridge.settle.read_callbacks import settle_callbacks
-from bridge.store.migrate import check_schema
+from bridge.trouble import Trouble
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer
 
 logger = logging.getLogger("bridge.collector")
-
-MESSAGES_AT_ONCE = 2000
-IDLE_SECONDS = 1.0  # longest wait for the next callback, so that stopping is quick
-GATHER_SECONDS = 0.01  # shortest rest after fewer than 500 messages, so that more share the next transaction
-ADOPT_EVERY_SECONDS = 10.0
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
-
-READERS: dict[str, type[Reader[Any]]] = {"py-amqp": AmqpReader, "redis": RedisReader}
 
 
 class Collector(bootsteps.StartStopStep):
@@ -85,59 +78,16 @@ class Collector(bootsteps.StartStopStep):
     def _run(self, bridge: Bridge, queue: str, others: str) -> None:
         """Collect until stopped, whatever breaks meanwhile; after an error, a little later."""
         delay = FIRST_DELAY_SECONDS
+        trouble = Trouble(logger, what="outcomes wait", over="outcomes are settled again")
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                collect(bridge, queue=queue, others=others, stopping=self._stopping)
+                collect(bridge, queue=queue, others=others, stopping=self._stopping, trouble=trouble)
             except BridgeError as error:
-                logger.warning("outcomes wait: %s", error)
-            except Exception:
-                logger.exception("outcomes wait: an unexpected error, trying again")
+                trouble.went(error)
+            except Exception as error:
+                trouble.went(f"an unexpected error, trying again: {error}", unexpected=error)
             if time.monotonic() - began > 2 * LONGEST_DELAY_SECONDS:  # it worked for a while
                 delay = FIRST_DELAY_SECONDS
             self._stopping.wait(delay)
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
-
-
-def reader_on(app: Celery) -> type[Reader[Any]] | None:
-    """Return the reader for this app's broker; None if callbacks can only run as ordinary tasks there."""
-    found = READERS.get(app.connection_for_read().transport.driver_name)
-    return found if found is not None and found.fast_way.conforms(found.try_out) else None
-
-
-def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Event) -> None:
-    """Settle the callbacks that arrive on a queue until told to stop.
-
-    Raises:
-        StoreUnavailable, BrokerUnavailable: the messages that were taken are back on the queue, or will be put back.
-    """
-    # This raises while Postgres is away, before a message is taken. A quorum queue of RabbitMQ drops a message that was
-    # put back too often.
-    check_schema(bridge.store.engine)
-    kind = reader_on(bridge.app)
-    assert kind is not None, "or the step would not have included itself"
-    reader = kind(bridge.app, queue=queue, others=others)
-    try:
-        adopted = 0.0
-        while not stopping.is_set():
-            if time.monotonic() - adopted > ADOPT_EVERY_SECONDS:
-                reader.adopt()
-                adopted = time.monotonic()
-            messages = reader.wait(IDLE_SECONDS)
-            messages += reader.take(MESSAGES_AT_ONCE - len(messages))
-            began = time.monotonic()
-            if messages:
-                _settle(bridge, reader, messages)
-                reader.done()
-            if len(messages) < MESSAGES_AT_ONCE // 4:
-                stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
-    finally:
-        reader.close()
-
-
-def _settle(bridge: Bridge, reader: Reader[Any], messages: list[Any]) -> None:
-    """Settle the callbacks among these messages, and pass on the rest."""
-    found = [(message, reader.read(message)) for message in messages]
-    settle_callbacks(bridge, (call for _, call in found if call and call.task in SETTLED_TASKS))
-    others = [(message, call) for message, call in found if not call or call.task not in SETTLED_TASKS]
-    reader.pass_on([message for message, _ in without_old_ticks(others)])

@@ -1,4 +1,4 @@
-"""Read callbacks, and settle what they report: outcomes whose signature is genuine, and why a task failed.
+"""Read callbacks, and settle what they report: outcomes whose signature is genuine.
 
 A callback is a pair: the task's name, `bridge.commit` or `bridge.fail`, and its arguments, which are client, offset (a
 list of offsets for a batch), epoch, attempt and signature. `bridge.settle` carries many such pairs in one message. A
@@ -17,18 +17,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from celery import Celery
-from celery.backends.base import DisabledBackend
-
 from bridge.app import Bridge
+from bridge.bounds import CLIENT_CHARACTERS
 from bridge.contract import COMMIT, FAIL, SETTLE, is_genuine, joined
-from bridge.model import Failure, Outcome, task_id
-from bridge.settle.settle import Settled, settle
+from bridge.errors import StoreUnavailable
+from bridge.model import Failure, Outcome
+from bridge.settle.apply import name_of
+from bridge.settle.settle import Settled
+from bridge.settle.with_reasons import settle_with_reasons
 from bridge.wording import counted
 
 logger = logging.getLogger("bridge")
 
 OUTCOMES_AT_ONCE = 10_000  # in one transaction: it holds the locks of its clients meanwhile
+LAST_OFFSET, LAST_NUMBER = 2**63 - 1, 2**31 - 1  # of Postgres' bigint and integer
 
 Callback = tuple[str, Sequence[Any]]
 
@@ -36,15 +38,34 @@ Callback = tuple[str, Sequence[Any]]
 def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback]) -> Settled:
     """Settle what callbacks report, more than 10,000 outcomes in several transactions.
 
+    An outcome that Postgres refuses is a line in the log, and left to the lease of its event.
+
     Raises:
-        StoreUnavailable: some may be settled; settle the same callbacks again, which does no harm.
+        StoreUnavailable: some are not settled; settle the same callbacks again, which does no harm.
     """
-    total, waiting = Settled(), list[Outcome]()
-    for callback in one_by_one(callbacks):
-        waiting += outcomes_of(bridge.app, callback, secret=bridge.secret)  # outcomes of one callback stay together
-        if len(waiting) >= OUTCOMES_AT_ONCE:
-            total, waiting = total + settle(bridge.store, waiting), []
-    return total + settle(bridge.store, waiting)
+    total = Settled()
+    held: Exception | None = None
+    for outcomes in parts_of(outcomes_of(callback, secret=bridge.secret) for callback in one_by_one(callbacks)):
+        applied = settle_with_reasons(bridge, outcomes)
+        total += applied.settled
+        for it in applied.refused:
+            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+        held = applied.held[0].error if applied.held else held
+    if held is not None:
+        raise StoreUnavailable(f"some outcomes can't be settled yet: {held}") from held
+    return total
+
+
+def parts_of(reported: Iterable[Sequence[Outcome]]) -> Iterator[list[Outcome]]:
+    """Yield the outcomes of callbacks in parts of about 10,000; those of one callback stay together."""
+    part: list[Outcome] = []
+    for outcomes in reported:
+        part += outcomes
+        if len(part) >= OUTCOMES_AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
@@ -56,14 +77,11 @@ def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
             yield task, args
 
 
-def outcomes_of(app: Celery, callback: Callback, *, secret: str) -> list[Outcome]:
-    """Return what one callback reports: an outcome for each event, with the reason of a failure if that is known."""
+def outcomes_of(callback: Callback, *, secret: str) -> list[Outcome]:
+    """Return what one callback reports: an outcome for each event; a failure has no reason yet."""
     task, args = callback
     found = verified(args, secret=secret)
-    if not found or task != FAIL:
-        return found
-    failure = _failure(app, found[0])
-    return [replace(outcome, failure=failure) for outcome in found]
+    return [replace(outcome, failure=Failure()) for outcome in found] if task == FAIL else found
 
 
 def verified(args: object, *, secret: str) -> list[Outcome]:
@@ -73,7 +91,7 @@ def verified(args: object, *, secret: str) -> list[Outcome]:
             offsets = tuple(offset) if isinstance(offset, list) else (offset,)
         case _:
             offsets = ()
-    if not offsets or not all(isinstance(one, int) for one in offsets):
+    if not offsets or not all(isinstance(one, int) for one in offsets) or not _fits(client, offsets, epoch, attempt):
         logger.warning("a callback with malformed arguments is ignored: %s", reprlib.repr(args))
         return []
     if not is_genuine(signature, secret, (client, joined(offsets), epoch, attempt)):
@@ -84,6 +102,17 @@ def verified(args: object, *, secret: str) -> list[Outcome]:
     return [
         Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, batch_offsets=batch) for offset in offsets
     ]
+
+
+def _fits(client: str, offsets: Sequence[int], *numbers: int) -> bool:
+    """Tell whether Postgres has such a name and such numbers at all."""
+    return (
+        len(client) <= CLIENT_CHARACTERS
+        and "\0" not in client
+        and client.encode(errors="ignore").decode() == client  # no half of a surrogate pair
+        and all(0 <= offset <= LAST_OFFSET for offset in offsets)
+        and all(0 <= number <= LAST_NUMBER for number in numbers)
+    )
 
 
 def _pairs(args: Any) -> list[Callback]:
@@ -110,19 +139,3 @@ def _is_pair(pair: object) -> bool:
         case [str(task), _]:
             return task in (COMMIT, FAIL)
     return False
-
-
-def _failure(app: Celery, outcome: Outcome) -> Failure:
-    """Ask the app's result backend why a task failed; the answer is empty unless the fleet uses the same backend."""
-    id = task_id(outcome.client, outcome.offset, outcome.epoch, outcome.attempt)
-    if isinstance(app.backend, DisabledBackend):
-        return Failure()
-    try:
-        meta = app.backend.get_task_meta(id)
-    except Exception as error:  # a backend may raise anything: the failure counts without its reason too
-        logger.warning("the result backend does not say why %s failed: %s", id, error)
-        return Failure()
-    result = meta.get("result")
-    if not isinstance(result, BaseException):
-        return Failure(traceback=meta.get("traceback"))
-    return Failure(type=type(result).__name__, message=str(result), traceback=meta.get("traceback"))

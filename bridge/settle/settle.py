@@ -36,8 +36,13 @@ class Settled(NamedTuple):
         return type(self)(*map(sum, zip(self, other, strict=True)))
 
 
-def settle(store: Store, reported: Sequence[Outcome]) -> Settled:
+def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | None = None) -> Settled:
     """Apply outcomes, and move the cursors of their clients.
+
+    Args:
+        store: The event log and its clients.
+        reported: In any order.
+        lock_seconds: How long to wait for each lock; None for as long as the store waits.
 
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
@@ -45,17 +50,36 @@ def settle(store: Store, reported: Sequence[Outcome]) -> Settled:
     if not reported:
         return Settled()
     with store.transaction() as connection:
-        policies = outcomes.lock_clients(connection, {outcome.client for outcome in reported})
-        known = [outcome for outcome in reported if outcome.client in policies]
-        failures = [outcome for outcome in known if outcome.failure is not None]
-        successes = [outcome for outcome in known if outcome.failure is None]
-        if failures:  # another event of the batch failed, say, after this one's handler had committed
-            successes += outcomes.effected(connection, failures)
-        # Successes first: of the same attempt a success wins over a failure, which then finds nothing left to fail.
-        succeeded = outcomes.succeed(connection, successes)
-        retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
-        failed = {failure.client for failure in failures}
-        outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
+        clients = {outcome.client for outcome in reported}
+        return _settle(connection, outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds), reported)
+
+
+def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: float) -> tuple[Settled, list[Outcome]]:
+    """Do the same for the clients that no other transaction holds; return the outcomes of the others, too.
+
+    Raises:
+        StoreUnavailable: nothing is settled; settle the same outcomes again.
+    """
+    with store.transaction() as connection:
+        clients = {outcome.client for outcome in reported}
+        free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
+        left = [outcome for outcome in reported if outcome.client in held]
+        now = [outcome for outcome in reported if outcome.client not in held]
+        return (_settle(connection, free, now) if now else Settled()), left
+
+
+def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: Sequence[Outcome]) -> Settled:
+    """Apply outcomes of clients that are locked; those of unknown clients are ignored."""
+    known = [outcome for outcome in reported if outcome.client in policies]
+    failures = [outcome for outcome in known if outcome.failure is not None]
+    successes = [outcome for outcome in known if outcome.failure is None]
+    if failures:  # another event of the batch failed, say, after this one's handler had committed
+        successes += outcomes.effected(connection, failures)
+    # Successes first: of the same attempt a success wins over a failure, which then finds nothing left to fail.
+    succeeded = outcomes.succeed(connection, successes)
+    retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
+    failed = {failure.client for failure in failures}
+    outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
     total = sum(succeeded.values())
     return Settled(total, retried, parked, max(0, len(reported) - total - retried - parked))
 

@@ -13,6 +13,8 @@ from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
 
+LOCK_NOT_AVAILABLE = "55P03"
+
 
 class RetryPolicy(NamedTuple):
     """What a client wants done with a failure; `verdict` is on an event that has no attempts left."""
@@ -61,10 +63,43 @@ class Exhausted(NamedTuple):
     verdict: OnExhausted
 
 
-def lock_clients(connection: Connection, clients: Collection[str]) -> dict[str, RetryPolicy]:
-    """Lock these clients, and wait for passes that hold them; those that the bridge does not drive are missing."""
-    rows = connection.execute(statement("outcomes/lock_clients"), {"clients": sorted(clients)})
+def lock_clients(
+    connection: Connection, clients: Collection[str], *, lock_seconds: float | None = None
+) -> dict[str, RetryPolicy]:
+    """Lock these clients, and wait for passes that hold them; those that the bridge does not drive are missing.
+
+    Args:
+        connection: A transaction.
+        clients: Their ids.
+        lock_seconds: How long to wait for this lock, and for any other in this transaction; None for the usual time.
+    """
+    binds = {"clients": sorted(clients), "lock_ms": None if lock_seconds is None else _milliseconds(lock_seconds)}
+    rows = connection.execute(statement("outcomes/lock_clients"), binds)
     return {id: RetryPolicy(*policy) for id, *policy in rows}
+
+
+def lock_free_clients(
+    connection: Connection, clients: Collection[str], *, lock_seconds: float
+) -> tuple[dict[str, RetryPolicy], set[str]]:
+    """Lock those of these clients that can be had at once; return them, and the ids of those that others hold."""
+    binds = {"clients": sorted(clients), "lock_ms": _milliseconds(lock_seconds)}
+    rows = connection.execute(statement("outcomes/lock_free_clients"), binds)
+    free = {id: RetryPolicy(*policy) for id, *policy in rows}
+    missing = {"clients": sorted(set(clients) - free.keys())}
+    if not missing["clients"]:
+        return free, set()
+    return free, set(connection.execute(statement("outcomes/driven_clients"), missing).scalars())
+
+
+def is_held(error: BaseException) -> bool:
+    """Tell whether this says that another transaction held a row for too long."""
+    cause = getattr(error.__cause__, "orig", None)
+    return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
+
+
+def _milliseconds(seconds: float) -> str:
+    """Say a wait as Postgres wants it; 0 would mean for ever."""
+    return str(max(1, round(seconds * 1000)))
 
 
 def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]:

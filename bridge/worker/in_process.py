@@ -9,6 +9,7 @@ limit or a killed child: these are not reported, and the lease has the event han
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,9 +21,12 @@ from celery.signals import task_failure, task_success
 from bridge.app import Bridge, bridge_of
 from bridge.contract import CallbackArgs, args_in_headers
 from bridge.model import Failure
-from bridge.settle.read_callbacks import verified
-from bridge.settle.settle import Settled, settle
+from bridge.settle.apply import apply, name_of
+from bridge.settle.read_callbacks import parts_of, verified
+from bridge.settle.reasons import failure_of
 from bridge.worker.outbox import outbox
+
+logger = logging.getLogger("bridge.outbox")
 
 
 class Report(NamedTuple):
@@ -48,17 +52,26 @@ def _report(app: Celery, request: Any, failure: Failure | None) -> None:
     outbox(bridge, partial(settle_reports, bridge)).report([Report(args, failure)])
 
 
-def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> Settled:
+def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
     """Settle those of these reports whose signature is genuine.
 
+    One that Postgres refuses is a line in the log, and left to the lease of its event.
+
+    Returns:
+        Those that must wait, because another transaction holds what they need; settle them again later.
+
     Raises:
-        StoreUnavailable: nothing is settled; settle the same reports again.
+        StoreUnavailable: some may be settled; settle the same reports again, which does no harm.
     """
     secret = bridge.secret
-    outcomes = [
-        replace(outcome, failure=failure) for args, failure in reports for outcome in verified(args, secret=secret)
-    ]
-    return settle(bridge.store, outcomes)
+    found = [(it, [replace(one, failure=it.failure) for one in verified(it.args, secret=secret)]) for it in reports]
+    held = set[tuple[str, int]]()
+    for outcomes in parts_of(outcomes for _, outcomes in found):
+        applied = apply(bridge.store, outcomes)
+        held |= {(it.outcome.client, it.outcome.offset) for it in applied.held}
+        for it in applied.refused:
+            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+    return [report for report, outcomes in found if any((one.client, one.offset) in held for one in outcomes)]
 
 
 def _succeeded(sender: Any, **_: Any) -> None:
@@ -66,5 +79,4 @@ def _succeeded(sender: Any, **_: Any) -> None:
 
 
 def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
-    why = Failure(type=type(exception).__name__, message=str(exception), traceback=str(einfo) if einfo else None)
-    _report(sender.app, sender.request, why)
+    _report(sender.app, sender.request, failure_of(exception, einfo or None))

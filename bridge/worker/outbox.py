@@ -23,6 +23,7 @@ from bridge.wording import counted
 logger = logging.getLogger("bridge.outbox")
 
 GATHER_SECONDS = 0.03  # with the time that settling takes, an outcome is in Postgres within 50 ms
+HELD_SECONDS = 0.2  # until those that another transaction holds are tried again, with all that came meanwhile
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 
 Report = TypeVar("Report")
@@ -32,11 +33,12 @@ class Outbox(Generic[Report]):
     """The reports of one process.
 
     Args:
-        hand_on: Hands on a list of reports. If it raises, the same reports are retried a little later; any error but
-            `Unavailable` is logged with its traceback.
+        hand_on: Hands on a list of reports, and returns those that must wait for something of their own, or None. These
+            are retried a little later; all of them are, if it raises. Any error but `Unavailable` is logged with its
+            traceback.
     """
 
-    def __init__(self, hand_on: Callable[[list[Report]], object]) -> None:
+    def __init__(self, hand_on: Callable[[list[Report]], Sequence[Report] | None]) -> None:
         self._hand_on = hand_on
         self._pending: list[Report] = []
         self._lock = threading.Lock()
@@ -51,8 +53,8 @@ class Outbox(Generic[Report]):
             self._pending += reports
         self._wanted.set()
 
-    def flush(self) -> None:
-        """Hand on the reports that are pending.
+    def flush(self) -> int:
+        """Hand on the reports that are pending; return how many of them must wait.
 
         Raises:
             Unavailable: all of it is still pending.
@@ -61,25 +63,30 @@ class Outbox(Generic[Report]):
             with self._lock:
                 reports, self._pending = self._pending, []
             if not reports:
-                return
+                return 0
+            waiting: Sequence[Report] = reports
             try:
-                self._hand_on(reports)
-            except BaseException:
+                waiting = self._hand_on(reports) or ()
+            finally:
                 with self._lock:
-                    self._pending = reports + self._pending
-                raise
+                    self._pending = [*waiting, *self._pending]
+            return len(waiting)
 
     def close(self) -> None:
         """Hand on the pending reports for the last time; if that fails, their events are delivered again."""
         self._ending.set()
         self._wanted.set()
+        why: Exception | None = None
         try:
             self.flush()
         except Exception as error:  # whatever it is: there may be other outboxes to close
+            why = error
+        if self._pending:
             lost = counted(
                 len(self._pending), "outcome is not handed on, its event", "outcomes are not handed on, their events"
             )
-            logger.warning("%s will come again: %s", lost, error, exc_info=not isinstance(error, Unavailable))
+            unexpected = why if why is not None and not isinstance(why, Unavailable) else None
+            logger.warning("%s will come again: %s", lost, why or "another transaction holds them", exc_info=unexpected)
 
     def _run(self) -> None:
         delay, last = 0.0, 0.0
@@ -88,13 +95,15 @@ class Outbox(Generic[Report]):
             self._ending.wait(max(delay, last + GATHER_SECONDS - time.monotonic()))
             self._wanted.clear()
             try:
-                self.flush()
+                waiting = self.flush()
             except Exception as error:
                 self._wanted.set()
                 delay = min(max(FIRST_DELAY_SECONDS, delay * 2), LONGEST_DELAY_SECONDS)
                 logger.warning("outcomes wait: %s", error, exc_info=not isinstance(error, Unavailable))
             else:
-                delay = 0.0
+                delay = HELD_SECONDS if waiting else 0.0
+                if waiting:
+                    self._wanted.set()
             last = time.monotonic()
 
 
@@ -103,7 +112,7 @@ _making = threading.Lock()
 _pid = 0
 
 
-def outbox(purpose: object, hand_on: Callable[[list[Any]], object]) -> Outbox[Any]:
+def outbox(purpose: object, hand_on: Callable[[list[Any]], Sequence[Any] | None]) -> Outbox[Any]:
     """Return this process's outbox for a purpose; a forked child has no threads of its parent, so it gets its own."""
     global _pid  # noqa: PLW0603
     with _making:

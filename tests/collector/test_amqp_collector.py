@@ -15,10 +15,9 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.app import Bridge
-from bridge.collector import step
 from bridge.collector.amqp import AmqpReader
+from bridge.collector.loop import collect, reader_on
 from bridge.collector.redis import RedisReader
-from bridge.collector.step import collect, reader_on
 from bridge.errors import BrokerUnavailable, StoreUnavailable
 from tests.support.link import Link
 from tests.support.waiting import wait_until
@@ -223,7 +222,8 @@ def test_a_message_that_is_no_callback_is_passed_on_as_it_came(
 
 def test_a_call_in_celery_s_old_protocol_is_passed_on(collector: StartCollector, broker: Connection) -> None:
     callbacks = collector()
-    put(broker, json.dumps({"task": "bridge.commit", "id": "1", "args": []}).encode(), content_type="application/json")
+    body = json.dumps({"task": "bridge.commit", "id": "1", "args": [], "kwargs": {}}).encode()
+    put(broker, body, content_type="application/json", content_encoding="utf-8")
     [message] = callbacks.wait(60)
     assert callbacks.read(message) is None
     callbacks.pass_on([message])
@@ -320,31 +320,3 @@ def test_while_postgres_is_away_nothing_is_taken(
         with pytest.raises(StoreUnavailable):
             collect(Bridge(app), queue="bridge", others="bridge.ticks", stopping=threading.Event())
     assert get(broker, "bridge").delivery_info["redelivered"] is False
-
-
-def test_what_can_t_be_settled_goes_back_to_the_queue_and_is_settled_when_it_can_be(
-    publisher: Celery, broker: Connection, amqp_url: str, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settled: list[tuple[str, Any]] = []
-    stopping = threading.Event()
-
-    def refuse(*_: object) -> None:
-        raise StoreUnavailable("Postgres has gone away")
-
-    def settle(_: Bridge, callbacks: Iterator[tuple[str, Any]]) -> None:
-        settled.extend(callbacks)
-        stopping.set()
-
-    with Celery("bridge", broker=amqp_url, set_as_current=False) as app:
-        app.conf.bridge_database_url = database
-        bridge = Bridge(app)
-        publish(publisher, 1)
-        monkeypatch.setattr(step, "settle_callbacks", refuse)
-        with pytest.raises(StoreUnavailable):
-            collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
-        wait_until(lambda: waiting(broker) == 1, what="it is back on the queue")
-        monkeypatch.setattr(step, "settle_callbacks", settle)
-        collect(bridge, queue="bridge", others="bridge.ticks", stopping=stopping)
-        bridge.store.close()
-    assert settled == [("bridge.commit", ["c", 1, 1, 1, "signature"])]
-    assert waiting(broker) == 0

@@ -15,12 +15,11 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from bridge.app import Bridge
 from bridge.collector.redis import DEAD_AFTER_SECONDS, RedisReader, decode
-from bridge.collector.step import collect
 from bridge.contract import sign
 from bridge.demo.servers import run_redis
 from bridge.errors import BrokerUnavailable, NotInstalled
+from tests.collector.collecting import collecting
 from tests.support.servers import missing
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -217,7 +216,11 @@ def test_a_global_key_prefix_is_respected_on_every_key(
     seem_dead(broker, prefix="shop:")
     assert heir.adopt() == 1
     assert sorted(numbers(heir.wait(10) + heir.take(10))) == [1, 2]
-    tick = b'{"body": "", "properties": {"delivery_tag": "1", "delivery_info": {}}}'
+    with Celery("publisher", broker=redis_url, set_as_current=False) as prefixed:
+        prefixed.conf.broker_transport_options = options
+        prefixed.send_task("bridge.pump", queue="bridge")
+        broker.delete("shop:_kombu.binding.bridge")
+    [tick] = heir.wait(10)
     heir.pass_on([tick, b"garbage"])
     assert broker.lrange("shop:bridge.ticks", 0, -1) == [tick]
     assert broker.lrange("shop:bridge.unreadable", 0, -1) == [b"garbage"]
@@ -292,22 +295,9 @@ def test_g6_forged_callbacks_at_python_s_limit_of_nesting_do_not_keep_the_genuin
     for depth in range(600, 1101, 5):
         body = f'[["c", {"[" * depth}{"]" * depth}, 1, 1, "s"], {{}}, {{}}]'
         broker.lpush("bridge", json.dumps({**plain, "body": base64.b64encode(body.encode()).decode()}))
-    genuine = ["c", 1, 1, 1, sign("s", ("c", 1, 1, 1))]
-    publisher.send_task("bridge.commit", args=genuine, queue="bridge")
-    stopping = threading.Event()
-    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        bridge = Bridge(app)
-        options = {"queue": "bridge", "others": "bridge.ticks", "stopping": stopping}
-        thread = threading.Thread(target=collect, args=(bridge,), kwargs=options)
-        thread.start()
-        try:
-            wait_until(lambda: world.cursor() == 1, what="the genuine one is settled")
-        finally:
-            stopping.set()
-            thread.join(60)
-        bridge.store.close()
+    publisher.send_task("bridge.commit", args=["c", 1, 1, 1, sign("s", ("c", 1, 1, 1))], queue="bridge")
+    with collecting(world, redis_url):
+        wait_until(lambda: world.cursor() == 1, what="the genuine one is settled")
     assert broker.llen("bridge") == 0 and own_lists(broker) == []
 
 

@@ -12,6 +12,7 @@ from bridge.app import Bridge
 from bridge.collector.reader import parse
 from bridge.contract import sign
 from bridge.settle import read_callbacks as module
+from bridge.settle.apply import Applied
 from bridge.settle.read_callbacks import one_by_one, settle_callbacks
 from bridge.settle.settle import Settled
 from tests.support.world import World
@@ -101,12 +102,12 @@ def test_many_callbacks_that_are_none_are_a_warning(args: list[object], caplog: 
 def test_very_many_outcomes_are_settled_in_parts_that_no_callback_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
-    def settle(_: object, batch: list[object]) -> Settled:
+    def settle(_: object, batch: list[object]) -> Applied:
         sizes.append(len(batch))
-        return Settled(succeeded=len(batch))
+        return Applied(settled=Settled(succeeded=len(batch)))
 
     monkeypatch.setattr(module, "OUTCOMES_AT_ONCE", 5)
-    monkeypatch.setattr(module, "settle", settle)
+    monkeypatch.setattr(module, "settle_with_reasons", settle)
     with Celery("c", set_as_current=False) as app:
         app.conf.update(bridge_secret="s", bridge_database_url="postgresql://nobody@127.0.0.1:1/x")
         callback = ("bridge.commit", ["c", [1, 2, 3], 1, 1, sign("s", ("c", "1,2,3", 1, 1))])

@@ -10,6 +10,7 @@ from celery import Celery, Task
 from celery.signals import task_failure, task_success
 
 from bridge.app import bridge_of
+from bridge.bounds import ERROR_MESSAGE_BYTES
 from bridge.contract import args_in_headers, sign
 from bridge.model import Delivery
 from bridge.worker import in_process, outbox
@@ -117,3 +118,42 @@ def test_a_message_with_callbacks_or_without_a_signature_reports_nothing_in_proc
         task.push_request(**request)
         assert args_in_headers(task.request) == found
         task.pop_request()
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [ValueError("\0"), ValueError("\udce9"), Silent(), ValueError("x" * 20_000_000)])
+def test_g10_whatever_a_handler_raises_its_outcome_and_all_others_of_the_process_are_settled(
+    world: World, task: Task[Any, Any], error: Exception
+) -> None:
+    world.client(report_by="in-process", ordering="none", max_attempts=1)
+    world.publish(*[None] * 5)
+    first, bad, *rest = world.hand_over()
+    end(task, headers(world, first))
+    end(task, headers(world, bad), error)
+    for delivery in rest:
+        end(task, headers(world, delivery))
+    wait_until(lambda: world.cursor() == 5, timeout=60, what="all are settled")
+    [(offset, kind, text)] = world.rows("parked", '"offset", error_type, error')
+    assert (offset, kind) == (bad.offset, type(error).__name__)
+    assert 0 < len(text) <= ERROR_MESSAGE_BYTES
+
+
+def test_g10_an_outcome_that_postgres_refuses_is_a_line_in_the_log_and_the_others_are_settled(
+    world: World, task: Task[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.client(report_by="in-process", ordering="none")
+    world.publish(*[None] * 3)
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW"
+        ' WHEN (OLD."offset" = 2) EXECUTE FUNCTION refuse()'
+    )
+    for delivery in world.hand_over():
+        end(task, headers(world, delivery))
+    wait_until(lambda: world.rows("deliveries") == [2], timeout=60, what="the others are settled")
+    wait_until(lambda: "not this one" in caplog.text, timeout=60, what="it is said")
+    assert "the outcome of task c:2 can't be settled, its lease will end" in caplog.text

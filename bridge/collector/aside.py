@@ -1,0 +1,103 @@
+"""Set messages aside, on a queue beside the bridge's: what no worker can read, and what Postgres refuses for good.
+
+People look at them there. The queue is bounded: where it is full, the oldest of its messages go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from amqp import Message
+from amqp.exceptions import PreconditionFailed
+from redis import Redis
+
+from bridge.bounds import UNREADABLE_BYTES, UNREADABLE_MESSAGES
+from bridge.broker.confirms import Confirms
+from bridge.broker.kombu_internals import can_be_published
+from bridge.errors import BrokerUnavailable
+from bridge.wording import counted
+
+logger = logging.getLogger("bridge.collector")
+
+CONFIRM_SECONDS = 10.0
+PERSISTENT = 2
+
+# Keep messages on a list of at most so many, and of at most so many bytes; return how many old ones had to go.
+KEEP_ON_REDIS = """
+local kept, most, bytes, dropped = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+for nth = 3, #ARGV do redis.call('LPUSH', kept, ARGV[nth]) end
+local function is_full()
+    local length = redis.call('LLEN', kept)
+    if length == 0 or length > most then return length > 0 end
+    local used = redis.pcall('MEMORY', 'USAGE', kept)
+    return type(used) == 'number' and used > bytes
+end
+while is_full() do
+    redis.call('RPOP', kept)
+    dropped = dropped + 1
+end
+return dropped
+"""
+# The same on RabbitMQ, as arguments of the queue.
+ON_RABBITMQ = {
+    "x-max-length": UNREADABLE_MESSAGES,
+    "x-max-length-bytes": UNREADABLE_BYTES,
+    "x-overflow": "drop-head",
+}
+
+
+def unreadable_queue(queue: str) -> str:
+    """Name the queue beside a bridge's queue on which messages are set aside."""
+    return f"{queue}.unreadable"
+
+
+def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: str) -> None:
+    """Keep messages, as they came, on a list."""
+    keep = client.register_script(KEEP_ON_REDIS)
+    dropped = int(keep(keys=[queue], args=[UNREADABLE_MESSAGES, UNREADABLE_BYTES, *messages]))
+    _say(len(messages), queue=queue, why=why, dropped=dropped)
+
+
+def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, why: str) -> None:
+    """Keep messages, as they came, on a queue; return when the broker has them.
+
+    Raises:
+        BrokerUnavailable, or one of the connection's errors: not all are kept.
+    """
+    waiting = _declare(connection, queue)
+    with connection.channel() as channel:
+        confirms = Confirms(channel)
+        for message in messages:
+            channel.basic_publish(_kept(message), exchange="", routing_key=queue, mandatory=True)
+        if confirms.wait(CONFIRM_SECONDS):
+            raise BrokerUnavailable(f"messages can't be set aside, the queue {queue!r} was deleted")
+    _say(len(messages), queue=queue, why=why, dropped=max(0, waiting + len(messages) - UNREADABLE_MESSAGES))
+
+
+def _declare(connection: Any, queue: str) -> int:
+    """Declare the queue on RabbitMQ; return how many messages it has."""
+    options = {"queue": queue, "durable": True, "auto_delete": False, "arguments": ON_RABBITMQ}
+    try:
+        with connection.channel() as channel:  # of its own: an error closes it
+            return int(channel.queue_declare(**options).message_count)
+    except PreconditionFailed:  # somebody has declared it with bounds of their own
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+def _kept(message: Message) -> Message:
+    """Return the message such that the broker takes and keeps it: not all properties that are read can be written."""
+    properties = {name: value for name, value in message.properties.items() if name not in ("expiration", "user_id")}
+    body = bytes(message.body or b"")  # of an empty message it is an empty string
+    kept = Message(body, **{**properties, "delivery_mode": PERSISTENT})
+    return kept if can_be_published(kept) else Message(body, delivery_mode=PERSISTENT)
+
+
+def _say(number: int, *, queue: str, why: str, dropped: int) -> None:
+    """Leave a line in the log."""
+    logger.warning("%s set aside on %s: %s", counted(number, "message is", "messages are"), queue, why)
+    if dropped:
+        gone = counted(dropped, "message that was set aside before is", "messages that were set aside before are")
+        logger.warning("%s is full: %s dropped", queue, gone)

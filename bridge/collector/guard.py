@@ -1,0 +1,104 @@
+"""The guard: a bootstep that keeps what no worker can read from ending the bridge's own worker.
+
+The collector reads each message before it passes it on, so this is for the messages that come to the worker in another
+way: put on the queue of ticks by a stranger, or on the bridge's queue where the collector is off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from amqp import Message
+from celery import bootsteps
+from redis import Redis
+
+from bridge.app import bridge_of
+from bridge.broker.fast_ways import GUARD
+from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, tolerate_properties, watch_arrivals
+from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
+from bridge.collector.aside import keep_on_amqp, keep_on_redis, unreadable_queue
+from bridge.contract import ticks_queue
+
+if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
+    from celery.worker.consumer import Consumer
+
+logger = logging.getLogger("bridge.collector")
+
+
+class Guard(bootsteps.StartStopStep):
+    """Runs in workers that consume the bridge's queue, on Redis and on RabbitMQ, and looks at no other queue."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    label = "Bridge guard"
+
+    def include_if(self, parent: Consumer) -> bool:
+        """Tell whether this is a bridge worker."""
+        queue = bridge_of(parent.app).settings.queue
+        return queue in parent.app.amqp.queues.consume_from and GUARD.conforms()
+
+    def start(self, parent: Consumer) -> None:
+        """Stand between the broker and the worker before the first message comes."""
+        driver = parent.connection.transport.driver_type
+        if driver == "redis":
+            self._guard_redis(parent)
+        elif driver == "amqp":
+            self._guard_amqp(parent)
+
+    def stop(self, parent: Consumer) -> None:
+        """Leave; the next connection is guarded anew."""
+        vars(parent).pop("create_task_handler", None)
+
+    def _guard_redis(self, parent: Consumer) -> None:
+        channel = parent.task_consumer.channel
+        queue = bridge_of(parent.app).settings.queue
+        ours = (queue, ticks_queue(queue))
+        client = Redis(connection_pool=connection_pool(channel))
+        kept = key_prefix(channel) + unreadable_queue(queue)
+
+        def is_welcome(name: str, message: bytes) -> bool:
+            why = why_illegible_envelope(parent.app, message) if name in ours else ""
+            if why:
+                keep_on_redis(client, kept, [message], why=f"no worker can read it: {why}")
+            return not why
+
+        watch_arrivals(channel, is_welcome)
+
+    def _guard_amqp(self, parent: Consumer) -> None:
+        tolerate_properties()
+        create: Callable[[], Callable[[Any], Any]] = parent.create_task_handler
+        queue = bridge_of(parent.app).settings.queue
+        ours = (queue, ticks_queue(queue))
+
+        def guarded() -> Callable[[Any], Any]:
+            handle = create()
+
+            def receive(message: Any) -> Any:
+                tag = message.delivery_info.get("consumer_tag")
+                if tag_queues(parent.task_consumer).get(tag) not in ours:
+                    return handle(message)
+                found = Letter(
+                    _bytes(message.body),
+                    message.content_type,
+                    message.content_encoding,
+                    message.headers,
+                    message.properties,
+                )
+                # kombu has decompressed the body already
+                headers = {name: value for name, value in message.headers.items() if name != "compression"}
+                if why := why_illegible(parent.app, found._replace(headers=headers)):
+                    copy = Message(found.body, **{**message.properties, "application_headers": headers})
+                    with parent.app.connection_for_write() as connection:
+                        keep_on_amqp(connection, unreadable_queue(queue), [copy], why=f"no worker can read it: {why}")
+                    return message.ack()
+                return handle(message)
+
+            return receive
+
+        parent.create_task_handler = guarded
+
+
+def _bytes(body: Any) -> bytes:
+    """Return a body as bytes: py-amqp decodes one that names an encoding."""
+    return body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body or b"")

@@ -1,0 +1,66 @@
+"""Say in the log that a server is away: one line when it goes, one a minute while it is away, one when it is back.
+
+What waits for a server tries again many times a second, or in many processes. A line for each try would hide all other
+lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from bridge.wording import span
+
+AGAIN_SECONDS = 60.0
+
+
+class Trouble:
+    """What one loop of a process waits for.
+
+    Args:
+        logger: Where the lines go.
+        what: What waits meanwhile, with its verb, such as `outcomes wait`.
+        over: What is true again afterwards, such as `outcomes are settled again`.
+        clock: Seconds, from any moment.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, *, what: str, over: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._logger = logger
+        self._what, self._over = what, over
+        self._clock = clock
+        self._since: float | None = None
+        self._said = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted; 0 if there is none."""
+        return 0.0 if self._since is None else self._clock() - self._since
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is trouble."""
+        return self._since is not None
+
+    def went(self, error: object, *, unexpected: BaseException | None = None) -> None:
+        """Note that a try failed.
+
+        Args:
+            error: Why.
+            unexpected: The error again, if its traceback is wanted.
+        """
+        now = self._clock()
+        if self._since is None:
+            self._since, self._said = now, now
+            self._logger.warning("%s: %s", self._what, error, exc_info=unexpected)
+        elif now - self._said >= AGAIN_SECONDS:
+            self._said = now
+            self._logger.warning("%s, for %s now: %s", self._what, span(self.seconds), error, exc_info=unexpected)
+
+    def back(self) -> None:
+        """Note that a try succeeded."""
+        if self._since is not None:
+            lasted, self._since = self.seconds, None
+            self._logger.warning("%s, after %s", self._over, span(lasted))

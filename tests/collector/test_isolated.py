@@ -1,0 +1,210 @@
+"""One callback harms no other, on each broker: what can't be settled is set aside or waits by itself (G10)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from celery import Celery
+
+from bridge.collector import aside, loop, waiting
+from bridge.collector.amqp import AmqpReader
+from bridge.collector.redis import RedisReader
+from bridge.collector.settling import settle_reported
+from bridge.errors import StoreUnavailable
+from tests.collector.collecting import SECONDS, Broker, OnRabbit, OnRedis, collecting, genuine
+from tests.conftest import Connect
+from tests.support.waiting import wait_until
+from tests.support.world import World
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW
+  WHEN (OLD."offset" IN (4, 6)) EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.fixture(params=["redis_url", "amqp_url"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Each broker in turn."""
+    kind = {"redis_url": OnRedis, "amqp_url": OnRabbit}[request.param]
+    broker = kind(request.getfixturevalue(request.param))
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Iterator[Celery]:
+    """A plain Celery app that publishes on the broker."""
+    with Celery("publisher", broker=broker.url, set_as_current=False) as app:
+        yield app
+
+
+def test_g10_a_callback_that_postgres_refuses_is_set_aside_and_the_others_are_settled(
+    world: World, publisher: Celery, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.client(ordering="none")
+    world.publish(*[None] * 9)
+    world.eyes.execute(REFUSE)
+    for delivery in world.hand_over():
+        publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    with collecting(world, broker.url):
+        wait_until(lambda: world.rows("deliveries") == [4, 6], timeout=SECONDS, what="the others are settled")
+        wait_until(lambda: broker.waiting("bridge.unreadable") == 2, timeout=SECONDS, what="two are set aside")
+    assert broker.waiting("bridge") == 0, "and nothing is put back"
+    assert len(broker.messages("bridge.unreadable")) == 2
+    assert "the outcome of task c:4 can't be settled" in caplog.text
+
+
+def test_g10_what_is_set_aside_is_bounded_in_number_and_in_bytes_and_the_oldest_go(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(aside, "UNREADABLE_MESSAGES", 5)
+    monkeypatch.setattr(aside, "UNREADABLE_BYTES", 100_000)
+    bounds = {"x-max-length": 5, "x-max-length-bytes": 100_000, "x-overflow": "drop-head"}
+    monkeypatch.setattr(aside, "ON_RABBITMQ", bounds)
+    kind = RedisReader if isinstance(broker, OnRedis) else AmqpReader
+    with Celery("collector", broker=broker.url, set_as_current=False) as app:
+        reader = kind(app, queue="bridge", others="bridge.ticks")
+
+        def set_aside(*bodies: bytes) -> None:
+            """Set aside messages with these bodies, as the reader gets them."""
+            taken: list[Any] = []
+            for body in bodies:
+                broker.put("bridge", body, content_type="application/json")
+                taken += reader.wait(SECONDS)
+            reader.set_aside(taken, why="it is a test")
+            reader.done()
+
+        set_aside(*[b"garbage %d" % number for number in range(4)])
+        assert "dropped" not in caplog.text
+        set_aside(*[b"garbage %d" % number for number in range(4, 8)])
+        assert "bridge.unreadable is full: 3 messages that were set aside before are dropped" in caplog.text
+        assert broker.messages("bridge.unreadable") == [b"garbage %d" % number for number in range(3, 8)]
+        set_aside(b"x" * 90_000, b"y" * 90_000)
+        wait_until(lambda: broker.waiting("bridge.unreadable") == 1, timeout=SECONDS, what="the older one is gone")
+        assert broker.messages("bridge.unreadable") == [b"y" * 90_000]
+        reader.close()
+
+
+def test_g10_a_queue_that_somebody_has_declared_with_other_bounds_is_used_as_it_is(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.put("bridge.unreadable", b"older")
+    broker.put("bridge", b"garbage", content_type="application/json")
+    kind = RedisReader if isinstance(broker, OnRedis) else AmqpReader
+    with Celery("collector", broker=broker.url, set_as_current=False) as app:
+        reader = kind(app, queue="bridge", others="bridge.ticks")
+        reader.pass_on(reader.wait(SECONDS))
+        reader.done()
+        reader.close()
+    assert broker.messages("bridge.unreadable") == [b"older", b"garbage"]
+
+
+def hold(world: World, connect: Connect, statement: str) -> psycopg.Connection[Any]:
+    """Hold rows in a transaction of a stranger's; rolling it back ends that."""
+    stranger = connect(autocommit=False)
+    assert stranger.execute(statement).fetchall(), "it holds something"
+    return stranger
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT FROM fq.clients WHERE id = 'held' FOR UPDATE",
+        "SELECT FROM fq.deliveries WHERE client_id = 'held' FOR UPDATE",
+    ],
+    ids=["the client's row", "its deliveries"],
+)
+def test_g10_while_a_stranger_holds_one_client_the_others_are_settled_and_its_own_are_when_it_is_free(
+    world: World, connect: Connect, publisher: Celery, broker: Broker, statement: str
+) -> None:
+    for client in ("held", "free"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 20)
+    deliveries = [it for client in ("held", "free") for it in world.hand_over(client)]
+    stranger = hold(world, connect, statement)
+    for delivery in deliveries[:10] + deliveries[20:30]:
+        publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    with collecting(world, broker.url):
+        wait_until(lambda: world.cursor("free") == 10, timeout=SECONDS, what="the free one's are settled")
+        for delivery in deliveries[10:20] + deliveries[30:]:
+            publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+        wait_until(lambda: world.cursor("free") == 20, timeout=SECONDS, what="and later ones")
+        assert world.cursor("held") == 0
+        stranger.rollback()
+        wait_until(lambda: world.cursor("held") == 20, timeout=SECONDS, what="those that waited")
+    assert (broker.waiting("bridge"), broker.waiting("bridge.unreadable")) == (0, 0)
+
+
+def test_g10_what_waits_for_a_held_client_goes_back_when_the_collector_ends_and_is_settled_by_the_next(
+    world: World, connect: Connect, publisher: Celery, broker: Broker
+) -> None:
+    for client in ("held", "free"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 3)
+    deliveries = [it for client in ("held", "free") for it in world.hand_over(client)]
+    stranger = hold(world, connect, "SELECT FROM fq.clients WHERE id = 'held' FOR UPDATE")
+    for delivery in deliveries:
+        publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    with collecting(world, broker.url):
+        wait_until(lambda: world.cursor("free") == 3, timeout=SECONDS, what="the free one's are settled")
+    wait_until(lambda: broker.waiting("bridge") >= 3, timeout=SECONDS, what="the held one's are back")
+    stranger.rollback()
+    with collecting(world, broker.url):
+        wait_until(lambda: world.cursor("held") == 3, timeout=SECONDS, what="and settled")
+
+
+def test_g10_what_a_collector_keeps_aside_is_bounded_and_more_goes_to_the_end_of_the_queue(
+    world: World, connect: Connect, publisher: Celery, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "HELD_MESSAGES", 5)
+    for client in ("held", "free"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 30)
+    deliveries = [it for client in ("held", "free") for it in world.hand_over(client)]
+    stranger = hold(world, connect, "SELECT FROM fq.clients WHERE id = 'held' FOR UPDATE")
+    for delivery in deliveries:
+        publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    with collecting(world, broker.url):
+        wait_until(lambda: world.cursor("free") == 30, timeout=SECONDS, what="the free one's are settled")
+        stranger.rollback()
+        wait_until(lambda: world.cursor("held") == 30, timeout=SECONDS, what="the held one's, too")
+        wait_until(lambda: broker.waiting("bridge") == 0, timeout=SECONDS, what="nothing goes round any more")
+
+
+def test_g10_what_is_in_hand_while_postgres_is_away_stays_there_and_nothing_more_is_taken(
+    world: World, publisher: Celery, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quorum queue would drop what is given back too often."""
+    world.client(ordering="none")
+    world.publish(*[None] * 4)
+    deliveries = world.hand_over()
+    away = threading.Event()
+    away.set()
+    tries: list[int] = []
+    settle = settle_reported
+
+    def refuse(bridge: Any, reported: Any, **options: Any) -> Any:
+        reported = list(reported)
+        tries.append(len(reported))
+        if away.is_set():
+            raise StoreUnavailable("Postgres is read-only")
+        return settle(bridge, reported, **options)
+
+    monkeypatch.setattr(loop, "settle_reported", refuse)
+    with collecting(world, broker.url):
+        publisher.send_task("bridge.commit", args=genuine(deliveries[0]), queue="bridge")
+        wait_until(lambda: len(tries) > 2, timeout=SECONDS, what="it is tried again and again")
+        for delivery in deliveries[1:]:
+            publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+        before = len(tries)
+        wait_until(lambda: len(tries) > before + 1, timeout=SECONDS, what="and again")
+        assert set(tries) == {1}, "with nothing beside it"
+        assert caplog.text.count("outcomes wait: Postgres is read-only") == 1
+        away.clear()
+        wait_until(lambda: world.cursor() == 4, timeout=SECONDS, what="all are settled")
+        wait_until(lambda: "outcomes are settled again" in caplog.text, timeout=SECONDS, what="it is said")

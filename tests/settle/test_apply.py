@@ -1,0 +1,131 @@
+"""One outcome harms no other: what Postgres refuses is found and set apart, and the rest is settled (G10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.errors import StoreUnavailable
+from bridge.model import Failure, Outcome
+from bridge.settle import apply as module
+from bridge.settle.apply import apply, name_of
+from bridge.settle.settle import Settled, settle
+from bridge.store import Store
+from tests.conftest import Connect
+from tests.support.world import World, outcome
+
+NUL = Failure(type="ValueError", message="bad \x00", traceback="Traceback …")
+SURROGATE = Failure(type="ValueError", message="bad \udce9")
+
+
+@pytest.mark.parametrize("why", [NUL, SURROGATE], ids=["U+0000", "half of a pair"])
+@pytest.mark.parametrize("at", [0, 3, 10])
+def test_g10_a_reason_that_postgres_refuses_is_left_out_and_all_others_are_settled(
+    world: World, caplog: pytest.LogCaptureFixture, why: Failure, at: int
+) -> None:
+    world.client(ordering="none")
+    world.client("other", ordering="none", topics=("other",))
+    world.publish(*[None] * 10)
+    world.publish(None, topic="other")
+    outcomes = [outcome(delivery) for delivery in [*world.hand_over(), *world.hand_over("other")]]
+    outcomes[at] = replace(outcomes[at], failure=why)
+    applied = apply(world.store, outcomes)
+    assert (applied.settled, applied.held, applied.refused) == (Settled(succeeded=11, retried=1), [], [])
+    assert world.rows("deliveries", "state, error_type, error") == [("retrying", None, None)]
+    assert f"{name_of(outcomes[at])} is settled without the reason of its failure" in caplog.text
+
+
+def test_g10_the_outcome_at_fault_is_refused_and_named_wherever_it_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.client(ordering="none")
+    world.publish(*[None] * 9)
+    deliveries = world.hand_over()
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW"
+        ' WHEN (OLD."offset" IN (2, 7)) EXECUTE FUNCTION refuse()'
+    )
+    tries: list[int] = []
+
+    def counting(store: Store, some: list[Outcome], **options: Any) -> Settled:
+        tries.append(len(some))
+        return settle(store, some, **options)
+
+    monkeypatch.setattr(module, "settle", counting)
+    applied = apply(world.store, [outcome(delivery) for delivery in deliveries])
+    assert applied.settled.succeeded == 7
+    assert [it.outcome.offset for it in applied.refused] == [2, 7]
+    assert all("not this one" in str(it.error) for it in applied.refused)
+    assert applied.held == []
+    assert len(tries) < 20, tries
+    assert world.rows("deliveries") == [2, 7]
+
+
+def test_g10_where_the_client_s_row_is_what_postgres_refuses_its_outcomes_are_held_and_others_settled(
+    world: World,
+) -> None:
+    for client in ("broken", "c"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 5)
+    outcomes = [outcome(delivery) for client in ("broken", "c") for delivery in world.hand_over(client)]
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON fq.clients FOR EACH ROW WHEN (OLD.id = 'broken')"
+        " EXECUTE FUNCTION refuse()"
+    )
+    applied = apply(world.store, outcomes)
+    assert applied.settled == Settled(succeeded=5)
+    assert sorted((it.outcome.client, it.outcome.offset) for it in applied.held) == [("broken", n) for n in range(1, 6)]
+    assert applied.refused == []
+    assert (world.cursor("broken"), world.cursor("c")) == (0, 5)
+    world.eyes.execute("DROP TRIGGER refuse ON fq.clients")
+    assert apply(world.store, [it.outcome for it in applied.held]).settled == Settled(succeeded=5)
+
+
+def test_g10_while_postgres_is_away_nothing_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def away(_: Store, outcomes: list[Outcome], **__: Any) -> Settled:
+        tries.append(len(outcomes))
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(module, "settle", away)
+    with pytest.raises(StoreUnavailable):
+        apply(Store("postgresql://nobody@127.0.0.1:1/x"), [Outcome(client="c", offset=1, epoch=1, attempt=1)] * 8)
+    assert tries == [8]
+
+
+def test_g10_a_client_that_a_stranger_holds_is_left_out_and_the_others_are_settled(
+    world: World, connect: Connect
+) -> None:
+    for client in ("a", "b", "c"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 3)
+    outcomes = [outcome(delivery) for client in ("a", "b", "c") for delivery in world.hand_over(client)]
+    stranger = connect(autocommit=False)
+    stranger.execute("SELECT FROM fq.clients WHERE id = 'b' FOR UPDATE")
+    applied = apply(world.store, outcomes)
+    assert (applied.settled, applied.refused) == (Settled(succeeded=6), [])
+    assert [it.outcome.client for it in applied.held] == ["b"] * 3
+    assert "client 'b' is held by another transaction" in str(applied.held[0].error)
+    stranger.rollback()
+    assert apply(world.store, [it.outcome for it in applied.held]).settled == Settled(succeeded=3)
+
+
+def test_g10_a_delivery_that_a_stranger_holds_is_left_out_and_the_others_of_its_client_are_settled(
+    world: World, connect: Connect
+) -> None:
+    world.client(ordering="none")
+    world.publish(*[None] * 20)
+    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    stranger = connect(autocommit=False)
+    stranger.execute('SELECT FROM fq.deliveries WHERE "offset" = 7 FOR UPDATE')
+    applied = apply(world.store, outcomes)
+    assert (applied.settled, applied.refused) == (Settled(succeeded=19), [])
+    assert [it.outcome.offset for it in applied.held] == [7]
+    stranger.rollback()
+    assert apply(world.store, outcomes).settled == Settled(succeeded=1, ignored=19)
+    assert world.cursor() == 20
