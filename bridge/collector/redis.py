@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,13 @@ from celery import Celery
 from redis.exceptions import RedisError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
-from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
+from bridge.broker.kombu_internals import (
+    connection_pool,
+    default_key,
+    key_prefix,
+    longest_block_seconds,
+    queue_keys,
+)
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.errors import BrokerUnavailable
 from bridge.wording import counted
@@ -27,14 +34,19 @@ logger = logging.getLogger("bridge.collector")
 
 DEAD_AFTER_SECONDS = 30
 
-# Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life.
+# Redis can wait for one list only. For so long after a callback was found on another one, all are looked at so often.
+ELSEWHERE_FOR_SECONDS = 60.0
+ELSEWHERE_POLL_SECONDS = 0.02
+
+# Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life. A key that is
+# called like a list of the queue, and is somebody else's hash, say, is left alone.
 _TAKE = """
 local own, alive, left, taken = KEYS[1], KEYS[2], tonumber(ARGV[1]), {}
 redis.call('ZADD', alive, redis.call('TIME')[1], own)
 for nth = 3, #KEYS do
     if left <= 0 then break end
-    local found = redis.call('LRANGE', KEYS[nth], -left, -1)
-    if #found > 0 then
+    local found = redis.pcall('LRANGE', KEYS[nth], -left, -1)
+    if not found.err and #found > 0 then
         redis.call('LTRIM', KEYS[nth], 0, -#found - 1)
         redis.call('RPUSH', own, unpack(found))
         for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
@@ -60,7 +72,7 @@ class RedisReader(Reader[bytes]):
     """Reader on a Redis broker.
 
     Args:
-        app: Its broker, key prefix and priority steps are used.
+        app: Its broker, key prefix and priority steps are used; a fleet's lists of other steps are read as well.
         queue: Queue of the bridge's own tasks.
         others: Queue for every message that is no callback, as it came.
     """
@@ -72,10 +84,12 @@ class RedisReader(Reader[bytes]):
         channel = self._connection.default_channel
         prefix = key_prefix(channel)
         self._queues = queue_keys(channel, queue)
-        self._others = prefix + others
+        self._others = default_key(channel, others)
         self._unreadable = f"{prefix}{queue}.unreadable"
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._alive = f"{prefix}{queue}.collectors"
+        self._longest_block_seconds = longest_block_seconds(channel)
+        self._elsewhere_until = 0.0  # time.monotonic()
         self._redis = redis.Redis(connection_pool=connection_pool(channel))
         self._take = self._redis.register_script(_TAKE)
         self._adopt = self._redis.register_script(_ADOPT)
@@ -95,8 +109,16 @@ class RedisReader(Reader[bytes]):
         with _translated():
             # A sign of life first: a list of our own that no other collector knows of would never be adopted.
             self._take(keys=[self._own, self._alive], args=[0])
-            found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
-            return [found] if found else []  # type: ignore[list-item]
+            seconds = min(seconds, self._longest_block_seconds)
+            if time.monotonic() < self._elsewhere_until:
+                seconds = min(seconds, ELSEWHERE_POLL_SECONDS)
+            moved = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
+            if moved:
+                return [moved]  # type: ignore[list-item]
+            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues[1:]], args=[1])
+            if found:
+                self._elsewhere_until = time.monotonic() + ELSEWHERE_FOR_SECONDS
+            return found
 
     def read(self, message: bytes) -> TaskMessage | None:
         """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
