@@ -51,13 +51,14 @@ class Bridge:
     def sender(self) -> Sender:
         """The only writer of messages to the broker; it connects when it is first used."""
         if self._sender is None:
-            self._sender = Sender(
+            made = Sender(
                 self.app,
                 queue=self.settings.queue,
                 secret=self.secret,
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 redis_writer=self.settings.stencil,
             )
+            self._sender = self._sender or made  # another thread may have been here while the secret was read
         return self._sender
 
 

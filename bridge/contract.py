@@ -67,7 +67,8 @@ def celery_link(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]
 
     An `exchange_type` other than `direct` keeps Celery from replacing the anonymous exchange by the fleet's own default
     queue. A plain `queue` option would end in QueueNotFound on fleets that create no missing queues, after their task
-    has succeeded. The serializer is named because a fleet's own may be one that the bridge refuses.
+    has succeeded. The serializer is named because a fleet's own may be one that the bridge refuses, and the
+    priority because on Redis a fleet's default one is another list than the one that a collector waits for.
     """
     return {
         "task": task,
@@ -80,6 +81,7 @@ def celery_link(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]
             "routing_key": queue,
             "exchange_type": "topic",
             "serializer": "json",
+            "priority": 0,
             "ignore_result": True,
             "retry": True,
             "retry_policy": CALLBACK_RETRY,

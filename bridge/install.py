@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import schedstate, schedule
+from celery.signals import beat_init
 
 from bridge.broker.kombu_internals import real_app
 from bridge.contract import PUMP
@@ -24,11 +25,11 @@ SET_SECONDS = 1.0  # a clock that changes by less is being adjusted, and nobody 
 def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
-    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; and
-    three steps of a worker's consumer, of which each starts only where it is needed (`Collector`, `Guard`,
-    `JoinedAcks`). It connects to the process' signals `task_success` and `task_failure`, for clients that report
-    in-process. The tasks are shared tasks, so every other app of the process knows them, too. Calling it again changes
-    nothing.
+    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; a step
+    of a worker (`StartCheck`); and three steps of a worker's consumer (`Collector`, `Guard`, `JoinedAcks`). Each step
+    does something only where it is needed. It connects to the process' signals `task_success` and `task_failure`, for
+    clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every other app of the process
+    knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -38,12 +39,15 @@ def install(app: Celery) -> None:
     from bridge.collector.step import Collector
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
+    from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
+    app.steps["worker"].add(StartCheck)
     app.steps["consumer"].update((Collector, Guard, JoinedAcks))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)
+    beat_init.connect(_schedule_pump_in_beat)
     if app.finalized:
         _schedule_pump(app)
 
@@ -58,6 +62,14 @@ def _schedule_pump_again(sender: Celery, **_: Any) -> None:
     """Add the pump anew where an app gets another configuration, with a schedule of its own, after it was finalized."""
     if sender.finalized:
         _schedule_pump(sender)
+
+
+def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
+    """Add the pump to a beat that starts without it: the app's schedule was replaced after the app was finalized."""
+    from bridge.worker.start_check import StartCheck
+
+    if StartCheck in sender.app.steps["worker"] and PUMP not in sender.scheduler.schedule:
+        sender.scheduler.update_from_dict(beat_entry(BridgeSettings.read(sender.app.conf, os.environ)))
 
 
 class Every(schedule):

@@ -10,6 +10,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from bridge.app import bridge_of
+from bridge.broker.own_task import OwnTask
 from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
 from bridge.errors import Unavailable
 from bridge.pump.loop import pump_of
@@ -22,11 +23,10 @@ PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is 
     "retry_backoff": 1,
     "retry_backoff_max": 60,
     "acks_late": True,
-    "ignore_result": True,
 }
 
 
-@shared_task(bind=True, name=PUMP, ignore_result=True)
+@shared_task(bind=True, name=PUMP, base=OwnTask)
 def pump(self: Task[Any, Any]) -> dict[str, int]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
     return pump_of(bridge_of(self.app)).tick()._asdict()
@@ -44,7 +44,7 @@ def fail(self: Task[Any, Any], *args: Any) -> None:
     settle_callbacks(bridge_of(self.app), [(FAIL, args)])
 
 
-@shared_task(bind=True, name=SETTLE, **PATIENCE)
+@shared_task(bind=True, name=SETTLE, base=OwnTask, **PATIENCE)
 def settle(self: Task[Any, Any], *args: Any) -> None:
     """Settle many successes and failures, which come as pairs of task name and arguments."""
     settle_callbacks(bridge_of(self.app), [(SETTLE, args)])

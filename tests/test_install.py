@@ -105,7 +105,7 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         app.conf.beat_schedule = {"mine": {"task": "shop.mine", "schedule": 60}}
 
         def added() -> tuple[object, ...]:
-            steps = sorted(step.__name__ for step in app.steps["consumer"])
+            steps = sorted(step.__name__ for of in ("worker", "consumer") for step in app.steps[of])
             receivers = len(app.on_after_finalize.receivers), len(app.on_after_configure.receivers)
             return steps, receivers, sorted(app.conf.beat_schedule), [name for name in app.tasks if "bridge." in name]
 
@@ -115,7 +115,7 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         bridge.install(app)
         assert added() == first
         steps, _, schedule, tasks = first
-        assert steps == ["Collector", "Guard", "JoinedAcks"]
+        assert steps == ["Collector", "Guard", "JoinedAcks", "StartCheck"]
         assert schedule == ["bridge.pump", "mine"]
         assert sorted(tasks) == ["bridge.commit", "bridge.fail", "bridge.pump", "bridge.settle"]  # type: ignore[call-overload]
 
@@ -154,6 +154,22 @@ def test_beat_finds_the_pump_however_late_the_app_is_configured(prepare: Callabl
         assert app.conf.beat_schedule["bridge.pump"]["options"]["queue"] == "b"
         entries = Scheduler(app, lazy=True).merge_inplace(app.conf.beat_schedule)
         assert entries is None
+
+
+def test_g10_beat_starts_the_pump_where_the_schedule_was_replaced_after_the_app_was_finalized() -> None:
+    from celery.beat import Scheduler, Service
+    from celery.signals import beat_init
+
+    with Celery("other", set_as_current=False) as other, Celery("shop", set_as_current=False) as app:
+        bridge.install(app)
+        found = []
+        for it in (app, other):
+            it.finalize()
+            it.conf.beat_schedule = {"mine": {"task": "shop.mine", "schedule": 60}}
+            beat = Service(it, scheduler_cls=Scheduler)
+            beat_init.send(sender=beat)
+            found.append({"mine", "bridge.pump"} & set(beat.scheduler.schedule))
+        assert found == [{"mine", "bridge.pump"}, {"mine"}]
 
 
 def test_a_bridge_that_is_installed_in_current_app_stays_with_the_app_that_was_current_then() -> None:

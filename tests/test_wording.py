@@ -9,7 +9,8 @@ import pytest
 
 from bridge.operate.explain import explain
 from bridge.operate.workers import WorkersSeen
-from bridge.store.facts import ClientFacts, Holder, OpenDelivery, RunningReplay, WaitingKey
+from bridge.store.facts import ClientFacts, OpenDelivery, RunningReplay, WaitingKey
+from bridge.store.locks import Holder
 from bridge.store.status import MOST_EVENTS_COUNTED
 from bridge.wording import counted, span
 
@@ -61,7 +62,8 @@ def standing(number: int, *, task: str | None = "fleet.handle", state: str = "ac
     return ClientFacts(
         client="c", task=task, queue="celery", state=state, state_reason=None, state_by="me", state_at=NOW,
         ordering="key", window=window, offset=3, dispatched=9, max_attempts=number, trouble=None, trouble_at=None,
-        horizon=10, drawn=20, pump_silent_seconds=600, open=number, retrying=number, parked=2 * number, held=number,
+        horizon=10, drawn=20, pump_silent_seconds=600, read_only=False, in_recovery=False,
+        clock_ahead_seconds=None, clock_host=None, open=number, retrying=number, parked=2 * number, held=number,
         redriving=number, waiting=number + 1, unread=number, unread_seconds=3,
         oldest=delivery, next_retry=delivery, keys=(key,), holders=(holder,) * (3 + min(number, 3)),
         replays=(RunningReplay(id=1, epoch=2, next=3, upto=9, per_second=1, sent=number),),

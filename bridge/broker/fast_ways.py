@@ -81,7 +81,12 @@ REDIS_COLLECTOR = FastWay(
     name="collecting callbacks from Redis",
     instead="each callback runs as a task of its own, which takes some ten times as long",
     setting="bridge_collector",
-    parts=(*_REDIS_KEYS, Part("kombu.transport.redis:Channel.priority_steps"), *_TAKE_OVER_A_QUEUE),
+    parts=(
+        *_REDIS_KEYS,
+        Part("kombu.transport.redis:Channel.priority_steps"),
+        Part("kombu.transport.redis:Channel.socket_timeout"),
+        *_TAKE_OVER_A_QUEUE,
+    ),
 )
 AMQP_COLLECTOR = FastWay(
     name="collecting callbacks from RabbitMQ",

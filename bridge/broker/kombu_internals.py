@@ -27,6 +27,9 @@ BASIC = 60  # the class of messages in AMQP
 # redis-py up to 5.2 wants to know which command a connection is for.
 _FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
 
+# Between a queue's name and a priority in the names of Redis lists: kombu's default, and the one of Celery's docs.
+_SEPARATORS = ("\x06\x16", ":")
+
 
 # Celery
 
@@ -90,9 +93,27 @@ def key_prefix(channel: Any) -> str:
     return channel.global_keyprefix or ""
 
 
+def default_key(channel: Any, queue: str) -> str:
+    """Return the Redis list of a queue that takes messages without a priority."""
+    key: str = key_prefix(channel) + channel._q_for_pri(queue, 0)
+    return key
+
+
 def queue_keys(channel: Any, queue: str) -> list[str]:
-    """Return the Redis lists of a queue, one for each priority, the default one first."""
-    return [key_prefix(channel) + channel._q_for_pri(queue, step) for step in channel.priority_steps]
+    """Return the Redis lists on which messages for a queue may be, that of messages without a priority first.
+
+    A fleet that publishes to the queue may have other `priority_steps` and another `sep` than this app. What it put on
+    a list that is not in here would never be read.
+    """
+    own = [channel._q_for_pri(queue, step) for step in channel.priority_steps]
+    any_fleet_s = [f"{queue}{separator}{step}" for separator in _SEPARATORS for step in range(10)]
+    keys = (key_prefix(channel) + key for key in (queue, *own, *any_fleet_s))
+    return list(dict.fromkeys([default_key(channel, queue), *keys]))
+
+
+def longest_block_seconds(channel: Any) -> float:
+    """Return how long a command may block on this channel: the app's `socket_timeout` would take it for a failure."""
+    return channel.socket_timeout / 2 if channel.socket_timeout else float("inf")
 
 
 def key_for(channel: Any, queue: str, message: dict[str, Any]) -> str:

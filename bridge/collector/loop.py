@@ -119,7 +119,8 @@ class Collecting:
         found = [(message, self._reader.read(message)) for message in messages]
         calls = [(message, call) for message, call in found if call and call.task in SETTLED_TASKS]
         others = [(message, call) for message, call in found if not call or call.task not in SETTLED_TASKS]
-        self._reader.pass_on([message for message, _ in without_old_ticks(others)])  # first: the pump's ticks don't wait for Postgres
+        # First: the pump's ticks don't wait for Postgres.
+        self._reader.pass_on([message for message, _ in without_old_ticks(others)])
         delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             try:

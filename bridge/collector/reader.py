@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from celery import Celery
 
+from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
 
 Message = TypeVar("Message")
@@ -105,6 +106,6 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         return None
     try:
         # bytes would be searched for their encoding, twice a message
-        return TaskMessage(headers["task"], json.loads(body.decode())[0])
+        return TaskMessage(headers["task"], json.loads(uncompressed(headers, body).decode())[0])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

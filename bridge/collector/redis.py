@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,13 @@ from celery import Celery
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
-from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
+from bridge.broker.kombu_internals import (
+    connection_pool,
+    default_key,
+    key_prefix,
+    longest_block_seconds,
+    queue_keys,
+)
 from bridge.broker.legible import why_illegible_envelope
 from bridge.collector.aside import keep_on_redis, unreadable_queue
 from bridge.collector.reader import Reader, TaskMessage, parse
@@ -27,14 +34,19 @@ from bridge.errors import BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30
 
-# Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life.
+# Redis can wait for one list only. For so long after a callback was found on another one, all are looked at so often.
+ELSEWHERE_FOR_SECONDS = 60.0
+ELSEWHERE_POLL_SECONDS = 0.02
+
+# Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life. A key that is
+# called like a list of the queue, and is somebody else's hash, say, is left alone.
 _TAKE = """
 local own, alive, left, taken = KEYS[1], KEYS[2], tonumber(ARGV[1]), {}
 redis.call('ZADD', alive, redis.call('TIME')[1], own)
 for nth = 3, #KEYS do
     if left <= 0 then break end
-    local found = redis.call('LRANGE', KEYS[nth], -left, -1)
-    if #found > 0 then
+    local found = redis.pcall('LRANGE', KEYS[nth], -left, -1)
+    if not found.err and #found > 0 then
         redis.call('LTRIM', KEYS[nth], 0, -#found - 1)
         redis.call('RPUSH', own, unpack(found))
         for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
@@ -61,7 +73,7 @@ class RedisReader(Reader[bytes]):
     """Reader on a Redis broker.
 
     Args:
-        app: Its broker, key prefix and priority steps are used.
+        app: Its broker, key prefix and priority steps are used; a fleet's lists of other steps are read as well.
         queue: Queue of the bridge's own tasks.
         others: Queue for every message that is no callback, as it came.
     """
@@ -74,12 +86,14 @@ class RedisReader(Reader[bytes]):
         channel = self._connection.default_channel
         prefix = key_prefix(channel)
         self._queues = queue_keys(channel, queue)
-        self._others = prefix + others
+        self._others = default_key(channel, others)
         self._unreadable = prefix + unreadable_queue(queue)
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._held = f"{self._own}.held"
         self._kept: list[bytes] = []
         self._alive = f"{prefix}{queue}.collectors"
+        self._longest_block_seconds = longest_block_seconds(channel)
+        self._elsewhere_until = 0.0  # time.monotonic()
         self._redis = redis.Redis(connection_pool=connection_pool(channel))
         self._has_blmove = True  # until the server says otherwise
         self._take = self._redis.register_script(_TAKE)
@@ -100,8 +114,16 @@ class RedisReader(Reader[bytes]):
         with _translated():
             # A sign of life first: a list of our own that no other collector knows of would never be adopted.
             self.show_life()
-            found = self._move_next(seconds)
-            return [found] if found else []
+            seconds = min(seconds, self._longest_block_seconds)
+            if time.monotonic() < self._elsewhere_until:
+                seconds = min(seconds, ELSEWHERE_POLL_SECONDS)
+            moved = self._move_next(seconds)
+            if moved:
+                return [moved]
+            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues[1:]], args=[1])
+            if found:
+                self._elsewhere_until = time.monotonic() + ELSEWHERE_FOR_SECONDS
+            return found
 
     def _move_next(self, seconds: float) -> bytes | None:
         """Move the next message to our own list; Redis before 6.2 only has an older command for that."""

@@ -37,8 +37,10 @@ def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_t
         "socket_timeout": answer_timeout_seconds,
         "socket_connect_timeout": connect_timeout_seconds,
         "write_timeout": answer_timeout_seconds,  # RabbitMQ stops reading when it is short of memory or disk
-        **app.conf.broker_transport_options,
     }
+    # An app's own limit counts, "no limit" does not: a broker that hangs would keep the pump and its transaction.
+    given = app.conf.broker_transport_options
+    options |= {name: value for name, value in given.items() if value or name not in options}
     if options.get("confirm_publish"):  # one round trip per message; we wait once for all of them
         options["confirm_publish"] = False
     open_one = partial(_open, app, queue, connect_timeout_seconds)

@@ -11,8 +11,9 @@ Three writers make the same messages. The Redis writer is the fastest and the Ce
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from celery import Celery
@@ -37,6 +38,9 @@ Kind = TypeVar("Kind", bound=Writer)
 class Sender:
     """Publishes deliveries on an app's broker; one connection per process, made anew after an error.
 
+    Where several threads or greenlets of a process run pumps, they send one after the other: on a connection that is
+    shared, one would take the answers to another one's messages.
+
     Args:
         app: The Celery app whose broker, protocol and signals are used.
         queue: Queue of the bridge's own tasks.
@@ -56,6 +60,7 @@ class Sender:
         self._connected: Connected | None = None
         self._cutter: Writer | None = None
         self._pid = 0
+        self._turn, self._turn_pid = threading.RLock(), os.getpid()
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Publish these deliveries in order and return when the broker has them.
@@ -68,20 +73,27 @@ class Sender:
             QueueMissing: the client's queue does not exist; the same holds.
             InvalidClient: the client's serializer can't be used.
         """
-        with self._connection() as (producer, confirms):
+        with self._my_turn(), self._connection() as (producer, confirms):
             refused = self._writer(client, producer).send(client, deliveries)
             if confirms is not None and client.queue in confirms.wait(self._answer_timeout_seconds):
                 raise QueueMissing(client.queue)
             return refused
 
     def close(self, *, broken: bool = False) -> None:
-        """Close this process's connection; of a broken one only our end."""
-        connected, self._connected, self._cutter = self._connected, None, None
+        """Close this process's connection, after what is being sent; of a broken one only our end."""
+        with self._my_turn():
+            connected, self._connected, self._cutter = self._connected, None, None
         if connected is not None and self._pid == os.getpid():
             if broken:
                 drop(connected.producer.connection)
             else:
                 connected.producer.connection.release()
+
+    def _my_turn(self) -> AbstractContextManager[bool]:
+        """Return the lock of this process; a forked child makes its own, its parent's may be held for ever."""
+        if self._turn_pid != os.getpid():
+            self._turn, self._turn_pid = threading.RLock(), os.getpid()
+        return self._turn
 
     def _writer(self, client: Client, producer: Producer) -> Writer:
         """Return the fastest writer whose messages can't be told from Celery's."""

@@ -41,6 +41,8 @@ class JoinedAcks(bootsteps.StartStopStep):
         settings = bridge_of(parent.app).settings
         if settings.joined_callbacks:
             JOINED_CALLBACKS.conforms()  # asked before the pool forks, so that its processes do not each warn
+        if parent.app.conf.get("worker_disable_prefetch"):  # Celery hangs that on kombu's own bookkeeping
+            return False
         return event_loop(parent) is not None and settings.joined_acks
 
     def start(self, parent: Consumer) -> None:

@@ -11,20 +11,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from celery import Celery, Task, current_task
+from celery import Celery, current_task
 from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import JOINED_CALLBACKS
-from bridge.contract import SETTLE, SETTLED_TASKS, celery_link
+from bridge.broker.own_task import OwnTask, publish_own
+from bridge.contract import SETTLE, SETTLED_TASKS
 from bridge.errors import BrokerUnavailable
+from bridge.wording import counted
 from bridge.worker.outbox import outbox
 
 CALLBACKS_PER_MESSAGE = 500
 
 
-class JoinedCallback(Task):
+class JoinedCallback(OwnTask):
     """A callback that waits for others while a worker's process runs tasks, and is an ordinary task otherwise."""
 
     abstract = True
@@ -55,9 +57,11 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Se
     """
     connection = app.connection_for_write()
     try:
-        for first in range(0, len(callbacks), CALLBACKS_PER_MESSAGE):
-            chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
-            # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
-            app.signature(celery_link(SETTLE, queue, [chunk])).apply_async(retry=False)
+        with app.producer_or_acquire() as producer:
+            for first in range(0, len(callbacks), CALLBACKS_PER_MESSAGE):
+                chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
+                shown = counted(len(chunk), "callback")
+                # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
+                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown)
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import WORKERS
+from tests.conftest import WORKERS, StartWorker
 from tests.support.databases import Databases, RedisDatabases
 from tests.support.stage import Stage
+from tests.support.world import World
+from tests.whole.shop import Shop
 
 
 @pytest.fixture
@@ -44,3 +46,12 @@ def loop(request: pytest.FixtureRequest, _loop: Stage) -> Stage:
     """
     request.node.stash[WORKERS] = _loop.workers
     return _loop
+
+
+@pytest.fixture
+def shop(
+    *, request: pytest.FixtureRequest, world: World, database: str, redis_url: str, worker: StartWorker, broker: str
+) -> Shop:
+    """Return a shop on the broker that the test's parameter `broker` names; nothing runs on it yet."""
+    broker_url = request.getfixturevalue(f"{broker}_url")
+    return Shop(world=world, database=database, notebook_url=redis_url, broker_url=broker_url, start=worker)

@@ -115,6 +115,7 @@ def test_the_callbacks_signature_is_the_one_that_every_fleet_can_publish() -> No
             "routing_key": "bridge",
             "exchange_type": "topic",  # anything but `direct`, or it goes to the fleet's own default queue
             "serializer": "json",  # or the fleet's, which the bridge may refuse
+            "priority": 0,  # or the fleet's, which on Redis is another list
             "ignore_result": True,
             "retry": True,
             "retry_policy": {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 5},
