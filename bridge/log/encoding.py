@@ -119,15 +119,18 @@ def _is_storable(text: str) -> bool:
 
 
 def _headers(value: Mapping[str, Any], name: str) -> str:
-    """Return headers as JSON text.
-
-    Postgres counts their bytes as it writes them: with a space behind each comma and colon, and all digits of a number.
-    """
+    """Return headers as JSON text."""
     text = _json(value, name, most_bytes=HEADERS_BYTES)
-    room = text.count(",") + text.count(":") + LONGEST_FLOAT * (text.count("e+") + text.count("e-"))
-    if _is_longer(text, HEADERS_BYTES - room):
-        raise InvalidEvent(f"{name} has about {len(text.encode()) + room:,} bytes as JSON: at most {HEADERS_BYTES:,}")
+    if len(text) > HEADERS_BYTES // LONGEST_FLOAT and (length := measured(value)) > HEADERS_BYTES:
+        raise InvalidEvent(f"{name} has about {length:,} bytes as JSON: at most {HEADERS_BYTES:,} are allowed")
     return text
+
+
+def measured(value: Any) -> int:
+    """Return at least how many bytes Postgres counts: with a space behind each comma and colon, and all digits."""
+    text = _encode(value)
+    exponents = text.count("e+") + text.count("e-")
+    return len(text.encode("utf-8", "surrogatepass")) + text.count(",") + text.count(":") + LONGEST_FLOAT * exponents
 
 
 def _is_longer(text: str, most_bytes: int) -> bool:
