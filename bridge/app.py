@@ -57,6 +57,7 @@ class Bridge:
                 secret=self.secret,
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 redis_writer=self.settings.stencil,
+                batch_bytes=self.settings.batch_bytes,
             )
             self._sender = self._sender or made  # another thread may have been here while the secret was read
         return self._sender

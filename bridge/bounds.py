@@ -10,7 +10,12 @@ TOPIC_CHARACTERS = 255
 KEY_CHARACTERS = 512
 CLIENT_CHARACTERS = 100
 HEADERS_BYTES = 64 * 1024
+PAYLOAD_BYTES = 32 * 1024 * 1024  # of what `bridge.publish` takes: jsonb may need six times as much, and ends at 256 MB
+CREATED_FROM, CREATED_UNTIL = "1000-01-01", "9999-01-01"  # in UTC: Python reads neither earlier nor later times
+TRACE_CHARACTERS = 512  # of `traceparent` or `tracestate`: a longer one is not passed on in a message's headers
 NESTED_LEVELS = 200  # of a payload: Python's pickle and json recurse once per level, and a worker's limit is 1,000
+INTEGER_DIGITS = 4300  # of a number without a fraction: Python reads no longer one
+FLOAT_DIGITS = 308  # before the point: with more, a number with a fraction is infinite to Python
 
 # What is kept of why a handler failed.
 ERROR_TYPE_CHARACTERS = 200
@@ -27,3 +32,10 @@ INFLATED_BYTES = 64 * 1024 * 1024  # of a compressed message on the bridge's que
 
 # How many messages a collector keeps aside, because another transaction holds what their outcomes need.
 HELD_MESSAGES = 1_000
+
+# What is sent and fetched at once.
+BATCH_BYTES = 8 * 1024 * 1024  # the default of `bridge_batch_bytes`
+INLINE_BYTES = 8 * 1024  # of an event that comes along with its slice: of a thousand, as much as the line above
+BODY_BYTES = 64 * 1024 * 1024  # of an event that is sent at all
+COMMAND_BYTES = 1024 * 1024  # of one command to Redis, unless a single message is larger
+ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many

@@ -13,10 +13,12 @@ class NewEvent(NamedTuple):
     """An event before storage, for `publish_many`.
 
     Attributes:
-        topic: Dotted words, such as `order.created`.
-        payload: Anything that is JSON, at most 200 levels deep.
-        key: Events of one key reach a client in order, one at a time; None if no order is needed.
-        headers: A JSON object that travels with the event, for example a W3C `traceparent`; None is an empty one.
+        topic: Dotted words, such as `order.created`; at most 255 characters.
+        payload: Anything that is JSON; at most 200 levels deep, and 32 MiB.
+        key: Events of one key reach a client in order, one at a time; None if no order is needed. At most 512
+            characters.
+        headers: A JSON object that travels with the event, for example a W3C `traceparent`; None is an empty one. At
+            most 64 KiB.
     """
 
     topic: str
@@ -40,7 +42,8 @@ class Event(TypedDict):
         offset: The event's place in the log, from 1; a higher one may have been committed before it.
         topic: Dotted words, such as `order.created`.
         key: The ordering key; None if the event has none.
-        payload: What was published, as JSON gives it back: tuples are lists, keys of objects are text.
+        payload: What was published, as JSON gives it back: tuples are lists, keys of objects are text. An event of
+            which Celery's JSON would make something else is parked instead.
         headers: What was published beside it; empty if nothing was.
         created_at: When the event was written: ISO 8601 in UTC with six decimals of a second,
             as in `2026-01-31T12:00:00.000000+00:00`. Read it with `datetime.fromisoformat`.

@@ -53,6 +53,19 @@ class Confirms:
             raise BrokerUnavailable(f"the broker refused messages ({refused} nacks): is the queue full?")
         return unroutable
 
+    @property
+    def published(self) -> int:
+        """How many messages were published on this channel."""
+        return self._published
+
+    def taken_since(self, before: int) -> frozenset[int]:
+        """Return which messages the broker has confirmed of those that were published after so many, from 0 on."""
+        if self._refused:
+            return frozenset()  # it is not known which
+        return frozenset(
+            number - before - 1 for number in range(before + 1, self._published + 1) if number not in self._open
+        )
+
     def _count(self) -> None:
         self._published += 1
         self._open.add(self._published)
@@ -77,8 +90,14 @@ class ConfirmsOneByOne:
     Its connection has `CONFIRM_EACH` among its transport options, its producer calls `on_return`.
     """
 
+    published = 0  # it does not count
+
     def __init__(self) -> None:
         self._unroutable: set[str] = set()
+
+    def taken_since(self, before: int) -> frozenset[int]:
+        """Return nothing: which messages were confirmed is not known here."""
+        return frozenset()
 
     def wait(self, seconds: float) -> set[str]:
         """Return the queues that messages with `mandatory` were for, and that do not exist; nothing is waited for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from bridge.store.events import LoggedEvent
+
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 PIPE_COLUMNS = 500  # nothing is cut off where no terminal sets a width
 
 
@@ -27,8 +31,22 @@ def console(ctx: click.Context) -> Console:
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value as JSON; with `indent=None` in one line. Dataclasses become objects, moments UTC text."""
-    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=encoding != "utf8", default=_encode))
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=not _is_unicode(), default=_encode))
+
+
+def event_json(event: LoggedEvent) -> str:
+    """Return an event as one line of JSON. Its payload is what Postgres wrote: Python could not read every one."""
+    beside = {"offset": event.offset, "topic": event.topic, "key": event.key}
+    line = (
+        f'{json.dumps(beside, ensure_ascii=False)[:-1]}, "payload": {event.payload_json}, '
+        f'"headers": {event.headers_json}, "created_at": "{timestamp(event.created_at)}"}}'
+    )
+    return line if _is_unicode() else NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line)
+
+
+def _is_unicode() -> bool:
+    """Tell whether stdout takes every character."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 def _encode(value: object) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from bridge.command.output import print_json
+from bridge.command.output import event_json
 from bridge.command.parameters import json_option, topic_patterns
 from bridge.command.project import operator_here
-from bridge.command.texts import event_line
+from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
 
 
@@ -47,10 +47,8 @@ def tail_command(
     """Show events of the log, oldest first.
 
     An event is shown when it is final, so no event appears later between those that were shown. With --json, every
-    event is one line, which `publish --many` can read.
+    event is one line, which `publish --many` can read; otherwise a long payload is cut off.
     """
-    for event in operator_here(ctx).tail(topics=topics, start=start, most=most, follow=follow):
-        if as_json:
-            print_json(event, indent=None)
-        else:
-            click.echo(event_line(event))
+    characters = None if as_json else SHOWN_CHARACTERS
+    for event in operator_here(ctx).tail(topics=topics, start=start, most=most, follow=follow, characters=characters):
+        click.echo(event_json(event) if as_json else event_line(event))

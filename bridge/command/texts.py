@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from textwrap import wrap
@@ -19,6 +18,7 @@ from bridge.wording import counted, span
 
 NO_CLIENTS = "no clients yet: `eventbridge register CLIENT --task NAME` makes one"
 INDENT_COLUMNS = 11  # before the words of a setting
+SHOWN_CHARACTERS = 2000  # of a payload, in a line for people
 STATE_STYLES = {"active": "green", "paused": "yellow", "draining": "yellow", "halted": "bold red", "reader": "dim"}
 
 
@@ -98,10 +98,15 @@ def event_line(event: LoggedEvent) -> str:
     ]
     if event.key is not None:
         parts.append(f"key={plain(event.key)}")
-    parts.append(plain(json.dumps(event.payload, ensure_ascii=False)))
-    if event.headers:
-        parts.append(click.style(f"headers={plain(json.dumps(event.headers, ensure_ascii=False))}", dim=True))
+    parts.append(_cut(event.payload_json))
+    if event.headers_json != "{}":
+        parts.append(click.style(f"headers={_cut(event.headers_json)}", dim=True))
     return "  ".join(parts)
+
+
+def _cut(text: str) -> str:
+    """Return a text as a terminal can show it; one that was cut off says so."""
+    return plain(text) + ("…" if len(text) == SHOWN_CHARACTERS else "")
 
 
 def plain(text: str) -> str:

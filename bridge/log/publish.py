@@ -27,10 +27,11 @@ def publish(
     Args:
         connection_or_session: A psycopg connection, or a SQLAlchemy connection, session or scoped session, on the
             bridge's database.
-        topic: Dotted words, such as `order.created`.
-        payload: Anything that is JSON: dict, list, str, int, float, bool or None, at most 200 levels deep.
-        key: Events of one key reach a client in order, one at a time; None if no order is needed.
-        headers: A JSON object that travels with the event, for example a W3C `traceparent`.
+        topic: Dotted words, such as `order.created`; at most 255 characters.
+        payload: Anything that is JSON: dict, list, str, int, float, bool or None; at most 200 levels deep, and 32 MiB.
+        key: Events of one key reach a client in order, one at a time; None if no order is needed. At most 512
+            characters.
+        headers: A JSON object that travels with the event, for example a W3C `traceparent`; at most 64 KiB.
 
     Returns:
         The event's offset. It may be delivered before a lower one that commits later.
@@ -45,9 +46,7 @@ def publish(
 
 
 def publish_many(connection_or_session: CallersConnection, events: Iterable[NewEvent | NewEventTuple]) -> list[int]:
-    """Append many events in one statement, in order, in the caller's own transaction.
-
-    Thousands a call are fine; all of them together may take up to 256 MB, Postgres' limit for one jsonb.
+    """Append many events, in order, in the caller's own transaction: in one statement up to 32 MiB of JSON.
 
     Args:
         connection_or_session: As for `publish`.
@@ -62,7 +61,7 @@ def publish_many(connection_or_session: CallersConnection, events: Iterable[NewE
         UsageError: the connection is of another kind; nothing was sent.
         Exception: Postgres refused or dropped: the driver's own error, as any statement on this connection raises it.
     """
-    text = encoded_together(events)
-    rows = run_on(connection_or_session, "log/publish_many", {"events": text}) if text else []
+    texts = encoded_together(events)  # all of them first: where one can't be stored, none is sent
+    rows = [row for text in texts for row in run_on(connection_or_session, "log/publish_many", {"events": text})]
     # Postgres draws the offsets in the order of the events, but may return the rows in another.
     return sorted(offset for (offset,) in rows)

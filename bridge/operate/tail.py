@@ -27,6 +27,7 @@ def tail(
     start: Position | None = None,
     most: int | None = None,
     follow: bool = False,
+    characters: int | None = None,
 ) -> Iterator[LoggedEvent]:
     """Yield final events whose topics match, oldest first.
 
@@ -36,21 +37,29 @@ def tail(
         start: The first event that is wanted; None for the last events.
         most: How many; None for all from `start`, or for the last 10. To follow the last events has no end.
         follow: Wait for more at the end instead of returning.
+        characters: Where payloads, and headers, are cut off; None: nowhere.
     """
     if start is not None:
         after = _before(store, start)
-        yield from read_events(store, after=after, topics=topics, most=most, follow=follow)
+        yield from read_events(store, after=after, topics=topics, most=most, follow=follow, characters=characters)
         return
     horizon = look_at_horizon(store)
-    found = read_last_events(store, topics=topics, most=MOST_LAST_EVENTS if most is None else most)
+    most = MOST_LAST_EVENTS if most is None else most
+    found = read_last_events(store, topics=topics, most=most, characters=characters)
     yield from found
     if follow:
         after = found[-1].offset if found else horizon
-        yield from read_events(store, after=after, topics=topics, follow=True)
+        yield from read_events(store, after=after, topics=topics, follow=True, characters=characters)
 
 
 def read_events(
-    store: Store, *, after: int, topics: Sequence[str], most: int | None = None, follow: bool = False
+    store: Store,
+    *,
+    after: int,
+    topics: Sequence[str],
+    most: int | None = None,
+    follow: bool = False,
+    characters: int | None = None,
 ) -> Iterator[LoggedEvent]:
     """Yield the final events after an offset whose topics match, page by page.
 
@@ -60,13 +69,15 @@ def read_events(
         topics: AMQP topic patterns.
         most: How many at most; None for all.
         follow: Wait for more at the end instead of returning.
+        characters: Where payloads, and headers, are cut off; None: nowhere.
     """
     while most is None or most > 0:
         limit = PAGE_EVENTS if most is None else min(PAGE_EVENTS, most)
         # Read the horizon first. An event that becomes final after the page was read is missing from the page, though
         # it may lie below others that are in it: with a horizon that was read later, it would be left out for good.
         horizon = look_at_horizon(store)
-        page = [e for e in events_after(store, after=after, topics=topics, most=limit) if e.offset <= horizon]
+        found = events_after(store, after=after, topics=topics, most=limit, characters=characters)
+        page = [event for event in found if event.offset <= horizon]
         yield from page
         if most is not None:
             most -= len(page)
@@ -79,7 +90,9 @@ def read_events(
         time.sleep(FOLLOW_POLL_SECONDS)
 
 
-def read_last_events(store: Store, *, topics: Sequence[str], most: int) -> list[LoggedEvent]:
+def read_last_events(
+    store: Store, *, topics: Sequence[str], most: int, characters: int | None = None
+) -> list[LoggedEvent]:
     """Return the last `most` final events whose topics match, oldest first; look back only as far as needed."""
     if most == 0:
         return []
@@ -87,7 +100,7 @@ def read_last_events(store: Store, *, topics: Sequence[str], most: int) -> list[
     back = most
     while True:
         after = max(horizon - back, -1)
-        found = deque(read_events(store, after=after, topics=topics), maxlen=most)
+        found = deque(read_events(store, after=after, topics=topics, characters=characters), maxlen=most)
         if len(found) == most or after == -1:
             return list(found)
         back *= 4

@@ -90,6 +90,7 @@ class Viewer:
         start: PlaceInLog | None = None,
         most: int | None = None,
         follow: bool = False,
+        characters: int | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yield events of the log, oldest first; only such as are final.
 
@@ -98,12 +99,13 @@ class Viewer:
             start: The first event: `beginning`, `now`, an offset that is included, or a moment. None for the last ones.
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
+            characters: Where payloads, and headers, are cut off; None: nowhere.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        return tail(self._store, topics=topics, start=position, most=most, follow=follow)
+        return tail(self._store, topics=topics, start=position, most=most, follow=follow, characters=characters)
 
     def parked(
         self,

@@ -5,49 +5,92 @@ It needs nothing but documented interfaces, and serves wherever the other two do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kombu.exceptions import EncodeError
+from kombu.serialization import dumps
 
 from bridge.broker.pipelined import pipelined
 from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.message import TaskCall, content, publish, signature_of
+from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
 from bridge.sender.stencil import shown
 from bridge.sender.writer import Writer
+
+PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
+MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event
 
 
 class CeleryWriter(Writer):
     """Publishes messages as `app.send_task` does."""
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
-        """Publish these deliveries in order; return those that no message can be made of."""
-        contents, refused = {}, []
-        for delivery in deliveries:
-            try:
-                contents[delivery.offset] = content(client, delivery)
-            except Undeliverable as error:
-                refused.append(error)
-        parcels = list(pack(client, [delivery for delivery in deliveries if delivery.offset in contents]))
+        """Publish these deliveries in order; return those that the serializer refuses."""
+        refused: list[Undeliverable] = []
+        parcels = list(pack(client, deliveries))
         with pipelined(self._producer, len(parcels)):
             for task, parcel in parcels:
-                head, batched = parcel[0], is_batch(client, parcel)
-                offsets = [delivery.offset for delivery in parcel]
-                call = TaskCall(
-                    task=task,
-                    task_id=head.task_id,
-                    value=[contents[offset] for offset in offsets] if batched else contents[head.offset],
-                    batched=batched,
-                    shown=f"<{head.topic} #{shown(parcel)}>",
-                    offset=head.offset,
-                    trace=head.trace,
-                    callback=CallbackArgs(
-                        client=client.id,
-                        offset=offsets if batched else head.offset,
-                        epoch=head.epoch,
-                        attempt=head.attempt,
-                        signature=signature_of(self._secret, parcel),
-                    ),
-                )
-                publish(self._app, self._producer, client, call, queue=self._queue)
+                refused += self._send_parcel(client, task, parcel)
         return refused
+
+    def _send_parcel(self, client: Client, task: str, parcel: Sequence[Delivery]) -> list[Undeliverable]:
+        """Publish one message; where it can't be serialised, one without the events at fault, and return these."""
+        contents = {delivery.offset: json.loads(delivery.body) for delivery in parcel}
+        try:
+            self._publish(client, task, parcel, contents)
+        except EncodeError as error:  # nothing of the message was sent
+            refused = _unwritable(client, contents)
+            if not refused and len(parcel) > 1:
+                return [each for one in parcel for each in self._send_parcel(client, task, [one])]
+            if not refused:
+                refused = [Undeliverable(parcel[0].offset, _said(client, error))]
+            at_fault = {each.offset for each in refused}
+            rest = [delivery for delivery in parcel if delivery.offset not in at_fault]
+            return refused + (self._send_parcel(client, task, rest) if rest else [])
+        return []
+
+    def _publish(self, client: Client, task: str, parcel: Sequence[Delivery], contents: Mapping[int, Any]) -> None:
+        head, batched = parcel[0], is_batch(client, parcel)
+        offsets = [delivery.offset for delivery in parcel]
+        call = TaskCall(
+            task=task,
+            task_id=head.task_id,
+            value=[contents[offset] for offset in offsets] if batched else contents[head.offset],
+            batched=batched,
+            shown=f"<{head.topic} #{shown(parcel)}>",
+            offset=head.offset,
+            trace=head.trace,
+            callback=CallbackArgs(
+                client=client.id,
+                offset=offsets if batched else head.offset,
+                epoch=head.epoch,
+                attempt=head.attempt,
+                signature=signature_of(self._secret, parcel),
+            ),
+        )
+        publish(self._app, self._producer, client, call, queue=self._queue)
+
+
+def _unwritable(client: Client, contents: Mapping[int, Any]) -> list[Undeliverable]:
+    """Return the events that the client's serializer refuses, each with what it says.
+
+    Raises:
+        EncodeError, SerializerNotInstalled: it refuses the plainest of messages too, so no event is at fault.
+    """
+    dumps(PLAIN, client.serializer)
+    refused = []
+    for offset, content in contents.items():
+        try:
+            dumps(content, client.serializer)
+        except EncodeError as error:
+            refused.append(Undeliverable(offset, _said(client, error)))
+    return refused
+
+
+def _said(client: Client, error: EncodeError) -> str:
+    said = str(error) or type(error.__cause__ or error).__name__
+    return f"serializer {client.serializer!r} can't write it: {said}"[:MOST_SAID_CHARACTERS]

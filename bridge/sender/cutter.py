@@ -11,10 +11,9 @@ from celery import Celery, signals
 
 from bridge.broker.conformance import Differs, FastWay
 from bridge.contract import CallbackArgs
-from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
-from bridge.sender.message import NO_KEYWORDS, TaskCall, publish, signature_of
+from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
 from bridge.sender.samples import SAMPLES
 from bridge.sender.stencil import MARKERS, Stencil
@@ -138,11 +137,3 @@ def is_unheard(app: Celery) -> bool:
         and not app.conf.task_compression
         and app.conf.task_protocol == 2
     )
-
-
-def sort_out(client: Client, deliveries: Sequence[Delivery]) -> tuple[Sequence[Delivery], list[Undeliverable]]:
-    """Tell deliveries that a message can be made of from the others, and say why of these."""
-    if client.call != "kwargs":
-        return deliveries, []
-    refused = [Undeliverable(d.offset, NO_KEYWORDS) for d in deliveries if not d.body.startswith("{")]
-    return [delivery for delivery in deliveries if delivery.body.startswith("{")], refused

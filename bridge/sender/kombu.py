@@ -18,7 +18,7 @@ from bridge.broker.kombu_internals import is_virtual, number_messages
 from bridge.broker.pipelined import pipelined
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.cutter import Cutter, Rendered, sort_out
+from bridge.sender.cutter import Cutter, Rendered
 
 
 class KombuWriter(Cutter[dict[str, Any]]):
@@ -33,11 +33,10 @@ class KombuWriter(Cutter[dict[str, Any]]):
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Publish these deliveries in order; return those that no message can be made of."""
-        deliveries, refused = sort_out(client, deliveries)
         with pipelined(self._producer, len(deliveries)):
             for options, changing, body in self.cut(client, deliveries):
                 self._producer.publish(body, **options, **json.loads(changing))
-        return refused
+        return []
 
     def _rendered(self, write: Callable[[Any], object]) -> Rendered[dict[str, Any]]:
         published: list[tuple[Any, dict[str, Any]]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +24,7 @@ from bridge.contract import (
     joined,
     sign,
 )
-from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-
-NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +50,6 @@ class TaskCall:
     offset: int | str
     trace: Mapping[str, str]
     callback: CallbackArgs
-
-
-def content(client: Client, delivery: Delivery) -> Any:
-    """Return what the task is called with: the event, its payload, or a mapping of keyword arguments.
-
-    Raises:
-        Undeliverable: the payload can't be what the client's `call` asks for.
-    """
-    try:
-        value = json.loads(delivery.body)
-    except RecursionError:
-        raise Undeliverable(delivery.offset, "the payload is nested too deeply for Python's JSON") from None
-    if client.call == "kwargs" and not isinstance(value, dict):
-        raise Undeliverable(delivery.offset, NO_KEYWORDS)
-    return value
 
 
 def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:

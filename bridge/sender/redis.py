@@ -15,12 +15,13 @@ from kombu import Producer
 from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 
+from bridge.bounds import COMMAND_BYTES
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import REDIS_STENCIL
 from bridge.broker.kombu_internals import body_text, held_back, key_for, redis_connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.cutter import Cutter, Rendered, sort_out
+from bridge.sender.cutter import Cutter, Rendered
 from bridge.sender.samples import SAMPLE_QUEUE
 from bridge.sender.stencil import BODY, MARKERS
 
@@ -39,27 +40,29 @@ class RedisWriter(Cutter[str]):
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Push these deliveries in order; return those that no message can be made of."""
-        deliveries, refused = sort_out(client, deliveries)
         with self._pushing() as push:
             for key, message, _ in self.cut(client, deliveries):
                 push(key, message)
-        return refused
+        return []
 
     @contextmanager
     def _pushing(self) -> Iterator[Callable[[str, str], None]]:
         """Push messages in chunks; on leaving, see that Redis took every one."""
         chunks: dict[str, list[str]] = {}
+        sizes: dict[str, int] = {}
         pushed: list[str] = []
         with redis_connection(self._producer.channel) as connection:
 
             def flush(key: str) -> None:
+                sizes[key] = 0
                 connection.send_command("LPUSH", key, *chunks.pop(key))
                 pushed.append(key)
 
             def push(key: str, message: str) -> None:
                 chunk = chunks.setdefault(key, [])
                 chunk.append(message)
-                if len(chunk) == MESSAGES_PER_COMMAND:
+                sizes[key] = size = sizes.get(key, 0) + len(message)
+                if len(chunk) == MESSAGES_PER_COMMAND or size >= COMMAND_BYTES:
                     flush(key)
 
             yield push

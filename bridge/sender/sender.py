@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from celery import Celery
@@ -21,6 +22,7 @@ from kombu import Producer
 from kombu.exceptions import EncodeError, KombuError, SerializerNotInstalled
 from redis.exceptions import RedisError
 
+from bridge.bounds import BATCH_BYTES
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
 from bridge.broker.kombu_internals import drop, is_virtual, try_confirms
 from bridge.errors import BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
@@ -28,8 +30,12 @@ from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
 from bridge.sender.cutter import Cutter, is_unheard
+from bridge.sender.halving import Refusal, send_around
 from bridge.sender.kombu import KombuWriter
+from bridge.sender.portions import is_ordinary, portions, size_of
+from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
+from bridge.sender.refusals import refusals
 from bridge.sender.writer import Writer
 
 Kind = TypeVar("Kind", bound=Writer)
@@ -47,16 +53,26 @@ class Sender:
         secret: Key that signs callbacks.
         connect_timeout_seconds: How long to wait for the broker.
         redis_writer: Whether the Redis writer may serve on a Redis broker.
+        batch_bytes: Most that is sent together, in bytes of events.
     """
 
     def __init__(
-        self, app: Celery, *, queue: str, secret: str, connect_timeout_seconds: float, redis_writer: bool = True
+        self,
+        app: Celery,
+        *,
+        queue: str,
+        secret: str,
+        connect_timeout_seconds: float,
+        redis_writer: bool = True,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._app = app
         self._queue = queue
         self._secret = secret
         self._connect_timeout_seconds = connect_timeout_seconds
         self._redis_writer = redis_writer
+        self._batch_bytes = batch_bytes
+        self._largest = 0  # of the messages that this connection's broker has taken
         self._connected: Connected | None = None
         self._cutter: Writer | None = None
         self._pid = 0
@@ -73,16 +89,34 @@ class Sender:
             QueueMissing: the client's queue does not exist; the same holds.
             InvalidClient: the client's serializer can't be used.
         """
-        with self._my_turn(), self._connection() as (producer, confirms):
-            refused = self._writer(client, producer).send(client, deliveries)
-            if confirms is not None and client.queue in confirms.wait(self._answer_timeout_seconds):
+        deliveries, refused = sort_out(client, deliveries)
+        with self._my_turn():
+            for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
+                refused += send_around(client, portion, partial(self._send_together, client))
+        return refused
+
+    def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
+        """Publish some deliveries, and return when the broker has them.
+
+        Raises:
+            Refusal: the broker refuses one of them, or may do so.
+        """
+        largest = size_of(deliveries) if len(deliveries) <= client.batch else 0  # if it is one message
+        alone = 0 if is_ordinary(largest, self._largest) else largest
+        with self._connection() as (producer, confirms):
+            writer = self._writer(client, producer)
+            with refusals(producer, confirms, alone=alone):
+                refused = writer.send(client, deliveries)
+                unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
+            if client.queue in unroutable:
                 raise QueueMissing(client.queue)
+            self._largest = max(self._largest, alone)
             return refused
 
     def close(self, *, broken: bool = False) -> None:
         """Close this process's connection, after what is being sent; of a broken one only our end."""
         with self._my_turn():
-            connected, self._connected, self._cutter = self._connected, None, None
+            connected, self._connected, self._cutter, self._largest = self._connected, None, None, 0
         if connected is not None and self._pid == os.getpid():
             if broken:
                 drop(connected.producer.connection)
@@ -130,6 +164,9 @@ class Sender:
                     answer_timeout_seconds=self._answer_timeout_seconds,
                 )
             yield self._connected
+        except Refusal:
+            self.close(broken=True)
+            raise
         except (EncodeError, SerializerNotInstalled) as error:
             raise InvalidClient(f"a message can't be serialised: {error or 'no such serializer'}") from error
         except (KombuError, RedisError, OSError, *self._errors()) as error:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Self
 
+from bridge.bounds import BATCH_BYTES
 from bridge.errors import ConfigurationError
 from bridge.settings.setting import About, Setting, settings_of
 
@@ -37,6 +38,9 @@ class BridgeSettings:
     ] = 5.0
     poll_seconds: Annotated[float, About("How often a tick that lingers looks, inside Postgres.", above=0)] = 0.01
     pass_limit: Annotated[int, About("Most events that one pass hands over to one client.", least=1)] = 2000
+    batch_bytes: Annotated[
+        int, About("Most bytes of events that are fetched, or sent, at once; one event may be more.", least=1)
+    ] = BATCH_BYTES
     collector: Annotated[
         bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as a task.")
     ] = True

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from bridge.bounds import TRACE_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
@@ -180,7 +181,7 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
             topic,
             body,
             part,
-            UNTRACED if not traceparent else _trace(traceparent, tracestate),
+            _trace(traceparent, tracestate) if traceparent else UNTRACED,
         )
         for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
@@ -188,5 +189,9 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
 
 
 def _trace(traceparent: str, tracestate: str | None) -> Mapping[str, str]:
-    """Return the trace context of an event as headers of its message."""
-    return {"traceparent": traceparent, "tracestate": tracestate} if tracestate else {"traceparent": traceparent}
+    """Return the trace context of an event as headers of its message; what is too long for one is left out."""
+    if len(traceparent) > TRACE_CHARACTERS:
+        return UNTRACED
+    if not tracestate or len(tracestate) > TRACE_CHARACTERS:
+        return {"traceparent": traceparent}
+    return {"traceparent": traceparent, "tracestate": tracestate}

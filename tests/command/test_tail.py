@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import psycopg
+import pytest
 from click.testing import Result
 
 from bridge.command.texts import plain
@@ -99,3 +100,33 @@ def test_a_reader_that_closes_the_pipe_sees_no_complaint(eyes: psycopg.Connectio
 
 def test_text_from_the_log_shows_what_it_is_made_of() -> None:
     assert plain("a\x1b]0;title\x07b\u202eü") == r"a\x1b]0;title\x07b\u202eü"
+
+
+UNREADABLE = [
+    '{"n": 1e5000}',
+    '{"n": -1e131071}',
+    "[" * 1500 + "]" * 1500,
+    '{"x": {"__type__": "money", "__value__": 5}}',
+    '"é\u2028\U0001f600"',
+]
+
+
+@pytest.mark.parametrize("payload", UNREADABLE, ids=lambda payload: payload[:20])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_g10_tail_shows_every_event_that_the_log_can_hold(
+    run: Run, eyes: psycopg.Connection[Any], *, payload: str, options: list[str]
+) -> None:
+    row = eyes.execute(
+        "INSERT INTO fq.events (topic, payload, headers)"
+        " SELECT 'a', p, CASE WHEN length(p::text) < 60000 THEN jsonb_build_object('h', p) ELSE '{}' END"
+        " FROM (SELECT %s::jsonb AS p) p RETURNING payload::text",
+        (payload,),
+    ).fetchone()
+    assert row is not None
+    run("publish", "after")
+    bad, good = done(run("tail", *options)).rstrip().split("\n")
+    shown = row[0] if options else plain(row[0][:2000])
+    assert shown in bad
+    assert "after" in good
+    if not options:
+        assert len(bad) < 6000, "what is too long for a line is cut off"

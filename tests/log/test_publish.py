@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 import bridge
+from bridge.bounds import NESTED_LEVELS
 from bridge.errors import InvalidEvent
-from bridge.log.encoding import DEEPEST_LEVEL, encoded, encoded_together
+from bridge.log.encoding import encoded, encoded_together
 from tests.conftest import Connect
 
 Publish = Callable[[psycopg.Connection[Any], bridge.NewEvent], int]
@@ -63,8 +64,8 @@ STORED = [
     ),
     (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
     ({"colour": Colour.RED}, {"colour": "red"}),
-    (nested(DEEPEST_LEVEL), nested(DEEPEST_LEVEL)),
-    (["[{" * DEEPEST_LEVEL], ["[{" * DEEPEST_LEVEL]),
+    (nested(NESTED_LEVELS), nested(NESTED_LEVELS)),
+    (["[{" * NESTED_LEVELS], ["[{" * NESTED_LEVELS]),
 ]
 
 REFUSED = [
@@ -73,10 +74,10 @@ REFUSED = [
     (("a", {"deep": ["\0"]}), "payload holds a NUL character"),
     (("a", {"\0": 1}), "payload holds a NUL character"),
     (("a", {"half": "\ud800"}), "payload holds half a surrogate pair"),
-    (("a", nested(DEEPEST_LEVEL + 1)), "payload is nested too deeply"),
+    (("a", nested(NESTED_LEVELS + 1)), "payload is nested too deeply"),
     (("a", nested(100_000)), "payload is nested too deeply"),
     (("a", circular()), "payload is nested too deeply, or contains itself"),
-    (("a", 1, None, {"x": nested(DEEPEST_LEVEL)}), "headers is nested too deeply"),
+    (("a", 1, None, {"x": nested(NESTED_LEVELS)}), "headers is nested too deeply"),
     (("a", 1, None, {"x": object()}), "headers is not JSON"),
     (("a", 1, None, []), "headers must be a mapping, not list"),
     (("a", 1, None, "{}"), "headers must be a mapping, not str"),

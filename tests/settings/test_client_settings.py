@@ -79,7 +79,9 @@ def default_in_docs(setting: Setting) -> str:
             return "none"
         case bool(switch):
             return str(switch).lower()
-        case int(number) | float(number):
+        case int(number):
+            return str(number)
+        case float(number):
             return f"{number:g}"
         case (str(pattern),):
             return f"`{pattern}`"

@@ -28,8 +28,12 @@ def installed() -> str:
 
 
 @contextmanager
-def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
+def rabbitmq(directory: Path, *, configuration: str = "") -> Iterator[Callable[[], str]]:
     """Run a RabbitMQ, and its port mapper, both on 127.0.0.1.
+
+    Args:
+        directory: For its files.
+        configuration: More lines of its `rabbitmq.conf`.
 
     Yields:
         A function that returns the URL of an empty virtual host, another one each time.
@@ -40,7 +44,10 @@ def rabbitmq(directory: Path) -> Iterator[Callable[[], str]]:
         try:
             mapper = enter_on_free_port(stack, lambda port: _mapper(port, directory))
             port = enter_on_free_port(
-                stack, lambda port: _broker(port, mapper=mapper, distribution=free_port(), directory=directory)
+                stack,
+                lambda port: _broker(
+                    port, mapper=mapper, distribution=free_port(), directory=directory, more=configuration
+                ),
             )
         except BridgeError as error:
             pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
@@ -66,14 +73,15 @@ def _mapper(port: int, directory: Path) -> AbstractContextManager[int]:
     )
 
 
-def _broker(port: int, *, mapper: int, distribution: int, directory: Path) -> AbstractContextManager[int]:
+def _broker(port: int, *, mapper: int, distribution: int, directory: Path, more: str) -> AbstractContextManager[int]:
     home = directory / f"rabbitmq-{port}"
     home.mkdir()
     definitions = home / "definitions.json"
     definitions.write_text(json.dumps(_definitions()))
     configuration = home / "rabbitmq.conf"
     configuration.write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{port}\nload_definitions = {definitions}\ndisk_free_limit.absolute = 1MB\n"
+        f"listeners.tcp.1 = 127.0.0.1:{port}\nload_definitions = {definitions}\n"
+        f"disk_free_limit.absolute = 1MB\n{more}\n"
     )
     env = {
         "HOME": home,

@@ -1,13 +1,17 @@
 -- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
--- can draw an offset, and offsets grow in the order in which they are drawn.
+-- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py; a
+-- key fits into every index, together with a client's id.
 CREATE TABLE fq.events (
     "offset"   bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) CONSTRAINT events_pkey PRIMARY KEY,
     topic      text COLLATE "C" NOT NULL DEFAULT 'event'
-               CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$'),
-    key        text COLLATE "C",
+               CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
+               CONSTRAINT events_topic_length CHECK (length(topic) <= 255),
+    key        text COLLATE "C" CONSTRAINT events_key_length CHECK (length(key) <= 512),
     payload    jsonb NOT NULL DEFAULT '{}',
-    headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT events_headers CHECK (jsonb_typeof(headers) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT events_headers CHECK (jsonb_typeof(headers) = 'object')
+               CONSTRAINT events_headers_length CHECK (octet_length(CAST(headers AS text)) <= 65536),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- what Python can't read is refused, infinity too
+               CONSTRAINT events_created_at CHECK (created_at >= '1000-01-01 UTC' AND created_at < '9999-01-01 UTC')
 );
 CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
 CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;

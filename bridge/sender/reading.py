@@ -1,0 +1,109 @@
+"""Read what is suspect before it is sent, as a fleet's worker will read it: what no worker can read is never sent.
+
+Celery drops a message that it can't decode without a callback, and a worker's main process does not survive one that it
+can't pickle for its pool. A test that costs a fraction of a microsecond finds nearly every event to be free of
+suspicion. Only the others are parsed (decision 22). Pure: text in, words out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bridge.bounds import FLOAT_DIGITS, INTEGER_DIGITS, NESTED_LEVELS
+from bridge.errors import Undeliverable
+from bridge.log.encoding import depth
+from bridge.model import Client, Delivery
+
+NO_KEYWORDS = "the payload is no JSON object, so it has no keyword arguments"
+TYPE, VALUE = "__type__", "__value__"  # kombu's JSON makes another object of an object that has these two and no more
+QUOTED_TYPE = f'"{TYPE}"'
+
+_STRIDE = 30  # of FLOAT_DIGITS digits in a row at least ten remain where only every 30th character is looked at
+_LONG_NUMBER = re.compile(f"[0-9]{{{FLOAT_DIGITS // _STRIDE}}}").search
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ROUNDS = 12  # of levels that the cheap test counts
+
+
+class _Unreadable(ValueError):
+    """A worker can't read this; the message says why."""
+
+
+def is_suspect(body: str) -> bool:
+    """Tell whether a JSON text is worth reading: all that no worker can read is suspect, and hardly anything else."""
+    if len(body) < FLOAT_DIGITS:
+        return QUOTED_TYPE in body  # of a short text no number can be too long, and no levels too many
+    return (
+        QUOTED_TYPE in body
+        or _LONG_NUMBER(body[::_STRIDE]) is not None
+        or (body.count("[") + body.count("{") > NESTED_LEVELS and not _is_shallow(body))
+    )
+
+
+def why_unreadable(client: Client, body: str) -> str:
+    """Say why no worker can read an event as it was published; nothing if it can.
+
+    Args:
+        client: Its `serializer` and `call` decide how a worker gets the event.
+        body: The event as JSON text, as Postgres made it.
+    """
+    levels = NESTED_LEVELS + (client.call == "event")  # the event itself is one more
+    hook = _refuse_typed if client.serializer == "json" else None
+    try:
+        value = json.loads(body, object_hook=hook, parse_int=_whole, parse_float=_fraction)
+    except RecursionError:
+        return _too_deep()
+    except _Unreadable as error:
+        return str(error)
+    except ValueError as error:
+        return f"Python can't read it: {error}"[:200]
+    return _too_deep() if depth(value) > levels else ""
+
+
+def sort_out(client: Client, deliveries: Sequence[Delivery]) -> tuple[Sequence[Delivery], list[Undeliverable]]:
+    """Tell deliveries that a worker can read from the others, and say why of these."""
+    found = [(d, why) for d in deliveries if is_suspect(d.body) and (why := why_unreadable(client, d.body))]
+    if client.call == "kwargs":
+        found += [(d, NO_KEYWORDS) for d in deliveries if not d.body.startswith("{")]
+    if not found:
+        return deliveries, []
+    refused = {delivery.offset: Undeliverable(delivery.offset, why) for delivery, why in found}
+    return [delivery for delivery in deliveries if delivery.offset not in refused], list(refused.values())
+
+
+def _is_shallow(body: str) -> bool:
+    """Tell whether all brackets are gone after some rounds, of which each takes away the innermost pairs; all in C."""
+    brackets = body.encode().translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(_ROUNDS):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return True
+    return False
+
+
+def _refuse_typed(value: dict[str, Any]) -> dict[str, Any]:
+    if value.keys() == {TYPE, VALUE}:
+        raise _Unreadable(
+            f'it holds {{"{TYPE}": {json.dumps(value[TYPE])[:50]}, "{VALUE}": …}}, which Celery\'s JSON takes for '
+            "something else than an object: it can't arrive as it was published"
+        )
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits.lstrip("-")) > INTEGER_DIGITS:
+        raise _Unreadable(f"it holds a number of {len(digits):,} digits: Python reads at most {INTEGER_DIGITS:,}")
+    return 0
+
+
+def _fraction(digits: str) -> float:
+    if abs(float(digits)) == float("inf"):
+        raise _Unreadable("it holds a fraction beyond 1e308: it would arrive as infinite")
+    return 0.0
+
+
+def _too_deep() -> str:
+    return f"it is nested too deeply: every worker can read {NESTED_LEVELS} levels, and hardly any reads many more"

@@ -1,0 +1,88 @@
+"""Tell what a broker refuses about a message from a broker that is away.
+
+RabbitMQ says a number: some of them are about what the message is, such as its size. Redis closes the connection on a
+value that it finds too large, and may or may not be heard to say why. There, and wherever a connection is lost with a
+message that was sent alone, it takes a second look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from amqp.exceptions import AMQPError, RecoverableConnectionError
+from kombu import Producer
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from bridge.broker.confirms import Confirms, ConfirmsOneByOne
+from bridge.broker.kombu_internals import redis_connection
+from bridge.sender.halving import Refusal
+
+# RabbitMQ's words on a message: content too large, precondition failed (its size), frame error, syntax error,
+# unexpected frame, internal error. The last one may be its own fault, but not each time, and only with one message.
+ABOUT_CONTENT = frozenset({311, 406, 501, 502, 505, 541})
+PUBLISHING = frozenset({(60, 40), (0, 0)})  # the method that it refuses: `basic.publish`, or none, for a frame
+ROOM_BYTES = 16 * 1024  # for all of a message but its body, which Redis gets in base64
+MOST_SAID_CHARACTERS = 300
+
+
+@contextmanager
+def refusals(producer: Producer, confirms: Confirms | ConfirmsOneByOne | None, *, alone: int) -> Iterator[None]:
+    """Turn the errors that are about what is sent within into `Refusal`; let the others through.
+
+    Args:
+        producer: That which sends.
+        confirms: Knows what the broker has taken all the same.
+        alone: The size in bytes of the one message that is sent, if the broker is not known to take that size; else 0.
+    """
+    before = confirms.published if confirms is not None else 0
+    try:
+        yield
+    except Exception as error:
+        if _is_about_content(error):
+            taken = confirms.taken_since(before) if confirms is not None else frozenset()
+            raise Refusal(said(error), taken=taken) from error
+        if not alone or not (is_cut(error) or type(error) is ResponseError):
+            raise
+        if producer.connection.transport.driver_type != "redis":
+            raise Refusal(f"the broker ends the connection on it: {said(error)}", certain=False) from error
+        if words := _echo(producer, 4 * alone // 3 + ROOM_BYTES):
+            raise Refusal(words) from error
+        raise
+
+
+def _is_about_content(error: Exception) -> bool:
+    """Tell whether RabbitMQ said so; py-amqp raises the same errors by itself, for a queue's name that is too long."""
+    if not isinstance(error, AMQPError) or error.reply_code not in ABOUT_CONTENT:
+        return False
+    return error.method_sig is not None and tuple(error.method_sig) in PUBLISHING
+
+
+def is_cut(error: Exception) -> bool:
+    """Tell whether the connection was lost without a word that says why."""
+    if isinstance(error, AMQPError):
+        return isinstance(error, RecoverableConnectionError) and not error.reply_code
+    closed = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, RedisConnectionError)
+    return type(error) in closed or (type(error) is OSError and error.errno is None)
+
+
+def said(error: Any) -> str:
+    """Return a broker's words, at most so many."""
+    number = getattr(error, "reply_code", None)
+    text = getattr(error, "reply_text", None) or str(error)
+    return (f"{number}: {text}" if number else text)[:MOST_SAID_CHARACTERS]
+
+
+def _echo(producer: Producer, size: int) -> str:
+    """Send Redis a value of this size that changes nothing; return why it refuses it, nothing if it takes it."""
+    try:
+        with redis_connection(producer.channel) as connection:
+            connection.send_command("ECHO", b"x" * size)
+            connection.read_response()
+    except (RedisError, OSError) as error:
+        if type(error) is ResponseError or is_cut(error):
+            return f"Redis refuses values of its size: {said(error)}"
+        raise
+    return ""
