@@ -16,3 +16,7 @@ NESTED_LEVELS = 200  # of a payload: Python's pickle and json recurse once per l
 ERROR_TYPE_CHARACTERS = 200
 ERROR_MESSAGE_BYTES = 4 * 1024
 TRACEBACK_BYTES = 64 * 1024
+
+# How long a handler's `bridge.transaction` waits for the row of its client.
+EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
+FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that
