@@ -39,3 +39,7 @@ INLINE_BYTES = 8 * 1024  # of an event that comes along with its slice: of a tho
 BODY_BYTES = 64 * 1024 * 1024  # of an event that is sent at all
 COMMAND_BYTES = 1024 * 1024  # of one command to Redis, unless a single message is larger
 ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
+
+# How long a handler's `bridge.transaction` waits for the row of its client.
+EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
+FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that

@@ -20,7 +20,7 @@ SETTLE = "bridge.settle"  # many commits and fails in one message
 MAP = "celery.map"  # Celery's own task, known to every worker: it calls another task for each item of a list
 SETTLED_TASKS = (COMMIT, FAIL, SETTLE)  # a message that calls one of these carries callbacks, one or many
 
-# Headers of the bridge's messages. The last three are only on those that carry no callbacks.
+# Headers of the bridge's messages. The last two are only on those that carry no callbacks.
 CLIENT_HEADER = "bridge_client"
 OFFSET_HEADER = "bridge_offset"
 ATTEMPT_HEADER = "bridge_attempt"

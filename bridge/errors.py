@@ -24,7 +24,7 @@
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── StoreRefused          halve what was asked: Postgres takes some of it never
     ├── Undeliverable         set aside: this event can never become a message of this client
-    ├── AlreadyDone           nothing: another attempt has finished the event, its handler must not run again
+    ├── AlreadyDone           nothing: the event is finished, or open in another epoch: its handler must not run
     └── BatchInterrupted      nothing: an event of the batch is done already, the rest goes out again without it
 
 Messages are lower case, name the thing and its state, and say what to do. Where a message advises a command, it writes
@@ -161,7 +161,7 @@ class Undeliverable(BridgeError):
 
 
 class AlreadyDone(BridgeError, Ignore):
-    """Another attempt has finished this event, or nothing waits for it any more; the handler's body did not run.
+    """Another attempt has finished this event, or it is of an epoch that is over; the handler's body did not run.
 
     A Celery task that lets it through is ignored: no result, no callback, and no failure in Flower.
     """

@@ -49,6 +49,7 @@ class Event(TypedDict):
             as in `2026-01-31T12:00:00.000000+00:00`. Read it with `datetime.fromisoformat`.
         client: Id of the client that gets it. `client` and `offset` are the same for every attempt: an idempotency key.
         attempt: How many times it was handed over to this client, this time included: 1 for the first.
+        epoch: The client's epoch when it was handed over: each `seek` and each replay begins another one.
     """
 
     offset: int
@@ -59,3 +60,4 @@ class Event(TypedDict):
     created_at: str
     client: str
     attempt: int
+    epoch: int

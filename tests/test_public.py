@@ -252,8 +252,9 @@ def test_an_event_is_what_a_handler_gets(world: World) -> None:
         "headers": {"traceparent": "00-1"},
         "client": "c",
         "attempt": 1,
+        "epoch": 1,
     }
-    assert (bare["key"], bare["headers"], bare["attempt"]) == (None, {}, 1)
+    assert (bare["key"], bare["headers"], bare["attempt"], bare["epoch"]) == (None, {}, 1, 1)
 
 
 @pytest.mark.parametrize("kind", [bridge.Event, bridge.NewEvent])

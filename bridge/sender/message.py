@@ -110,10 +110,11 @@ def _headers(client: Client, call: TaskCall) -> dict[str, object]:
         CLIENT_HEADER: client.id,
         OFFSET_HEADER: call.offset,
         ATTEMPT_HEADER: call.callback.attempt,
+        EPOCH_HEADER: call.callback.epoch,
         **call.trace,
     }
     if client.report_by == "in-process":
-        headers |= {EPOCH_HEADER: call.callback.epoch, SIGNATURE_HEADER: call.callback.signature}
+        headers[SIGNATURE_HEADER] = call.callback.signature
         if client.batch > 1:
             headers[OFFSETS_HEADER] = call.callback.offset
     return headers

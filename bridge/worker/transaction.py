@@ -3,22 +3,29 @@
 It needs the handler's tables and the event log in one Postgres. A redelivered event that is done is refused before the
 handler's body runs; while the body runs, its lock on the delivery keeps the lease alive, so a slow handler is not
 doubled.
+
+The effect is fenced as every outcome is. A message of another epoch has none, whenever it is handled: one from before a
+`seek`, or from a client that was removed and registered again. Of one epoch any attempt that was handed over may take
+effect, the first one that comes, and no second one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, overload
 
 import psycopg
 from celery import current_app
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from bridge.app import bridge_of
 from bridge.contract import MAP
 from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
-from bridge.store.effect import begin_effect, end_effect
+from bridge.store.effect import HandedOver, await_pass, begin_effect, end_effect, finish_soon
+
+DONE = "done"
 
 
 @overload
@@ -41,7 +48,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
                 session.execute(...)
 
     Args:
-        event: The event as the handler got it: `client` and `offset` say which delivery it is.
+        event: The event as the handler got it: `client`, `offset`, `epoch` and `attempt` say which hand-over it is.
         on: A SQLAlchemy session or psycopg connection on the bridge's database, outside of any transaction; by default
             a session of the bridge's own.
 
@@ -49,27 +56,62 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
         The session or connection. Leaving the block commits, an exception rolls everything back.
 
     Raises:
-        AlreadyDone: the event was finished by another attempt; the block does not run. Let it through: Celery then
-            ignores the task.
+        AlreadyDone: another attempt has finished the event, or it was handed over in another epoch; the block does not
+            run. Let it through: Celery then ignores the task.
         BatchInterrupted: the same, in a batch in calls; let it through, the rest of the batch goes out again.
         UsageError: this is no event's dict, or `on` is inside a transaction.
+    """
+    mine = _handed_over(event)
+    state = None
+    for coming in (True, False):  # the second time after the pass that may hand it over at this moment
+        with _begun(on) as connection:
+            state = begin_effect(connection, mine)
+            if state not in (None, DONE):
+                yield connection
+                end_effect(connection, mine)
+                return
+        if state == DONE or not coming or not _pass_has_ended(on, mine):
+            break
+    if state == DONE:
+        _finish(on, mine)
+    refused = AlreadyDone(f"event {mine.offset} is not open for client {mine.client!r} in epoch {mine.epoch}")
+    if current_app.tasks[MAP].request.id is not None:  # this task runs inside that one
+        raise BatchInterrupted(f"{refused}, its batch goes on without it") from refused
+    raise refused
+
+
+def _handed_over(event: Mapping[str, Any]) -> HandedOver:
+    """Read from an event's dict which hand-over it is.
+
+    Raises:
+        UsageError: it does not say so.
     """
     try:
         client, offset = str(event["client"]), int(event["offset"])
     except (TypeError, KeyError, ValueError):
         raise UsageError(
-            "bridge.transaction needs the event's dict with its client and offset: "
+            "bridge.transaction needs the event's dict with its client, offset, epoch and attempt: "
             "register the client with --call event"
         ) from None
+    try:
+        return HandedOver(client, offset, int(event["epoch"]), int(event["attempt"]))
+    except (TypeError, KeyError, ValueError):
+        raise UsageError(
+            f"event {offset} of client {client!r} does not say its epoch and attempt, as one from an older bridge: "
+            "its attempt fails, and the next one says so; a handler must pass the event's dict on as it got it"
+        ) from None
+
+
+def _pass_has_ended(on: Any, mine: HandedOver) -> bool:
+    """Wait for the pass that may be handing the event over; tell whether it is worth while to look again."""
     with _begun(on) as connection:
-        try:
-            begin_effect(connection, client=client, offset=offset)
-        except AlreadyDone as error:
-            if current_app.tasks[MAP].request.id is not None:  # this task runs inside that one
-                raise BatchInterrupted(f"{error}, its batch goes on without it") from error
-            raise
-        yield connection
-        end_effect(connection, client=client, offset=offset)
+        return await_pass(connection, mine)
+
+
+def _finish(on: Any, mine: HandedOver) -> None:
+    """Have a done event finished by the next pass; where that is not possible soon, the end of its lease does it."""
+    with suppress(DBAPIError, psycopg.Error), _begun(on) as connection:
+        finish_soon(connection, mine)
 
 
 @contextmanager

@@ -118,7 +118,13 @@ def test_a_message_is_what_send_task_would_send(
         queue="celery",
         link=celery_link("bridge.commit", "bridge", signed),
         link_error=celery_link("bridge.fail", "bridge", signed),
-        headers={"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": attempt, **trace},
+        headers={
+            "bridge_client": "c",
+            "bridge_offset": 42,
+            "bridge_attempt": attempt,
+            "bridge_epoch": epoch,
+            **trace,
+        },
         **FLEETS_OWN,
     )
     ours, celerys = sent(redis_url)
@@ -137,9 +143,9 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
         assert sender.send(to, out) == []
     many, alone = sent(redis_url)
     signed = ("c", [42, 43, 44], 1, 1, sign("s", ("c", "42,43,44", 1, 1)))
-    headers: dict[str, Any] = {"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": 1}
+    headers: dict[str, Any] = {"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": 1, "bridge_epoch": 1}
     if report_by == "in-process":
-        headers |= {"bridge_epoch": 1, "bridge_offsets": [42, 43, 44], "bridge_signature": signed[-1]}
+        headers |= {"bridge_offsets": [42, 43, 44], "bridge_signature": signed[-1]}
     by_callback = report_by == "callback"
     xmap(app.signature("fleet.handle"), [json.loads(d.body) for d in out[:3]], app=app).apply_async(
         task_id="c:42",

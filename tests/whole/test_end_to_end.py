@@ -50,6 +50,7 @@ def test_the_handler_gets_exactly_the_event_as_one_dict(loop: Stage) -> None:
         "headers": {"traceparent": trace, "x": 1},
         "client": "shape",
         "attempt": 1,
+        "epoch": 1,
     }
     assert noted["kwargs"] == {}
     assert noted["id"] == f"shape:{offset}"

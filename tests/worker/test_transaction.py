@@ -142,7 +142,7 @@ def test_without_a_session_it_uses_the_bridge_s_own(world: World, handled: Deliv
         app.close()
 
 
-@pytest.mark.parametrize("event", [{}, None, {"client": "c"}, {"client": "c", "offset": "x"}])
+@pytest.mark.parametrize("event", [{}, None, {"client": "c"}, {"client": "c", "offset": "x"}, []])
 def test_what_is_no_event_s_dict_is_a_clear_error(event: Any) -> None:
     with pytest.raises(bridge.UsageError, match="--call event"), bridge.transaction(event):
         pass

@@ -1,7 +1,12 @@
--- Lock an event's delivery for its handler's transaction. It can't be handed over again meanwhile.
+-- Lock an event's delivery for its handler's transaction. It can't be handed over again meanwhile. An earlier attempt of
+-- the same epoch may take effect, as its success counts too; one of another epoch, or one that nobody remembers, may not.
 --
--- Binds      client  text
---            offset  bigint
--- Returns    state; no row if the event is not open for this client
+-- Binds      client   text
+--            offset   bigint
+--            epoch    integer
+--            attempt  integer
+-- Returns    state; no row if the event is not open for this client in this epoch, or not handed over so often
 -- Relies on  the handler's transaction: the lock ends with it
-SELECT state FROM fq.deliveries WHERE client_id = :client AND "offset" = :offset FOR UPDATE
+SELECT state FROM fq.deliveries
+ WHERE client_id = :client AND "offset" = :offset AND epoch = :epoch AND attempt >= :attempt
+   FOR UPDATE

@@ -3,6 +3,7 @@
 --
 -- Binds      client  text
 --            offset  bigint
+--            epoch   integer
 -- Returns    nothing
 -- Relies on  begin_effect having run in this transaction
-UPDATE fq.deliveries SET state = 'done' WHERE client_id = :client AND "offset" = :offset
+UPDATE fq.deliveries SET state = 'done' WHERE client_id = :client AND "offset" = :offset AND epoch = :epoch

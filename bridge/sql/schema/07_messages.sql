@@ -1,12 +1,13 @@
 -- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
 -- parses it on its way. It is put together by hand, because json_build_object looks up every type anew.
-CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer)
+RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN call = 'event' THEN
         '{"offset": ' || e."offset" || ', "topic": ' || to_json(e.topic)
         || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
         || ', "payload": ' || e.payload || ', "headers": ' || e.headers
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
-        || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || '}'
+        || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
     ELSE CAST(e.payload AS text) END
 $$;
 
@@ -31,6 +32,6 @@ CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt i
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
 RETURNS SETOF fq.message LANGUAGE sql STABLE AS $$
-    SELECT e."offset", epoch, attempt, e.topic, fq.body(e, client, attempt, call),
+    SELECT e."offset", epoch, attempt, e.topic, fq.body(e, client, attempt, call, epoch),
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
 $$;
