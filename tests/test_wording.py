@@ -9,7 +9,8 @@ import pytest
 
 from bridge.operate.explain import explain
 from bridge.operate.workers import WorkersSeen
-from bridge.store.facts import ClientFacts, Holder, OpenDelivery, RunningReplay, WaitingKey
+from bridge.store.facts import ClientFacts, OpenDelivery, RunningReplay, WaitingKey
+from bridge.store.locks import Holder
 from bridge.store.status import MOST_EVENTS_COUNTED
 from bridge.wording import counted, span
 
