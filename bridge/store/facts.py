@@ -113,10 +113,6 @@ class ClientFacts:
     horizon: int
     drawn: int
     pump_silent_seconds: float | None
-    read_only: bool
-    in_recovery: bool
-    clock_ahead_seconds: float | None
-    clock_host: str | None
     open: int
     retrying: int
     parked: int
@@ -125,6 +121,10 @@ class ClientFacts:
     waiting: int
     unread: int
     unread_seconds: float | None
+    read_only: bool = False
+    in_recovery: bool = False
+    clock_ahead_seconds: float | None = None
+    clock_host: str | None = None
     oldest: OpenDelivery | None = None
     next_retry: OpenDelivery | None = None
     keys: tuple[WaitingKey, ...] = ()
