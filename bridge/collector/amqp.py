@@ -17,6 +17,7 @@ from amqp import Message
 from celery import Celery
 from kombu import Queue
 
+from bridge.broker.compressed import uncompressed
 from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
 from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
@@ -87,7 +88,7 @@ class AmqpReader(Reader[Message]):
         return self._next(1)
 
     def read(self, message: Message) -> TaskMessage | None:
-        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
+        """Return what a message calls; None if it is no message of Celery's in JSON."""
         return parse(message.properties.get("content_type"), _headers(message), _body(message))
 
     def done(self) -> None:
@@ -172,7 +173,7 @@ def _is_task(message: Message) -> bool:
     if isinstance(_headers(message).get("task"), str):
         return True
     try:
-        body = json.loads(_body(message))
+        body = json.loads(uncompressed(_headers(message), _body(message)))
     except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and isinstance(body.get("task"), str)
