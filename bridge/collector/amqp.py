@@ -86,7 +86,7 @@ class AmqpReader(Reader[Message]):
         return self._next(1)
 
     def read(self, message: Message) -> TaskMessage | None:
-        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
+        """Return what a message calls; None if it is no message of Celery's in JSON."""
         return parse(message.properties.get("content_type"), _headers(message), _body(message))
 
     def done(self, keep: Sequence[Message] = ()) -> None:

@@ -53,7 +53,7 @@ class Reader(ABC, Generic[Message]):
 
     @abstractmethod
     def read(self, message: Message) -> TaskMessage | None:
-        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON; it never raises."""
+        """Return what a message calls; None if it is no message of Celery's in JSON; it never raises."""
 
     def pass_on(self, messages: Sequence[Message]) -> None:
         """Hand messages that are no callbacks to the worker's ordinary consumer, once they are known not to end it.
@@ -101,11 +101,14 @@ class Reader(ABC, Generic[Message]):
 
 
 def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
-    """Return what a message of Celery's protocol 2 in JSON calls; None for any other message."""
+    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message."""
     if content_type != "application/json":
         return None
     try:
         # bytes would be searched for their encoding, twice a message
-        return TaskMessage(headers["task"], json.loads(uncompressed(headers, body).decode())[0])
+        content = json.loads(uncompressed(headers, body).decode())
+        if isinstance(content, dict):  # protocol 1 has all of it in the body
+            return TaskMessage(content["task"], content["args"])
+        return TaskMessage(headers["task"], content[0])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

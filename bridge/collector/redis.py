@@ -139,7 +139,7 @@ class RedisReader(Reader[bytes]):
         return found  # type: ignore[no-any-return]
 
     def read(self, message: bytes) -> TaskMessage | None:
-        """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
+        """Return what a message calls; None if it is no message of Celery's in JSON."""
         return decode(message)
 
     def done(self, keep: Sequence[bytes] = ()) -> None:
@@ -201,7 +201,7 @@ class RedisReader(Reader[bytes]):
 
 
 def decode(message: bytes) -> TaskMessage | None:
-    """Return what a message calls; None if it is no message of Celery's protocol 2 in JSON."""
+    """Return what a message calls; None if it is no message of Celery's in JSON."""
     try:
         envelope = json.loads(message.decode())
         if envelope["properties"]["body_encoding"] != "base64":

@@ -97,10 +97,13 @@ def test_g10_somebody_else_s_key_that_is_called_like_a_list_is_left_alone(redis_
         assert redis.hgetall("bridge:5") == {b"theirs": b"1"}
 
 
-@pytest.mark.parametrize("method", ["gzip", "bzip2"])
-def test_g10_callbacks_that_a_fleet_compresses_are_read(redis_url: str, method: str) -> None:
+@pytest.mark.parametrize("protocol", [1, 2])
+@pytest.mark.parametrize("method", [None, "gzip", "bzip2"])
+def test_g10_callbacks_are_read_in_either_protocol_and_compressed(
+    redis_url: str, method: str | None, protocol: int
+) -> None:
     with reader(redis_url, {}) as it, app_with(redis_url, {}) as app:
-        app.conf.task_compression = method
+        app.conf.update(task_compression=method, task_protocol=protocol)
         app.send_task("bridge.commit", args=["c", 1], queue="bridge")
         [found] = it.wait(1.0)
         assert it.read(found) == ("bridge.commit", ["c", 1])
