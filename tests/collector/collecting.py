@@ -42,6 +42,10 @@ class Broker(ABC):
         """Count the messages of a queue that nobody has in hand."""
 
     @abstractmethod
+    def reconnect(self) -> None:
+        """Connect anew, where an error has ended the connection."""
+
+    @abstractmethod
     def close(self) -> None:
         """Disconnect."""
 
@@ -62,6 +66,9 @@ class OnRedis(Broker):
     def waiting(self, queue: str) -> int:
         found: Any = self.client.llen(queue)
         return int(found)
+
+    def reconnect(self) -> None:
+        self.client.close()
 
     def close(self) -> None:
         self.client.close()
@@ -91,6 +98,10 @@ class OnRabbit(Broker):
                 return int(channel.queue_declare(queue, passive=True).message_count)
         except amqp.exceptions.NotFound:
             return 0
+
+    def reconnect(self) -> None:
+        self.connection.release()
+        self.connection = Connection(self.url)
 
     def close(self) -> None:
         self.connection.release()
