@@ -22,21 +22,24 @@ EARLY_SECONDS = 0.02
 def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
-    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; and two
-    steps of a worker's consumer, of which each starts only where it is needed (`Collector`, `JoinedAcks`). It connects
-    to the process' signals `task_success` and `task_failure`, for clients that report in-process. The tasks are shared
-    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
+    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; two
+    steps of a worker's consumer, of which each starts only where it is needed (`Collector`, `JoinedAcks`); and a step
+    of the worker that tells its ticks of a shutdown (`StopTicks`). It connects to the process' signals `task_success`
+    and `task_failure`, for clients that report in-process. The tasks are shared tasks, so every other app of the
+    process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
     """
     import bridge.tasks  # noqa: F401 - the tasks are shared: importing them adds them to every app of this process
     from bridge.collector.step import Collector
+    from bridge.pump.stopping import StopTicks
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
 
     app = real_app(app)
     app.steps["consumer"].update((Collector, JoinedAcks))
+    app.steps["worker"].add(StopTicks)
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)
