@@ -54,6 +54,15 @@ def fill_hot(eyes: psycopg.Connection[Any], rows: int, *, hot: bool, seconds: fl
     eyes.execute("ANALYZE fq.events")
 
 
+def fill_large(eyes: psycopg.Connection[Any], rows: int) -> None:
+    """Append events of a megabyte each."""
+    statement = b"""
+        INSERT INTO fq.events (topic, payload)
+        SELECT %s, jsonb_build_object('text', repeat(md5(n::text), 31250)) FROM generate_series(1, %s::int) n"""
+    eyes.execute(statement, (TOPIC, rows))
+    eyes.execute("ANALYZE fq.events")
+
+
 def read(eyes: psycopg.Connection[Any], *, after: int, rows: int, batch: int) -> Iterator[list[dict[str, Any]]]:
     """Yield events as dicts, in batches, as a hand-written publisher would read them."""
     columns = ("offset", "topic", "key", "payload", "headers", "created_at")

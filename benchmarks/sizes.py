@@ -17,6 +17,7 @@ class Sizes:
         log: Rows of the big log.
         backlog: Events behind a client in the memory figure.
         drained: How many of them are drained.
+        large: Events of a megabyte.
         latencies: Events whose latency is measured.
         idle_seconds: How long CPU time is counted.
         clients: Caught-up clients; ten times as many of which few are active.
@@ -34,6 +35,7 @@ class Sizes:
     log: int
     backlog: int
     drained: int
+    large: int
     latencies: int
     idle_seconds: float
     clients: int
@@ -52,6 +54,7 @@ FULL = Sizes(
     log=10_000_000,
     backlog=5_000_000,
     drained=500_000,
+    large=1_000,
     latencies=400,
     idle_seconds=20,
     clients=100,
@@ -69,6 +72,7 @@ QUICK = Sizes(
     log=200_000,
     backlog=150_000,
     drained=50_000,
+    large=200,
     latencies=100,
     idle_seconds=5,
     clients=100,
@@ -86,6 +90,7 @@ TINY = Sizes(
     log=20_000,
     backlog=9_000,
     drained=1_000,
+    large=20,
     latencies=5,
     idle_seconds=0.5,
     clients=3,

@@ -42,7 +42,8 @@ class Delivery(NamedTuple):
 
     Attributes:
         attempt: How many times it was handed over, this time included.
-        body: The event as JSON text, in the shape that the client's `call` asks for.
+        body: The event as JSON text, in the shape that the client's `call` asks for; empty as long as a large one has
+            not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
     """

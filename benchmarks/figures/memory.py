@@ -1,8 +1,9 @@
-"""Memory: the peak of the pump's process does not grow with the backlog."""
+"""Memory: the peak of the pump's process grows neither with the backlog nor with the size of events."""
 
 from __future__ import annotations
 
-from benchmarks.bench import Servers
+from benchmarks import log
+from benchmarks.bench import Bench, Servers
 from benchmarks.draining import drain
 from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
@@ -19,12 +20,11 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         for _ in range(min(3, sizes.rounds)):
             for backlog, peaks in found.items():
                 start = bench.last() - backlog
-                client = bench.client(start=start, report_by="in-process", window=WINDOW)
-                [pump] = drain(bench, until=start + min(backlog, sizes.drained), batch=BATCH)
-                peaks.append(pump["peak_kib"] / 1024)
-                figure.raw.setdefault("pumps", []).append({"backlog": backlog, **pump})
-                bench.forget(client)
-    figure.raw["peak_mib"] = {str(backlog): peaks for backlog, peaks in found.items()}
+                peaks.append(_peak(bench, figure, start, min(backlog, sizes.drained)))
+    with servers.bench() as bench:
+        log.fill_large(bench.eyes, sizes.large)
+        large = [_peak(bench, figure, 0, sizes.large) for _ in range(min(3, sizes.rounds))]
+    figure.raw["peak_mib"] = {**{str(backlog): peaks for backlog, peaks in found.items()}, "large": large}
     row = Row.of_rates(
         f"peak memory of the pump, {sizes.backlog:,} events of backlog",
         found[sizes.backlog],
@@ -34,8 +34,27 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         targets=(Target(most=1.1),),
     )
     figure.rows.append(row)
+    figure.rows.append(
+        Row.of_rates(
+            f"peak memory of the pump, {sizes.large:,} events of 1 MB",
+            large,
+            found[short],
+            f"{short:,} events of 200 bytes",
+            unit="MiB",
+            targets=(Target(most=1.5),),
+        )
+    )
     if sizes.drained < sizes.backlog:
         figure.notes.append(
             f"of the {sizes.backlog:,} events that lie before the client, {sizes.drained:,} are drained"
         )
     return figure
+
+
+def _peak(bench: Bench, figure: Figure, start: int, events: int) -> float:
+    """Hand over so many events in a process of its own, and return the most memory that it held, in MiB."""
+    client = bench.client(start=start, report_by="in-process", window=WINDOW)
+    [pump] = drain(bench, until=start + events, batch=BATCH)
+    figure.raw.setdefault("pumps", []).append({"start": start, "events": events, **pump})
+    bench.forget(client)
+    return float(pump["peak_kib"]) / 1024

@@ -23,6 +23,7 @@ from bridge.declare import registrations
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
+from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
 from bridge.store.clients import register
@@ -117,7 +118,7 @@ class Pump:
         ):
             return total
         until = time.monotonic() + settings.linger_seconds
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 and not is_stopping():
             found = rounds.wait_for_work(
                 store, holder=holder, seconds=min(left, LONGEST_WAIT_SECONDS), poll_seconds=settings.poll_seconds
             )
@@ -133,7 +134,7 @@ class Pump:
         return total
 
     def catch_up(self) -> Tick:
-        """Run passes until no client has anything left that its window has room for."""
+        """Run passes until no client has anything left that its window has room for, or the worker shuts down."""
         store, settings = self._bridge.store, self._bridge.settings
         sent = looked = 0
         troubled: set[str] = set()
@@ -141,12 +142,19 @@ class Pump:
             horizon = advance_horizon(store)
             hungry = False
             for client in self._clients_to_serve(horizon):
+                if is_stopping():
+                    return Tick(sent, looked, len(troubled))
                 self._note_tick()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:
                     done = hand_over(
-                        store, client, horizon=horizon, limit=settings.pass_limit, send=self._bridge.sender.send
+                        store,
+                        client,
+                        horizon=horizon,
+                        limit=settings.pass_limit,
+                        send=self._bridge.sender.send,
+                        batch_bytes=settings.batch_bytes,
                     )
                 except LogRewound:
                     raise

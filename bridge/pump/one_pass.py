@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bridge.bounds import BATCH_BYTES
 from bridge.pump.budget import budget_of
 from bridge.pump.judgement import judge
 from bridge.pump.taking import Send, take
@@ -34,7 +35,9 @@ class Pass(NamedTuple):
     hungry: bool
 
 
-def hand_over(store: Store, client_id: str, *, horizon: int, limit: int, send: Send) -> Pass | None:
+def hand_over(
+    store: Store, client_id: str, *, horizon: int, limit: int, send: Send, batch_bytes: int = BATCH_BYTES
+) -> Pass | None:
     """Run one pass for one client.
 
     Args:
@@ -44,6 +47,7 @@ def hand_over(store: Store, client_id: str, *, horizon: int, limit: int, send: S
         limit: Most events to hand over.
         send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
             into a message.
+        batch_bytes: Most that is fetched at once of large events.
 
     Returns:
         What was done; None if another transaction (a pump, settling, an operator) holds the client, or if it is neither
@@ -63,7 +67,7 @@ def hand_over(store: Store, client_id: str, *, horizon: int, limit: int, send: S
                 return Pass(0, 0, hungry=False)
             todo = handover.look_at_client(connection, client)
         budget = budget_of(client, todo, limit=limit)
-        taken = take(connection, client, budget, horizon=horizon, send=send)
+        taken = take(connection, client, budget, horizon=horizon, send=send, batch_bytes=batch_bytes)
         give_up_refused(connection, client, taken.refused, todo.verdict)
         judgement = judge(budget, taken, woken=todo.woken)
         if judgement.changed:

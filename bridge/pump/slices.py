@@ -7,7 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
 
+from bridge.bounds import BATCH_BYTES
+from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
+from bridge.pump.portions import portions
+from bridge.pump.stopping import is_stopping
 from bridge.store import handover
 
 SLICE_EVENTS = 1000  # of the usual slice: the round trip does not count, and the rows fit into the processor's cache
@@ -23,13 +27,19 @@ class Slices:
         client: Whose events.
         horizon: The last event that may be looked at.
         room: Most events to hand over.
+        batch_bytes: Most that is fetched at once of large events.
 
     Attributes:
         upto: How far the log was looked through.
         taken: How many events were handed over.
+        refused: Those among them that can't be sent.
     """
 
-    def __init__(self, connection: Connection, client: Client, *, horizon: int, room: int) -> None:
+    def __init__(
+        self, connection: Connection, client: Client, *, horizon: int, room: int, batch_bytes: int = BATCH_BYTES
+    ) -> None:
+        self.refused: list[Undeliverable] = []
+        self._batch_bytes = batch_bytes
         self.upto = client.dispatched
         self.taken = 0
         self._connection = connection
@@ -38,7 +48,7 @@ class Slices:
         self._room = room
 
     def __iter__(self) -> Generator[list[Delivery], None, None]:
-        """Yield the deliveries of each slice in the order of their offsets, never an empty list.
+        """Yield the deliveries of each slice, or portion of one, in the order of their offsets, never an empty list.
 
         With several slices to come, one is fetched ahead. A caller that stops early must close the iterator: the thread
         that fetches ahead uses the connection until then.
@@ -53,6 +63,7 @@ class Slices:
             (room := self._room - self.taken) > 0
             and self.upto < self._horizon
             and looked < max(LONGEST_LOOK_EVENTS, self._room)
+            and not is_stopping()
         ):
             before, size = self.upto, min(self._usual(), self._room) * wider
             found, self.upto = handover.hand_over_new(
@@ -61,8 +72,7 @@ class Slices:
             self.taken += len(found)
             looked += self.upto - before
             wider = 1 if 2 * len(found) >= size else wider * 4
-            if found:
-                yield found
+            yield from portions(self._connection, self._client, found, self.refused, most_bytes=self._batch_bytes)
             if self.upto < self._horizon and self.upto - before >= RARE_ONE_IN_EVENTS * max(1, len(found)):
                 wider = 1 if self._leap() else wider
 

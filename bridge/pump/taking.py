@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.pump.budget import Budget
+from bridge.pump.portions import portions
 from bridge.pump.slices import Slices
 from bridge.store import handover
 from bridge.store.handover import Replayed
@@ -63,7 +64,9 @@ class Old(NamedTuple):
     replay_seconds: float | None
 
 
-def take(connection: Connection, client: Client, budget: Budget, *, horizon: int, send: Send) -> Taken:
+def take(
+    connection: Connection, client: Client, budget: Budget, *, horizon: int, send: Send, batch_bytes: int
+) -> Taken:
     """Hand over what the budget allows, and send it.
 
     Args:
@@ -73,21 +76,29 @@ def take(connection: Connection, client: Client, budget: Budget, *, horizon: int
         horizon: The last event that may be looked at.
         send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
             into a message.
+        batch_bytes: Most that is fetched at once of large events.
     """
     old = _take_old(connection, client, budget)
-    ready, refused = old.deliveries, list[Undeliverable]()
-    left = budget.room(again=old.again) - (len(ready) - old.again)
+    ready, refused = list[Delivery](), list[Undeliverable]()
+    left = budget.room(again=old.again) - (len(old.deliveries) - old.again)
+    for some in portions(connection, client, old.deliveries, refused, most_bytes=batch_bytes):
+        refused += send(client, ready) if ready else ()
+        ready = some
     waits = budget.is_still_full(budget.opened) or handover.is_gathering(connection, client, horizon=horizon)
-    new = Slices(connection, client, horizon=horizon, room=0 if waits else left)
+    new = Slices(connection, client, horizon=horizon, room=0 if waits else left, batch_bytes=batch_bytes)
     with closing(iter(new)) as slices:  # else its thread may use the connection while the next transaction has it
         for found in slices:
             refused += send(client, ready + found)
             ready = []
     left -= new.taken
+    refused += new.refused
     rest = Replayed([], old.replay_seconds)
     if rest.within_seconds == 0:
         rest = _take_replayed(connection, client, budget, room=left)
-    if ready := ready + rest.deliveries:
+    for some in portions(connection, client, rest.deliveries, refused, most_bytes=batch_bytes):
+        refused += send(client, ready + some)
+        ready = []
+    if ready:
         refused += send(client, ready)
     seconds = [each for each in (old.redrive_seconds, rest.within_seconds) if each is not None]
     return Taken(

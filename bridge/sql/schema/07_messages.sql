@@ -27,11 +27,45 @@ CREATE TYPE fq.message AS (
     within_seconds double precision
 );
 
--- Return the message of one event. A function in FROM: the planner puts the body in place of the call.
+-- Return the message of one event. A function in FROM: the planner puts the body in place of the call. A body of more
+-- than 8 kB does not come along, and the column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner
+-- from making the text twice.
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
 RETURNS SETOF fq.message LANGUAGE sql STABLE AS $$
-    SELECT e."offset", epoch, attempt, e.topic, fq.body(e, client, attempt, call, epoch),
+    SELECT e."offset", epoch, attempt, e.topic, CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
+      FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192 THEN fq.body(e, client, attempt, call, epoch) END AS body
+            OFFSET 0) b
 $$;
+
+-- Return the bodies of events that did not come along with their slice, in this order, until they are so many bytes
+-- together: at least one. Of an event that has no text, or one of more than `most` bytes, `fault` says why it can't be
+-- sent. A number of a few bytes may have a hundred thousand digits, so only the text itself tells how long it is.
+CREATE FUNCTION fq.bodies(client text, offsets bigint[], attempts integer[], call text, bytes bigint, most bigint,
+                          epochs integer[])
+RETURNS TABLE ("offset" bigint, body text, fault text) LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    nth  integer := 0;
+    rest bigint := bytes;
+BEGIN
+    WHILE rest > 0 AND nth < cardinality(offsets) LOOP
+        nth := nth + 1;
+        "offset" := offsets[nth];
+        body := NULL;
+        fault := 'it is not in the log any more';
+        BEGIN
+            SELECT fq.body(e, client, attempts[nth], call, epochs[nth]), NULL INTO body, fault
+              FROM fq.events e WHERE e."offset" = offsets[nth];
+            IF octet_length(body) > most THEN
+                fault := format('it has %s bytes: at most %s are sent', octet_length(body), most);
+                body := NULL;
+            END IF;
+        EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
+            fault := 'Postgres can''t write it as text: ' || SQLERRM;
+        END;
+        rest := rest - coalesce(octet_length(body), 0);
+        RETURN NEXT;
+    END LOOP;
+END $$;
