@@ -3,6 +3,9 @@
 On a direct connection statements are prepared, which halves what a small pass or a few outcomes cost, and the limits of
 time are set once per session. PgBouncer may give every transaction another session: there, nothing is prepared, and
 nothing is kept in the session.
+
+Statements look up every name in `pg_catalog` only (decision 30): what the tables, functions and operators of other
+schemas are called, and where the role or the database would look first, makes no difference.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bridge.errors import ConfigurationError
@@ -23,6 +27,7 @@ from bridge.store.driver_errors import translated
 
 PREPARE_AFTER = 2  # executions of a statement on a direct connection
 DIRECT = "direct"  # the mark of a direct connection in its `info`
+OF_ROLE = "of role"  # how the role looks up names, there too
 
 
 class Store:
@@ -80,13 +85,18 @@ class Store:
     def reading(self) -> Iterator[Connection]:
         """Open a connection in autocommit mode: one round trip per statement, for looking and for single statements.
 
-        Behind a pooler its statements have no limits of time.
+        Behind a pooler it is one transaction, because the limits and the search path last for one there.
 
         Raises:
             StoreUnavailable: Postgres refused, dropped or timed out.
         """
         with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            if DIRECT in connection.info:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+                return
+            with connection.begin():
+                connection.execute(statement("boot/limit"), {**self._limits, "local": True})
+                yield connection
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -98,6 +108,7 @@ class Store:
         engine = create_engine(
             self._url,
             isolation_level="READ COMMITTED",
+            use_native_hstore=False,  # or else it would look for the type before the search path is set
             pool_size=2,
             max_overflow=8,
             connect_args={
@@ -109,7 +120,7 @@ class Store:
                 "tcp_user_timeout": 30_000,
             },
         )
-        event.listen(engine, "connect", self._set_up_if_direct)
+        event.listen(engine, "connect", self._set_up_if_direct, insert=True)  # SQLAlchemy itself sends statements then
         return engine
 
     def _set_up_if_direct(self, connection: psycopg.Connection, record: ConnectionPoolEntry) -> None:
@@ -119,12 +130,20 @@ class Store:
         returns that of the server's process, 812. On a direct connection the two are the same.
         """
         with connection.cursor() as cursor:
-            row = cursor.execute("SELECT pg_backend_pid()").fetchone()
-            if row == (connection.info.backend_pid,):
+            row = cursor.execute(for_psycopg("boot/session_of_role")).fetchone()
+            if row and row[0] == connection.info.backend_pid:
+                record.info[OF_ROLE] = {"search_path": row[1], "row_security": row[2]}
                 connection.prepare_threshold = PREPARE_AFTER
                 cursor.execute(for_psycopg("boot/limit"), {**self._limits, "local": False})
                 record.info[DIRECT] = True
         connection.commit()  # else the limits would be rolled back
+
+
+def look_as_role(session: Session) -> None:
+    """Look up names as the session's role does, until the session's transaction ends; a pooled session does anyway."""
+    connection = session.connection()
+    if OF_ROLE in connection.info:
+        connection.execute(statement("boot/look_as_role"), connection.info[OF_ROLE])
 
 
 def _psycopg_url(url: str) -> URL:

@@ -39,7 +39,8 @@ def migrate(database: Celery | str | Engine) -> list[str]:
 
     Raises:
         ConfigurationError: the app names no database, or the URL can't be read.
-        SchemaForeign: `fq` belongs to another program, or the server is too old; nothing changed.
+        SchemaForeign: `fq` belongs to another program, the server is too old, or the database is not UTF-8; nothing
+            changed.
         SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
         StoreUnavailable: Postgres does not answer, or dropped the connection; nothing changed.
     """
@@ -61,13 +62,16 @@ def check_schema(engine: Engine) -> None:
         SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
         StoreUnavailable: Postgres does not answer.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), engine.begin() as connection:
+        connection.execute(statement("boot/look_nowhere_else"))
         _refuse_old_server(connection)
+        _refuse_encoding(connection)
         _refuse_unusable(connection)
         revision = _revision(connection)
         if revision is None:
             _refuse_foreign(connection, revision)
             raise SchemaMissing(f"the database has no schema fq yet: {MIGRATE}")
+        _refuse_hidden_rows(connection)
     if revision not in _revisions():
         raise SchemaTooNew(_too_new(revision))
     if revision != _revisions()[-1]:
@@ -78,14 +82,17 @@ def _migrate(engine: Engine) -> list[str]:
     from alembic import command  # a tenth of a second that only migrating and checking should cost
 
     with translated(), engine.begin() as connection:
+        connection.execute(statement("boot/look_nowhere_else"))  # first: functions keep what names mean now
         _refuse_old_server(connection)
+        _refuse_encoding(connection)
         _refuse_unusable(connection)
         connection.execute(statement("boot/lock_migrations"))
         before = _revision(connection)
         _refuse_foreign(connection, before)
         if before is not None and before not in _revisions():
             raise SchemaTooNew(_too_new(before))
-        connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
+        if connection.execute(statement("boot/schema_owner")).one_or_none() is None:  # else it would need CREATE too
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -103,6 +110,26 @@ def _refuse_old_server(connection: Connection) -> None:
     version = connection.execute(statement("boot/server_version")).scalar_one()
     if version < OLDEST_SERVER:
         raise SchemaForeign(f"the server is PostgreSQL {version // 10000}: the bridge needs 14 or newer")
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """Refuse a database that is not UTF-8: SQL_ASCII stores bytes that are no text, and they would block a client."""
+    found = connection.execute(statement("boot/encoding")).one()
+    if found.encoding != "UTF8":
+        raise SchemaForeign(
+            f'database "{found.database}" has the encoding {found.encoding}: the bridge needs UTF8. Make a new one '
+            f"(CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0), and move the data with pg_dump"
+        )
+
+
+def _refuse_hidden_rows(connection: Connection) -> None:
+    """Refuse row level security that applies to this role: an event that it hides would be passed over for good."""
+    found = connection.execute(statement("boot/hiding")).one_or_none()
+    if found is not None:
+        raise SchemaForeign(
+            f"row level security hides rows of fq.{found.table} from role {found.me}, which would pass over them: "
+            f"ALTER ROLE {found.me} BYPASSRLS, or ALTER TABLE fq.{found.table} DISABLE ROW LEVEL SECURITY"
+        )
 
 
 def _refuse_unusable(connection: Connection) -> None:

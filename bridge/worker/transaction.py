@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from bridge.app import bridge_of
 from bridge.contract import MAP
 from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
+from bridge.store.connect import look_as_role
 from bridge.store.effect import begin_effect, end_effect
 
 
@@ -77,6 +78,7 @@ def _begun(on: Any) -> Iterator[Any]:
     """Begin a transaction on the session or connection that the caller gave, or on a session of our own."""
     if on is None:
         with Session(bridge_of(current_app).store.engine) as session, session.begin():
+            look_as_role(session)  # what runs in the block is the handler's own SQL
             yield session
     elif isinstance(on, Session):
         if on.in_transaction():

@@ -4,4 +4,6 @@
 --            offset  bigint
 -- Returns    state; no row if the event is not open for this client
 -- Relies on  the handler's transaction: the lock ends with it
-SELECT state FROM fq.deliveries WHERE client_id = :client AND "offset" = :offset FOR UPDATE
+SELECT state FROM fq.deliveries
+ WHERE client_id OPERATOR(pg_catalog.=) :client AND "offset" OPERATOR(pg_catalog.=) :offset
+   FOR UPDATE

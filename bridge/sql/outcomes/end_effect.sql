@@ -5,4 +5,5 @@
 --            offset  bigint
 -- Returns    nothing
 -- Relies on  begin_effect having run in this transaction
-UPDATE fq.deliveries SET state = 'done' WHERE client_id = :client AND "offset" = :offset
+UPDATE fq.deliveries SET state = 'done'
+ WHERE client_id OPERATOR(pg_catalog.=) :client AND "offset" OPERATOR(pg_catalog.=) :offset

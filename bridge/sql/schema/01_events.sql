@@ -1,7 +1,8 @@
 -- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
 -- can draw an offset, and offsets grow in the order in which they are drawn.
 CREATE TABLE fq.events (
-    "offset"   bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) CONSTRAINT events_pkey PRIMARY KEY,
+    "offset"   bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME fq.events_offset_seq CACHE 1)
+               CONSTRAINT events_pkey PRIMARY KEY,
     topic      text COLLATE "C" NOT NULL DEFAULT 'event'
                CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$'),
     key        text COLLATE "C",
@@ -9,11 +10,14 @@ CREATE TABLE fq.events (
     headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT events_headers CHECK (jsonb_typeof(headers) = 'object'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- Refuse an offset that was not drawn for this very row, as OVERRIDING SYSTEM VALUE and COPY would let it be (decision
+-- 31). NOT VALID because it holds for the session that inserts, and so that pg_dump puts it behind the rows.
+ALTER TABLE fq.events ADD CONSTRAINT events_offset CHECK ("offset" = currval('fq.events_offset_seq')) NOT VALID;
 CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
 CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;
 CREATE INDEX events_created_at ON fq.events USING brin (created_at);
 
-CREATE FUNCTION fq.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'events are immutable: % on fq.events is refused', TG_OP
         USING ERRCODE = 'FQ001', HINT = 'publish a new event that corrects the old one';
@@ -21,7 +25,7 @@ END $$;
 CREATE TRIGGER events_immutable BEFORE UPDATE OR TRUNCATE ON fq.events
     FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_change();
 
-CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     behind text;
 BEGIN
