@@ -20,37 +20,41 @@ from bridge.settings.bridge import BridgeSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.driver_errors import translated
+from bridge.store.roles import make_roles
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `eventbridge migrate`"
 
 
-def migrate(database: Celery | str | Engine) -> list[str]:
+def migrate(database: Celery | str | Engine, *, roles: bool = False) -> list[str]:
     """Create or upgrade the schema `fq`; running it again changes nothing.
 
     Writers may go on writing meanwhile, and two machines may migrate at once.
 
     Args:
         database: A Celery app that has a `bridge_database_url`, a URL as `postgresql://…`, or a SQLAlchemy engine.
+        roles: Also make the roles `fq_publisher`, `fq_bridge`, `fq_operator` and `fq_monitor`, and grant each what it
+            may do.
 
     Returns:
         The revisions that were applied, oldest first; empty if the schema was up to date.
 
     Raises:
         ConfigurationError: the app names no database, or the URL can't be read.
+        UsageError: this role may not make the roles; nothing changed.
         SchemaForeign: `fq` belongs to another program, the server is too old, or the database is not UTF-8; nothing
             changed.
         SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
         StoreUnavailable: Postgres does not answer, or dropped the connection; nothing changed.
     """
     if isinstance(database, Engine):
-        return _migrate(database)
+        return _migrate(database, roles=roles)
     if isinstance(database, Celery):
         database = BridgeSettings.read(database.conf, os.environ).need_database_url()
     store = Store(database)
     try:
-        return _migrate(store.engine)
+        return _migrate(store.engine, roles=roles)
     finally:
         store.close()
 
@@ -78,7 +82,7 @@ def check_schema(engine: Engine) -> None:
         raise SchemaOutdated(f"the schema fq is at {revision}, this code needs {_revisions()[-1]}: {MIGRATE}")
 
 
-def _migrate(engine: Engine) -> list[str]:
+def _migrate(engine: Engine, *, roles: bool) -> list[str]:
     from alembic import command  # a tenth of a second that only migrating and checking should cost
 
     with translated(), engine.begin() as connection:
@@ -96,6 +100,8 @@ def _migrate(engine: Engine) -> list[str]:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if roles:
+            make_roles(connection)
         known = _revisions()
         return known[known.index(before) + 1 :] if before else known
 
