@@ -8,14 +8,15 @@ from bridge.command.project import operator_here
 
 
 @click.command("migrate")
+@click.option("--roles", is_flag=True, help="Also make fq_publisher, fq_bridge, fq_operator and fq_monitor.")
 @json_option
 @click.pass_context
-def migrate_command(ctx: click.Context, as_json: bool) -> None:
+def migrate_command(ctx: click.Context, roles: bool, as_json: bool) -> None:
     """Create or upgrade the schema fq in the database.
 
     Running it again changes nothing, two machines may run it at once, and writers may go on writing.
     """
-    applied = operator_here(ctx).migrate()
+    applied = operator_here(ctx).migrate(roles=roles)
     if as_json:
         print_json({"applied": applied})
     elif applied:

@@ -54,9 +54,9 @@ class Operator(Viewer):
         super().__init__(app)
         self.by = by or user_at_host()
 
-    def migrate(self) -> list[str]:
+    def migrate(self, *, roles: bool = False) -> list[str]:
         """Create or upgrade the schema, see `bridge.migrate`, and return the revisions that were applied."""
-        return migrate(self.app)
+        return migrate(self.app, roles=roles)
 
     def register(
         self, client: str, *, start: PlaceInLog | None = None, replace_task: bool = False, **settings: Any

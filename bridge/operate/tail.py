@@ -13,7 +13,7 @@ from bridge.model import Position
 from bridge.store import Store
 from bridge.store.clients import resolve_position
 from bridge.store.events import LoggedEvent, events_after
-from bridge.store.horizon import look_at_horizon
+from bridge.store.horizon import read_horizon
 
 MOST_LAST_EVENTS = 10  # that are shown where neither a start nor a number is given
 PAGE_EVENTS = 500
@@ -43,7 +43,7 @@ def tail(
         after = _before(store, start)
         yield from read_events(store, after=after, topics=topics, most=most, follow=follow, characters=characters)
         return
-    horizon = look_at_horizon(store)
+    horizon = read_horizon(store)
     most = MOST_LAST_EVENTS if most is None else most
     found = read_last_events(store, topics=topics, most=most, characters=characters)
     yield from found
@@ -75,9 +75,8 @@ def read_events(
         limit = PAGE_EVENTS if most is None else min(PAGE_EVENTS, most)
         # Read the horizon first. An event that becomes final after the page was read is missing from the page, though
         # it may lie below others that are in it: with a horizon that was read later, it would be left out for good.
-        horizon = look_at_horizon(store)
-        found = events_after(store, after=after, topics=topics, most=limit, characters=characters)
-        page = [event for event in found if event.offset <= horizon]
+        horizon = read_horizon(store)
+        page = events_after(store, after=after, upto=horizon, topics=topics, most=limit, characters=characters)
         yield from page
         if most is not None:
             most -= len(page)
@@ -96,7 +95,7 @@ def read_last_events(
     """Return the last `most` final events whose topics match, oldest first; look back only as far as needed."""
     if most == 0:
         return []
-    horizon = look_at_horizon(store)
+    horizon = read_horizon(store)
     back = most
     while True:
         after = max(horizon - back, -1)
@@ -110,6 +109,6 @@ def _before(store: Store, start: Position) -> int:
     """Return the last offset that is not wanted; the one that `start` names is wanted."""
     if start.offset is not None:
         return start.offset - 1
-    horizon = look_at_horizon(store)
+    horizon = read_horizon(store)
     with store.reading() as connection:
         return resolve_position(connection, start, horizon=horizon)

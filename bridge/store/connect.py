@@ -3,6 +3,9 @@
 On a direct connection statements are prepared, which halves what a small pass or a few outcomes cost, and the limits of
 time are set once per session. PgBouncer may give every transaction another session: there, nothing is prepared,
 nothing is kept in the session, and the limits are set in each transaction. `sessions` says which limits there are.
+
+Statements look up every name in `pg_catalog` only (decision 30): what the tables, functions and operators of other
+schemas are called, and where the role or the database would look first, makes no difference.
 """
 
 from __future__ import annotations
@@ -163,6 +166,7 @@ class Store:
                 database=plain.get("dbname"),
             ),
             isolation_level="READ COMMITTED",
+            use_native_hstore=False,  # or else it would look for the type before the search path is set
             pool_size=2,
             max_overflow=8,
             connect_args={

@@ -54,19 +54,19 @@ class LoggedEvent:
 
 
 def events_after(
-    store: Store, *, after: int, topics: Sequence[str], most: int, characters: int | None = None
+    store: Store, *, after: int, upto: int, topics: Sequence[str], most: int, characters: int | None = None
 ) -> list[LoggedEvent]:
-    """Return the next final events after an offset whose topics match, at most `most`, in the order of the log.
+    """Return the next events after an offset whose topics match, at most `most`, in the order of the log.
 
     Args:
         store: The event log.
         after: The last offset that is not wanted.
+        upto: A horizon that was read before.
         topics: AMQP topic patterns.
         most: How many at most.
         characters: Where payloads, and headers, are cut off; None: nowhere.
     """
     with store.reading() as connection:
         pattern = connection.execute(statement("log/topics_filter"), {"topics": list(topics)}).scalar_one()
-        horizon = connection.execute(statement("log/read_horizon"), {"wait_ms": 0}).scalar_one()
-        binds = {"after": after, "horizon": horizon, "topics": pattern, "most": most, "characters": characters or WHOLE}
+        binds = {"after": after, "horizon": upto, "topics": pattern, "most": most, "characters": characters or WHOLE}
         return [LoggedEvent(**row) for row in connection.execute(statement("log/tail"), binds).mappings()]

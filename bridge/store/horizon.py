@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.errors import StoreReadOnly
 from bridge.sql import statement
 from bridge.store.connect import Store
 
@@ -17,14 +16,12 @@ def advance_horizon(store: Store) -> int:
         return int(connection.execute(statement("pass/advance_horizon")).scalar_one())
 
 
-def look_at_horizon(store: Store) -> int:
-    """Move the horizon on where Postgres takes writes, else only read it; return it.
+def read_horizon(store: Store, *, wait_ms: int = 100) -> int:
+    """Return what is final now, and write nothing: for those who may only read.
 
-    Raises:
-        LogRewound: the sequence is behind the horizon; nothing moved.
+    Args:
+        store: The event log.
+        wait_ms: How long to wait for writers that are about to commit.
     """
-    try:
-        return advance_horizon(store)
-    except StoreReadOnly:
-        with store.reading() as connection:
-            return int(connection.execute(statement("log/read_horizon"), {"wait_ms": 0}).scalar_one())
+    with store.reading() as connection:
+        return int(connection.execute(statement("log/read_horizon"), {"wait_ms": wait_ms}).scalar_one())

@@ -20,36 +20,41 @@ from bridge.settings.bridge import BridgeSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.driver_errors import translated
+from bridge.store.roles import make_roles
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `eventbridge migrate`"
 
 
-def migrate(database: Celery | str | Engine) -> list[str]:
+def migrate(database: Celery | str | Engine, *, roles: bool = False) -> list[str]:
     """Create or upgrade the schema `fq`; running it again changes nothing.
 
     Writers may go on writing meanwhile, and two machines may migrate at once.
 
     Args:
         database: A Celery app that has a `bridge_database_url`, a URL as `postgresql://…`, or a SQLAlchemy engine.
+        roles: Also make the roles `fq_publisher`, `fq_bridge`, `fq_operator` and `fq_monitor`, and grant each what it
+            may do.
 
     Returns:
         The revisions that were applied, oldest first; empty if the schema was up to date.
 
     Raises:
         ConfigurationError: the app names no database, or the URL can't be read.
-        SchemaForeign: `fq` belongs to another program, or the server is too old; nothing changed.
+        UsageError: this role may not make the roles; nothing changed.
+        SchemaForeign: `fq` belongs to another program, the server is too old, or the database is not UTF-8; nothing
+            changed.
         SchemaTooNew: the database was migrated by a newer version of this package; nothing changed.
         StoreUnavailable: Postgres does not answer, or dropped the connection; nothing changed.
     """
     if isinstance(database, Engine):
-        return _migrate(database)
+        return _migrate(database, roles=roles)
     if isinstance(database, Celery):
         database = BridgeSettings.read(database.conf, os.environ).need_database_url()
     store = Store(database)
     try:
-        return _migrate(store.engine)
+        return _migrate(store.engine, roles=roles)
     finally:
         store.close()
 
@@ -61,34 +66,42 @@ def check_schema(engine: Engine) -> None:
         SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
         StoreUnavailable: Postgres does not answer.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), engine.begin() as connection:
+        connection.execute(statement("boot/look_nowhere_else"))
         _refuse_old_server(connection)
+        _refuse_encoding(connection)
         _refuse_unusable(connection)
         revision = _revision(connection)
         if revision is None:
             _refuse_foreign(connection, revision)
             raise SchemaMissing(f"the database has no schema fq yet: {MIGRATE}")
+        _refuse_hidden_rows(connection)
     if revision not in _revisions():
         raise SchemaTooNew(_too_new(revision))
     if revision != _revisions()[-1]:
         raise SchemaOutdated(f"the schema fq is at {revision}, this code needs {_revisions()[-1]}: {MIGRATE}")
 
 
-def _migrate(engine: Engine) -> list[str]:
+def _migrate(engine: Engine, *, roles: bool) -> list[str]:
     from alembic import command  # a tenth of a second that only migrating and checking should cost
 
     with translated(), engine.begin() as connection:
+        connection.execute(statement("boot/look_nowhere_else"))  # first: functions keep what names mean now
         _refuse_old_server(connection)
+        _refuse_encoding(connection)
         _refuse_unusable(connection)
         connection.execute(statement("boot/lock_migrations"))
         before = _revision(connection)
         _refuse_foreign(connection, before)
         if before is not None and before not in _revisions():
             raise SchemaTooNew(_too_new(before))
-        connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
+        if connection.execute(statement("boot/schema_owner")).one_or_none() is None:  # else it would need CREATE too
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if roles:
+            make_roles(connection)
         known = _revisions()
         return known[known.index(before) + 1 :] if before else known
 
@@ -103,6 +116,26 @@ def _refuse_old_server(connection: Connection) -> None:
     version = connection.execute(statement("boot/server_version")).scalar_one()
     if version < OLDEST_SERVER:
         raise SchemaForeign(f"the server is PostgreSQL {version // 10000}: the bridge needs 14 or newer")
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """Refuse a database that is not UTF-8: SQL_ASCII stores bytes that are no text, and they would block a client."""
+    found = connection.execute(statement("boot/encoding")).one()
+    if found.encoding != "UTF8":
+        raise SchemaForeign(
+            f'database "{found.database}" has the encoding {found.encoding}: the bridge needs UTF8. Make a new one '
+            f"(CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0), and move the data with pg_dump"
+        )
+
+
+def _refuse_hidden_rows(connection: Connection) -> None:
+    """Refuse row level security that applies to this role: an event that it hides would be passed over for good."""
+    found = connection.execute(statement("boot/hiding")).one_or_none()
+    if found is not None:
+        raise SchemaForeign(
+            f"row level security hides rows of fq.{found.table} from role {found.me}, which would pass over them: "
+            f"ALTER ROLE {found.me} BYPASSRLS, or ALTER TABLE fq.{found.table} DISABLE ROW LEVEL SECURITY"
+        )
 
 
 def _refuse_unusable(connection: Connection) -> None:

@@ -29,6 +29,7 @@ DIRECT = "direct"
 READ_ONLY = "read only"
 USED_AT = "used at"  # time.monotonic()
 GENERATION = "generation"
+OF_ROLE = "of role"  # how its role looks up names
 
 # Errors that are their statement's own fault, or another transaction's: the session is as good as before. They are:
 # wrong data (21, 22, 23), SQL or rights (42, 44), too complex (54), no lock at once (55), a deadlock, a time-out, and
@@ -59,6 +60,8 @@ def session_settings(*, statement_seconds: float, idle_seconds: float | None) ->
         idle_seconds: Longest that a transaction may stand still between two statements; None: no limit of ours.
     """
     settings = {
+        "search_path": "pg_catalog, pg_temp",  # whatever the role or the database says: see decision 30
+        "row_security": "off",  # it would hide rows: now it is an error
         "statement_timeout": _milliseconds(statement_seconds),
         "lock_timeout": _milliseconds(statement_seconds),
     }
@@ -75,7 +78,7 @@ def lock_settings(seconds: float) -> dict[str, str]:
 def attend(engine: Engine, settings: Mapping[str, str]) -> None:
     """Give every session of an engine these settings, and discard the sessions that are of no use any more."""
     attendant = _Attendant(settings)
-    event.listen(engine, "connect", attendant.set_up)
+    event.listen(engine, "connect", attendant.set_up, insert=True)  # SQLAlchemy itself sends statements then
     event.listen(engine, "checkin", attendant.note_use)
     event.listen(engine, "checkout", attendant.look_after_rest)
     event.listen(engine, "handle_error", attendant.discard)
@@ -98,6 +101,12 @@ def limit(connection: Connection, settings: Mapping[str, str], *, writes: bool, 
     found = connection.execute(statement("boot/limit"), _binds(settings, local=True)).one()
     if writes and found.read_only == "on":
         raise read_only()
+
+
+def look_as_role(connection: Connection) -> None:
+    """Look up names as the session's role does, until the transaction ends; a pooled session does anyway."""
+    if OF_ROLE in connection.info:
+        connection.execute(statement("boot/look_as_role"), connection.info[OF_ROLE])
 
 
 def renew_if_read_only(connection: Connection) -> bool:
@@ -131,12 +140,13 @@ class _Attendant:
         """
         try:
             connection.autocommit = True  # else the limits would be rolled back
-            pid, mode = _look(connection)
+            pid, mode, search_path, row_security = _look(connection)
             if pid == connection.info.backend_pid:
                 connection.prepare_threshold = PREPARE_AFTER
                 binds = _binds({**self._settings, **TCP_SETTINGS}, local=False)
                 connection.execute(for_psycopg("boot/limit"), binds)
                 record.info[DIRECT] = True
+                record.info[OF_ROLE] = {"search_path": search_path, "row_security": row_security}
                 _mark(record, mode)
             record.info[GENERATION] = self._generation
             connection.autocommit = False
@@ -162,7 +172,7 @@ class _Attendant:
             return
         try:
             connection.autocommit = True
-            _, mode = _look(connection)
+            mode = _look(connection)[1]
             connection.autocommit = False
         except psycopg.Error as error:
             raise DisconnectionError from error
@@ -190,11 +200,11 @@ def is_harmless(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(HARMLESS)
 
 
-def _look(connection: psycopg.Connection[Any]) -> tuple[int, str]:
-    """Return the id of the server's process, and whether it is `on` or `off` that it takes no writes."""
+def _look(connection: psycopg.Connection[Any]) -> tuple[int, str, str, str]:
+    """Return the server's process id, whether it is `on` or `off` that it takes no writes, and how names are found."""
     row = connection.execute(for_psycopg("boot/look_at_session")).fetchone()
     assert row is not None
-    return row[0], row[1]
+    return row[0], row[1], row[2], row[3]
 
 
 def _mark(record: ConnectionPoolEntry, read_only: str) -> None:

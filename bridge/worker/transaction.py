@@ -24,6 +24,7 @@ from bridge.app import bridge_of
 from bridge.contract import MAP
 from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
 from bridge.store.effect import HandedOver, await_pass, begin_effect, end_effect, finish_soon
+from bridge.store.sessions import look_as_role
 
 DONE = "done"
 
@@ -119,6 +120,7 @@ def _begun(on: Any) -> Iterator[Any]:
     """Begin a transaction on the session or connection that the caller gave, or on a session of our own."""
     if on is None:
         with Session(bridge_of(current_app).store.handlers_engine) as session, session.begin():
+            look_as_role(session.connection())  # what runs in the block is the handler's own SQL
             yield session
     elif isinstance(on, Session):
         if on.in_transaction():

@@ -44,3 +44,11 @@ def test_a_schema_that_is_somebody_else_s_is_left_alone(empty_database: str, con
     assert "1 table that is not the bridge's" in refused(result)
     assert result.exit_code == 1
     assert eyes.execute("SELECT to_regclass('fq.clients')").fetchone() == (None,)
+
+
+def test_g10_migrate_makes_the_roles_when_asked_to(database: str, connect: Connect) -> None:
+    run = runner(database)
+    assert "was up to date" in done(run("migrate", "--roles"))
+    assert parsed(run("migrate", "--roles", "--json")) == {"applied": []}
+    there = connect().execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^fq_' AND NOT rolcanlogin ORDER BY 1")
+    assert [name for (name,) in there.fetchall()] == ["fq_bridge", "fq_monitor", "fq_operator", "fq_publisher"]

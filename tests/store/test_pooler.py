@@ -152,7 +152,7 @@ def test_every_step_of_an_event_s_life_works(
     assert len(others) == 2, "one of the key, and those without one"
     event = json.loads(first.body)
     with Session(store.engine) as session, bridge.transaction(event, session):
-        session.execute(text("INSERT INTO effects VALUES (1)"))
+        session.execute(text("INSERT INTO public.effects VALUES (1)"))
     with connect(url) as connection, pytest.raises(bridge.AlreadyDone), bridge.transaction(event, connection):
         pytest.fail("a done event is refused before the body")
     assert world.fail(others[0]).retried == 1

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bridge.operate.tail import read_events
 from bridge.store import Store
-from bridge.store.events import events_after
 from tests.conftest import Connect
 from tests.support.waiting import wait_until
 from tests.support.writers import PUT, Log
@@ -77,6 +77,6 @@ def test_g2_get_sees_all_that_is_final_although_it_began_before(log: Log) -> Non
 
 def test_g2_tail_shows_no_event_whose_predecessor_it_did_not_see(log: Log) -> None:
     store = Store(log.url)
-    seen = events_read_while_a_writer_commits(log, lambda: events_after(store, after=-1, topics=["#"], most=10))
+    seen = events_read_while_a_writer_commits(log, lambda: list(read_events(store, after=-1, topics=["#"])))
     store.close()
     assert [event.offset for event in seen] in ([], [1], [1, 2])

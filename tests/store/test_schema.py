@@ -237,3 +237,17 @@ def test_a_schema_fq_that_this_role_may_not_fill_says_what_to_grant(
     finally:
         world.execute(f"DROP OWNED BY {role}".encode())
         world.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize("what", [check_schema, migrate])
+def test_g10_a_database_that_is_not_utf8_is_refused(
+    postgres_url: str, connect: Connect, engine_of: EngineOf, encoding: str, what: Callable[[Engine], object]
+) -> None:
+    admin, name = connect(postgres_url), f"bridge_test_{os.getpid()}_{encoding.lower()}"
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode())
+    try:
+        engine = engine_of(postgres_url.rpartition("/")[0] + f"/{name}")
+        refused(engine, what, SchemaForeign, f"has the encoding {encoding}: the bridge needs UTF8")
+    finally:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

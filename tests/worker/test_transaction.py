@@ -45,7 +45,7 @@ def effects(world: World) -> int:
 
 def test_the_handler_s_writes_and_the_end_of_the_delivery_commit_together(world: World, handled: Delivery) -> None:
     with Session(world.store.engine) as mine, bridge.transaction(event(handled), mine) as session:
-        session.execute(text("INSERT INTO effects VALUES (1)"))
+        session.execute(text("INSERT INTO public.effects VALUES (1)"))
         assert effects(world) == 0
         assert world.rows("deliveries", "state") == ["sent"]
     assert effects(world) == 1
@@ -60,7 +60,7 @@ def test_a_handler_that_fails_leaves_no_trace_and_is_retried(world: World, handl
         Session(world.store.engine) as mine,
         bridge.transaction(event(handled), mine) as session,
     ):
-        session.execute(text("INSERT INTO effects VALUES (1)"))
+        session.execute(text("INSERT INTO public.effects VALUES (1)"))
         raise ZeroDivisionError
     assert effects(world) == 0
     assert world.fail(handled).retried == 1
@@ -135,7 +135,9 @@ def test_without_a_session_it_uses_the_bridge_s_own(world: World, handled: Deliv
     app.conf.bridge_database_url = database
     try:
         with bridge.transaction(event(handled)) as session:
-            session.execute(text("INSERT INTO effects VALUES (1)"))
+            session.execute(text("INSERT INTO effects VALUES (1)"))  # looked up as the role does: in `public`
+            settings = "SELECT current_setting('search_path'), current_setting('row_security')"
+            assert session.execute(text(settings)).all() == [('"$user", public', "on")]
         assert effects(world) == 1
         bridge.app.bridge_of(app).store.close()
     finally:

@@ -1,9 +1,11 @@
--- Set the limits of a session, or of a transaction, and tell whether it takes writes.
+-- Set the limits of a session, or of a transaction, and tell whether it takes writes. It runs before the search path is
+-- set, so every name is qualified.
 --
 -- Binds      names   text[], names of settings
 --            values  text[], their values, in the same order
 --            local   boolean, whether for this transaction only
 -- Returns    read_only: `on` if nothing can be written, else `off`; limits, the number of settings
 -- Relies on  a transaction, where local: the limits end with it
-SELECT current_setting('transaction_read_only') AS read_only, count(set_config(s.name, s.value, :local)) AS limits
-  FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS s (name, value)
+SELECT pg_catalog.current_setting('transaction_read_only') AS read_only,
+       pg_catalog.count(pg_catalog.set_config(s.name, s.value, :local)) AS limits
+  FROM pg_catalog.unnest(CAST(:names AS pg_catalog.text[]), CAST(:values AS pg_catalog.text[])) AS s (name, value)

@@ -1,6 +1,7 @@
--- Tell which process of the server answers, and whether it takes writes.
+-- Tell which process of the server answers, whether it takes writes, and how it looks up names before we change that.
 --
 -- Binds      none
--- Returns    pid; read_only: `on` if nothing can be written, else `off`
+-- Returns    pid; read_only: `on` if nothing can be written, else `off`; search_path; row_security
 -- Relies on  nothing
-SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only') AS read_only
+SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('transaction_read_only') AS read_only,
+       pg_catalog.current_setting('search_path') AS search_path, pg_catalog.current_setting('row_security')

@@ -7,6 +7,6 @@
 -- Returns    id of the client; no row if its epoch is a later one, or if there is no such client
 -- Relies on  a transaction of its own, which ends at once: pumps leave the client alone until then
 SELECT c.id
-  FROM fq.clients c CROSS JOIN (SELECT set_config('lock_timeout', :wait_ms, true) OFFSET 0) bounded
- WHERE c.id = :client AND c.epoch <= :epoch
+  FROM fq.clients c CROSS JOIN (SELECT pg_catalog.set_config('lock_timeout', :wait_ms, true) OFFSET 0) bounded
+ WHERE c.id OPERATOR(pg_catalog.=) :client AND c.epoch OPERATOR(pg_catalog.<=) :epoch
    FOR SHARE OF c

@@ -8,5 +8,6 @@
 -- Returns    state; no row if the event is not open for this client in this epoch, or not handed over so often
 -- Relies on  the handler's transaction: the lock ends with it
 SELECT state FROM fq.deliveries
- WHERE client_id = :client AND "offset" = :offset AND epoch = :epoch AND attempt >= :attempt
+ WHERE client_id OPERATOR(pg_catalog.=) :client AND "offset" OPERATOR(pg_catalog.=) :offset
+   AND epoch OPERATOR(pg_catalog.=) :epoch AND attempt OPERATOR(pg_catalog.>=) :attempt
    FOR UPDATE

@@ -6,4 +6,6 @@
 --            epoch   integer
 -- Returns    nothing
 -- Relies on  begin_effect having run in this transaction
-UPDATE fq.deliveries SET state = 'done' WHERE client_id = :client AND "offset" = :offset AND epoch = :epoch
+UPDATE fq.deliveries SET state = 'done'
+ WHERE client_id OPERATOR(pg_catalog.=) :client AND "offset" OPERATOR(pg_catalog.=) :offset
+   AND epoch OPERATOR(pg_catalog.=) :epoch

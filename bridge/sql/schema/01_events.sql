@@ -2,7 +2,8 @@
 -- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py; a
 -- key fits into every index, together with a client's id.
 CREATE TABLE fq.events (
-    "offset"   bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) CONSTRAINT events_pkey PRIMARY KEY,
+    "offset"   bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME fq.events_offset_seq CACHE 1)
+               CONSTRAINT events_pkey PRIMARY KEY,
     topic      text COLLATE "C" NOT NULL DEFAULT 'event'
                CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
                CONSTRAINT events_topic_length CHECK (length(topic) <= 255),
@@ -13,11 +14,14 @@ CREATE TABLE fq.events (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- what Python can't read is refused, infinity too
                CONSTRAINT events_created_at CHECK (created_at >= '1000-01-01 UTC' AND created_at < '9999-01-01 UTC')
 );
+-- Refuse an offset that was not drawn for this very row, as OVERRIDING SYSTEM VALUE and COPY would let it be (decision
+-- 31). NOT VALID because it holds for the session that inserts, and so that pg_dump puts it behind the rows.
+ALTER TABLE fq.events ADD CONSTRAINT events_offset CHECK ("offset" = currval('fq.events_offset_seq')) NOT VALID;
 CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
 CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;
 CREATE INDEX events_created_at ON fq.events USING brin (created_at);
 
-CREATE FUNCTION fq.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'events are immutable: % on fq.events is refused', TG_OP
         USING ERRCODE = 'FQ001', HINT = 'publish a new event that corrects the old one';
@@ -25,7 +29,7 @@ END $$;
 CREATE TRIGGER events_immutable BEFORE UPDATE OR TRUNCATE ON fq.events
     FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_change();
 
-CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     behind text;
 BEGIN

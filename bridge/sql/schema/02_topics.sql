@@ -1,17 +1,17 @@
 -- Turn AMQP topic patterns into one regular expression over '.' || topic. `*` is one word, `#` is any number of words:
 -- 'order.*' matches order.created, and 'order.#' matches order and order.item.added too.
-CREATE FUNCTION fq.topics_filter(patterns text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION fq.topics_filter(patterns text[]) RETURNS text LANGUAGE sql IMMUTABLE BEGIN ATOMIC
     SELECT '^(' || string_agg(
         (SELECT string_agg(CASE word WHEN '#' THEN '(\.[^.]+)*' WHEN '*' THEN '\.[^.]+'
                            ELSE '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') END, '' ORDER BY nth)
            FROM regexp_split_to_table(pattern, '\.') WITH ORDINALITY AS words (word, nth)),
         '|' ORDER BY pattern) || ')$'
-      FROM unnest(patterns) AS pattern
-$$;
+      FROM unnest(patterns) AS pattern;
+END;
 
 -- Tell whether this is a list of topic patterns with at least one pattern in it.
-CREATE FUNCTION fq.topics_valid(patterns text[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION fq.topics_valid(patterns text[]) RETURNS boolean LANGUAGE sql IMMUTABLE BEGIN ATOMIC
     SELECT cardinality(patterns) > 0 AND array_position(patterns, NULL) IS NULL
        AND bool_and(pattern COLLATE "C" ~ '^(\*|#|[^.*#[:space:]]+)(\.(\*|#|[^.*#[:space:]]+))*$')
-      FROM unnest(patterns) AS pattern
-$$;
+      FROM unnest(patterns) AS pattern;
+END;

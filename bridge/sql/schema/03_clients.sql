@@ -1,5 +1,6 @@
 -- Return the `wake_at` of a client that the pump must look at as soon as it can: a time that is always over.
-CREATE FUNCTION fq.at_once() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT CAST('epoch' AS timestamptz) $$;
+CREATE FUNCTION fq.at_once() RETURNS timestamptz LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC SELECT CAST('epoch' AS timestamptz); END;
 
 -- The clients. The bridge drives a client that has a task. A row without a task is a plain SQL reader: it moves its own
 -- cursor. fillfactor leaves room in each page, because every pass and every batch of outcomes writes its client's row.
@@ -63,20 +64,20 @@ CREATE VIEW fq.client_settings AS
       FROM fq.clients;
 
 -- Return the most deliveries that a client may have open: its window; one where the order is strict.
-CREATE FUNCTION fq.window_of(c fq.clients) RETURNS integer LANGUAGE sql STABLE AS $$
-    SELECT CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END
-$$;
+CREATE FUNCTION fq.window_of(c fq.clients) RETURNS integer LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT CASE c.ordering WHEN 'strict' THEN 1 ELSE c."window" END;
+END;
 
 -- Return how many deliveries may be open at most for a full window to take new events again: nine tenths of the window.
 -- A pass for one event costs nearly as much as one for a hundred, so a window of 1000 waits until 900 are open.
-CREATE FUNCTION fq.refill_at(c fq.clients) RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT 9 * CAST(fq.window_of(c) AS bigint) / 10
-$$;
+CREATE FUNCTION fq.refill_at(c fq.clients) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT 9 * CAST(fq.window_of(c) AS bigint) / 10;
+END;
 
 -- Return what becomes of an event that has no attempts left: 'park', 'hold-key' or 'halt'. A key can be held only where
 -- events are ordered by key. Strict order is one sequence, so to hold one of its keys is to halt the client. Without
 -- order no event waits for another one, so there is no key to hold.
-CREATE FUNCTION fq.verdict(c fq.clients) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fq.verdict(c fq.clients) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT CASE WHEN c.on_exhausted <> 'hold-key' OR c.ordering = 'key' THEN c.on_exhausted
-                WHEN c.ordering = 'strict' THEN 'halt' ELSE 'park' END
-$$;
+                WHEN c.ordering = 'strict' THEN 'halt' ELSE 'park' END;
+END;

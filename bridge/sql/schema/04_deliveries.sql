@@ -78,7 +78,7 @@ CREATE TABLE fq.journal (
     details   jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX journal_client ON fq.journal (client_id, id);
-CREATE FUNCTION fq.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the journal is append-only: % is refused', TG_OP USING ERRCODE = 'FQ001';
 END $$;
@@ -90,28 +90,28 @@ CREATE TRIGGER journal_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fq.journal
 -- hundreds of thousands between two vacuums, and more while an old snapshot is open (decision 14). The planner puts the
 -- body in place of a call. FOR UPDATE does not lock through a function, so FOR UPDATE statements repeat this WHERE
 -- clause.
-CREATE FUNCTION fq.open(client text) RETURNS SETOF fq.deliveries LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fq.open(client text) RETURNS SETOF fq.deliveries LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT d.* FROM fq.deliveries d
-     WHERE d.client_id = client AND d."offset" >= (SELECT c.lowest FROM fq.clients c WHERE c.id = client)
-$$;
+     WHERE d.client_id = client AND d."offset" >= (SELECT c.lowest FROM fq.clients c WHERE c.id = client);
+END;
 
 -- Return the keys of which no event may go out to a client: one is open already, or a parked one holds the key.
-CREATE FUNCTION fq.busy_keys(client text) RETURNS TABLE (key text) LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fq.busy_keys(client text) RETURNS TABLE (key text) LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT d.key FROM fq.open(client) d WHERE d.key IS NOT NULL
      UNION ALL
-    SELECT p.key FROM fq.parked p WHERE p.client_id = client AND p.held AND p.key IS NOT NULL
-$$;
+    SELECT p.key FROM fq.parked p WHERE p.client_id = client AND p.held AND p.key IS NOT NULL;
+END;
 
 -- Return the replay of a client that is under way: the oldest one. `allowed` is how many events it may hand over now.
 -- Its rate counts from `counts_from`, so that what it makes up for after a standstill is at most one second's worth.
 CREATE FUNCTION fq.replay_of(client text)
 RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, per_second double precision,
-               sent bigint, counts_from timestamptz, allowed double precision) LANGUAGE sql STABLE AS $$
+               sent bigint, counts_from timestamptz, allowed double precision) LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT r.id, r.epoch, r.next, r.upto, r.filter, r.per_second, r.sent, base.at,
            greatest(0, floor(extract(epoch FROM now() - base.at) * r.per_second + 0.001) + 1 - r.sent)
       FROM fq.replays r
      CROSS JOIN LATERAL (
            SELECT greatest(r.started_at, now()
                            - make_interval(secs => (r.sent + greatest(r.per_second, 1) - 1) / r.per_second)) AS at) base
-     WHERE r.client_id = client ORDER BY r.id LIMIT 1
-$$;
+     WHERE r.client_id = client ORDER BY r.id LIMIT 1;
+END;

@@ -2,18 +2,19 @@
 -- open delivery or its oldest lane, else all that was handed over. Example: 5 and 9 are open, 7 is the next event of a
 -- lane, so the cursor moves to 4. The search begins at the cursor. What lies below it are only rows that were deleted,
 -- and redriven or replayed events, which never move a cursor back.
-CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fq.safe_offset(client text, done bigint, handed_over bigint) RETURNS bigint LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT least(
         (SELECT d."offset" - 1 FROM fq.deliveries d
           WHERE d.client_id = client AND d."offset" > done ORDER BY d."offset" LIMIT 1),
         (SELECT l."offset" - 1 FROM fq.lanes l
           WHERE l.client_id = client AND l."offset" > done ORDER BY l."offset" LIMIT 1),
-        handed_over)
-$$;
+        handed_over);
+END;
 
 -- Keep a client's filter in step with its topics, and refuse topics that are not patterns. This is a trigger, and
 -- neither a CHECK nor a generated column: those are evaluated again with every move of a cursor, at ten times its cost.
-CREATE FUNCTION fq.set_filter() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.set_filter() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF fq.topics_valid(NEW.topics) IS NOT TRUE THEN
         RAISE EXCEPTION 'client "%": topics % must be patterns such as order.* or #', NEW.id, NEW.topics
@@ -26,7 +27,7 @@ CREATE TRIGGER clients_filter BEFORE INSERT OR UPDATE OF topics, filter ON fq.cl
     FOR EACH ROW EXECUTE FUNCTION fq.set_filter();
 
 -- Begin a new client at its cursor, in an epoch that no removed client of this id has had.
-CREATE FUNCTION fq.begin_client() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.begin_client() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
     NEW.epoch := coalesce((SELECT e.epoch + 1 FROM fq.epochs e WHERE e.client_id = NEW.id), NEW.epoch);
@@ -38,7 +39,7 @@ CREATE TRIGGER clients_begin BEFORE INSERT ON fq.clients
 
 -- Void all that is in flight when a client is given to the bridge or taken back from it: a new epoch begins. In every
 -- new epoch a redrive may go out anywhere below the cursor, so `lowest` begins at the bottom again.
-CREATE FUNCTION fq.begin_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.begin_epoch() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF (OLD.task IS NULL) <> (NEW.task IS NULL) THEN
         NEW.last_epoch := greatest(OLD.epoch, OLD.last_epoch) + 1;
@@ -55,7 +56,7 @@ CREATE TRIGGER clients_epoch BEFORE UPDATE OF epoch, task ON fq.clients
     EXECUTE FUNCTION fq.begin_epoch();
 
 -- Let `dispatched` follow the cursor of a plain SQL reader, also in the moment in which it becomes or stops being one.
-CREATE FUNCTION fq.follow_reader() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.follow_reader() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
     RETURN NEW;
@@ -65,7 +66,7 @@ CREATE TRIGGER clients_reader BEFORE UPDATE OF "offset", dispatched, epoch, task
 
 -- Refuse to move the cursor of a client that the bridge drives to any place but the one that fq.safe_offset gives (G3).
 -- Only `seek` may, which begins a new epoch.
-CREATE FUNCTION fq.guard_cursor() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.guard_cursor() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW."offset" < OLD."offset" OR NEW.dispatched < OLD.dispatched
        OR NEW."offset" <> OLD."offset" AND NEW."offset" <> fq.safe_offset(NEW.id, OLD."offset", NEW.dispatched) THEN
@@ -80,7 +81,7 @@ CREATE TRIGGER clients_guard BEFORE UPDATE OF "offset", dispatched, epoch, task 
     EXECUTE FUNCTION fq.guard_cursor();
 
 -- Delete all that a removed client leaves, but remember its last epoch.
-CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, greatest(OLD.epoch, OLD.last_epoch))
         ON CONFLICT (client_id) DO UPDATE SET epoch = EXCLUDED.epoch;

@@ -10,26 +10,26 @@ CREATE TABLE fq.horizon (
 INSERT INTO fq.horizon DEFAULT VALUES;
 
 -- Return the last offset that was drawn; -1 if there was none.
-CREATE FUNCTION fq.last_drawn() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('fq.events', 'offset') AS regclass)), -1)
-$$;
+CREATE FUNCTION fq.last_drawn() RETURNS bigint LANGUAGE sql VOLATILE BEGIN ATOMIC
+    SELECT coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('fq.events', 'offset') AS regclass)), -1);
+END;
 
 -- Return the holders: the transactions that may still commit events. An INSERT takes this lock before it draws its
 -- offset, and keeps it until its rows are visible. A prepared transaction has no pid.
-CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE BEGIN ATOMIC
     SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || '@' || coalesce(CAST(l.pid AS text), 'prepared')), '{}')
       FROM pg_locks l
      WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND l.relation IN (SELECT CAST('fq.events' AS regclass)
                            UNION ALL
-                          SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))
-$$;
+                          SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass));
+END;
 
 -- Return those of these holders that still hold. The name of a holder can change twice: PREPARE TRANSACTION takes its
 -- pid away, and a restart of the server or a failover renames a prepared transaction to -1/xid. When a holder has
 -- vanished, every transaction that may be the same one under another name counts as it.
-CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS text[] LANGUAGE sql IMMUTABLE BEGIN ATOMIC
     WITH vanished AS (
         SELECT coalesce(bool_or(h NOT LIKE '%@prepared'), false) AS open,
                coalesce(bool_or(h LIKE '%@prepared' AND h NOT LIKE '-1/%'), false) AS prepared
@@ -37,12 +37,13 @@ CREATE FUNCTION fq.still_holding(holders text[], now_holding text[]) RETURNS tex
     )
     SELECT coalesce(array_agg(h), '{}') FROM unnest(now_holding) h, vanished
      WHERE h = ANY (holders)
-        OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%')
-$$;
+        OR h LIKE '%@prepared' AND (vanished.open OR vanished.prepared AND h LIKE '-1/%');
+END;
 
 -- Move the horizon as far as it is known to be final, and return it. This waits out the holders: it reads the last
 -- offset that was drawn, and then who holds. When those holders are gone, every offset up to that one is decided.
-CREATE FUNCTION fq.advance_horizon() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION fq.advance_horizon() RETURNS bigint LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     state      fq.horizon;
     upto       bigint;
@@ -95,7 +96,8 @@ END $$;
 -- about to commit, because without a bridge no generations are kept. In a transaction whose snapshot is older than the
 -- statement it returns the horizon of that snapshot. A standby does not see the locks of writers, so there it returns
 -- the horizon that was replicated.
-CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     final   bigint := (SELECT h."offset" FROM fq.horizon h);
     upto    bigint;

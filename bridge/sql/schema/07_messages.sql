@@ -1,15 +1,16 @@
 -- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
 -- parses it on its way. It is put together by hand, because json_build_object looks up every type anew.
 CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer)
-RETURNS text LANGUAGE sql STABLE AS $$
+RETURNS text LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT CASE WHEN call = 'event' THEN
         '{"offset": ' || e."offset" || ', "topic": ' || to_json(e.topic)
         || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
         || ', "payload": ' || e.payload || ', "headers": ' || e.headers
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
         || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
-    ELSE CAST(e.payload AS text) END
-$$;
+    ELSE CAST(e.payload AS text) END;
+END;
 
 -- The row that every hand-over returns: what a message is made of. `upto` is how far the log was looked through, and
 -- `within_seconds` when there may be more of a replay; both are the same in every row, and NULL where they mean
@@ -33,19 +34,20 @@ CREATE TYPE fq.message AS (
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
-RETURNS SETOF fq.message LANGUAGE sql STABLE AS $$
+RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e."offset", epoch, attempt, e.topic, CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192 THEN fq.body(e, client, attempt, call, epoch) END AS body
-            OFFSET 0) b
-$$;
+            OFFSET 0) b;
+END;
 
 -- Return the bodies of events that did not come along with their slice, in this order, until they are so many bytes
 -- together: at least one. Of an event that has no text, or one of more than `most` bytes, `fault` says why it can't be
 -- sent. A number of a few bytes may have a hundred thousand digits, so only the text itself tells how long it is.
 CREATE FUNCTION fq.bodies(client text, offsets bigint[], attempts integer[], call text, bytes bigint, most bigint,
                           epochs integer[])
-RETURNS TABLE ("offset" bigint, body text, fault text) LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE ("offset" bigint, body text, fault text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     nth  integer := 0;
     rest bigint := bytes;

@@ -24,7 +24,8 @@ CREATE VIEW fq.served AS
 -- Let the statements that follow in this transaction read no table as a whole (decision 14). What locks a client joins
 -- this, so no client is locked without it. jit goes off too: a scan that is off counts as so expensive that compiling
 -- it would seem worth while.
-CREATE FUNCTION fq.without_table_scans(OUT done boolean) LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION fq.without_table_scans(OUT done boolean) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true);
     done := true;
@@ -36,7 +37,7 @@ END $$;
 -- see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);

@@ -1,0 +1,74 @@
+"""The roles that `migrate` makes: what a publisher, the bridge, an operator and a monitor may do, and nothing more.
+
+They are groups that nobody logs in as: grant them to the roles that do. What a role may do is said anew each time, so
+that a table of a later revision is covered by calling `migrate` with the roles again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from bridge.errors import UsageError
+from bridge.sql import statement
+
+GRANTS = {
+    # The offset, the epochs of others and what others publish are none of a publisher's business.
+    "fq_publisher": ["GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_publisher"],
+    "fq_bridge": [
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_bridge",
+        "REVOKE INSERT, UPDATE, DELETE ON fq.events, fq.settings, fq.alembic_version FROM fq_bridge",
+        "REVOKE UPDATE, DELETE ON fq.journal FROM fq_bridge",
+        "REVOKE INSERT, DELETE ON fq.clients FROM fq_bridge",
+    ],
+    "fq_operator": [
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_operator",
+        "REVOKE ALL ON fq.settings FROM fq_operator",  # who has the secret can report any event as done
+        "REVOKE INSERT, UPDATE ON fq.events FROM fq_operator",  # it may delete what every client has finished
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_operator",
+        "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version FROM fq_operator",
+        "REVOKE UPDATE, DELETE ON fq.journal FROM fq_operator",
+    ],
+    "fq_monitor": [
+        "GRANT SELECT ON ALL TABLES IN SCHEMA fq TO fq_monitor",
+        "REVOKE ALL ON fq.settings FROM fq_monitor",
+    ],
+}
+
+
+def make_roles(connection: Connection) -> None:
+    """Make the roles that are not there yet, and let each do what it may, and nothing more.
+
+    Raises:
+        UsageError: this role may not create roles, or does not own the schema; nothing changed.
+    """
+    me = connection.execute(statement("boot/who_migrates"), {"roles": list(GRANTS)}).one()
+    if not me.owns:
+        raise UsageError(f"role {me.me} does not own the schema fq: make the roles as {me.owner}, or as a superuser")
+    missing = [role for role in GRANTS if role not in me.there]
+    if missing and not me.may_create:
+        raise UsageError(
+            f"role {me.me} may not create {', '.join(missing)}: ALTER ROLE {me.me} CREATEROLE, "
+            f"or let a superuser run {'; '.join(f'CREATE ROLE {role} NOLOGIN' for role in missing)}"
+        )
+    for role in missing:
+        _create(connection, role)
+    for command in _grants():
+        connection.execute(text(command))
+
+
+def _create(connection: Connection, role: str) -> None:
+    """Create a role, unless a migration of another database of this server does at this moment."""
+    with suppress(IntegrityError), connection.begin_nested():
+        connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
+
+
+def _grants() -> Iterator[str]:
+    for role, grants in GRANTS.items():
+        yield f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}"
+        yield f"REVOKE ALL (topic, key, payload, headers) ON fq.events FROM {role}"
+        yield f"GRANT USAGE ON SCHEMA fq TO {role}"
+        yield from grants

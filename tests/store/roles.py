@@ -1,0 +1,73 @@
+"""Logins of the roles that `migrate` makes, and what each may do by plain SQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+
+GROUPS = ("fq_publisher", "fq_bridge", "fq_operator", "fq_monitor")
+PUBLISHER, BRIDGE, OPERATOR, MONITOR = GROUPS
+
+# A statement, and who may run it. NOBODY else may, and nobody without a role.
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, OPERATOR),
+    "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, OPERATOR),
+    "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, OPERATOR),
+    "INSERT INTO fq.events (created_at) VALUES ('epoch')": (),
+    """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (),
+    "INSERT INTO fq.events (topic) VALUES ('a') RETURNING payload": (OPERATOR,),
+    "SELECT fq.put()": (OPERATOR,),
+    "SELECT * FROM fq.events": (BRIDGE, OPERATOR, MONITOR),
+    """SELECT "offset" FROM fq.events""": (BRIDGE, OPERATOR, MONITOR),
+    "UPDATE fq.events SET topic = 'b'": (),
+    "DELETE FROM fq.events WHERE false": (OPERATOR,),
+    "TRUNCATE fq.events": (),
+    "SELECT nextval('fq.events_offset_seq')": (),
+    "SELECT setval('fq.events_offset_seq', 1000)": (),
+    "SELECT * FROM fq.clients": (BRIDGE, OPERATOR, MONITOR),
+    "INSERT INTO fq.clients (id, task) VALUES ('x', 't')": (OPERATOR,),
+    "UPDATE fq.clients SET trouble = ''": (BRIDGE, OPERATOR),
+    "DELETE FROM fq.clients": (OPERATOR,),
+    "SELECT fq.commit('c', 1)": (OPERATOR,),
+    "SELECT * FROM fq.get('c')": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT fq.advance_horizon()": (BRIDGE, OPERATOR),
+    "SELECT fq.read_horizon()": (BRIDGE, OPERATOR, MONITOR),
+    "UPDATE fq.horizon SET generations = '[]'": (BRIDGE, OPERATOR),
+    "INSERT INTO fq.deliveries (client_id, \"offset\", epoch, due_at) VALUES ('c', 1, 1, now())": (BRIDGE, OPERATOR),
+    "DELETE FROM fq.parked": (BRIDGE, OPERATOR),
+    "SELECT * FROM fq.parked": (BRIDGE, OPERATOR, MONITOR),
+    "INSERT INTO fq.journal (by, client_id, action) VALUES ('me', 'c', 'note')": (BRIDGE, OPERATOR),
+    "DELETE FROM fq.journal": (),
+    "SELECT * FROM fq.journal": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT value FROM fq.settings": (BRIDGE,),
+    "UPDATE fq.settings SET value = 'mine'": (),
+    "UPDATE fq.alembic_version SET version_num = '9'": (),
+    "CREATE TABLE fq.mine (id integer)": (),
+    "CREATE FUNCTION fq.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'": (),
+    "DROP TABLE fq.lanes": (),
+    "ALTER TABLE fq.events DISABLE TRIGGER ALL": (),
+}
+
+
+@contextmanager
+def logins(admin: psycopg.Connection[object], url: str, *groups: str) -> Iterator[dict[str, str]]:
+    """Make a login for each group, and one for nobody (""); yield their URLs."""
+    parts, urls = urlsplit(url), {}
+    try:
+        for group in ("", *groups):
+            name = f"bridge_test_{os.getpid()}_{group or 'nobody'}"
+            admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'".encode())
+            place = parts.netloc.rpartition("@")[2]
+            urls[group] = parts._replace(netloc=f"{name}:secret@{place}").geturl()
+            if group:
+                admin.execute(f"GRANT {group} TO {name}".encode())
+        yield urls
+    finally:
+        for group in urls:
+            name = f"bridge_test_{os.getpid()}_{group or 'nobody'}"
+            admin.execute(f"DROP OWNED BY {name}".encode())
+            admin.execute(f"DROP ROLE {name}".encode())
