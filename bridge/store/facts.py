@@ -11,6 +11,7 @@ from bridge.store.connect import Store
 from bridge.store.status import MOST_EVENTS_COUNTED
 
 MOST_KEYS = 3
+HELD_SECONDS = 2.0  # a transaction that has a client's row for longer is in the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class WaitingKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A transaction that the horizon waits for: a session's, or a prepared one, which has a `gid` and no `pid`."""
+    """A transaction that is waited for: a session's, or a prepared one, which has a `gid` and no `pid`."""
 
     pid: int | None
     application: str | None
@@ -103,6 +104,7 @@ class ClientFacts:
         waiting: Keys that wait.
         held: Parked events that hold their key.
         redriving: Parked events that are to go out again.
+        lockers: Who holds the client's row, so that nobody else gets it.
     """
 
     client: str
@@ -135,6 +137,7 @@ class ClientFacts:
     keys: tuple[WaitingKey, ...] = ()
     holders: tuple[Holder, ...] = ()
     replays: tuple[RunningReplay, ...] = ()
+    lockers: tuple[Holder, ...] = ()
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:
@@ -156,6 +159,8 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             next_retry = OpenDelivery(**values) if is_next else next_retry
         keys = connection.execute(statement("look/key_facts"), {"client": client, "most": MOST_KEYS}).mappings()
         holders = connection.execute(statement("look/horizon_holders")).mappings()
+        in_the_way = {"client": client, "seconds": HELD_SECONDS}
+        lockers = connection.execute(statement("look/client_holders"), in_the_way).mappings()
         replays = connection.execute(statement("look/list_replays"), {"client": client}).mappings()
         return ClientFacts(
             **row,
@@ -164,4 +169,5 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             keys=tuple(WaitingKey(**found) for found in keys),
             holders=tuple(Holder(**found) for found in holders),
             replays=tuple(RunningReplay(**found) for found in replays),
+            lockers=tuple(Holder(**found) for found in lockers),
         )

@@ -28,6 +28,7 @@ def explain(
         return [*log.explain_rewind(facts), *log.explain_horizon(facts), client.explain_reader(facts)]
     causes = [
         *log.explain_rewind(facts),
+        *client.explain_locked(facts),
         *client.explain_state(facts),
         *processes.explain_pump(facts, lingers=lingers),
         *client.explain_trouble(facts),

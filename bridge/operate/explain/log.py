@@ -30,7 +30,7 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
     if facts.drawn <= facts.horizon or not facts.holders:
         return
     for holder in facts.holders[:MOST_HOLDERS]:
-        who, do = _say_holder(holder)
+        who, do = say_holder(holder)
         yield Cause(
             kind="horizon-held",
             severity="warning",
@@ -44,8 +44,8 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
         yield Cause(kind="horizon-held", severity="warning", text=f"{others} the horizon too")
 
 
-def _say_holder(holder: Holder) -> tuple[str, str]:
-    """Say who holds the horizon, and how to end it."""
+def say_holder(holder: Holder) -> tuple[str, str]:
+    """Say who holds something that others wait for, and how to end it."""
     age = "" if holder.age_seconds is None else f" of {span(holder.age_seconds)} ago"
     role = f" of {holder.role}" if holder.role else ""
     if holder.pid is None:
