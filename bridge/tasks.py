@@ -1,10 +1,13 @@
 """The bridge's own Celery tasks: the pump that beat starts, and the callbacks of the tasks that it hands over.
 
-They are shared tasks: importing this module adds them to every app of the process.
+They are shared tasks: importing this module adds them to every app of the process. What they raise on purpose is a
+line in the worker's log and not a traceback (`throws`). A tick that finds Postgres away has nothing to do, and says so
+in its result: beat sends one each second.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Task, shared_task
@@ -12,9 +15,10 @@ from celery import Task, shared_task
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
 from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
-from bridge.errors import Unavailable
+from bridge.errors import BridgeError, StoreUnavailable, Unavailable
 from bridge.pump.loop import pump_of
 from bridge.settle.read_callbacks import settle_callbacks
+from bridge.trouble import Trouble
 from bridge.worker.callbacks import JoinedCallback
 
 PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is away, it waits
@@ -23,13 +27,22 @@ PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is 
     "retry_backoff": 1,
     "retry_backoff_max": 60,
     "acks_late": True,
+    "throws": (BridgeError,),
 }
+logger = logging.getLogger("bridge")
+_away = Trouble(logger, what="the pump waits", over="the pump works again")
 
 
-@shared_task(bind=True, name=PUMP, base=OwnTask)
-def pump(self: Task[Any, Any]) -> dict[str, int]:
+@shared_task(bind=True, name=PUMP, base=OwnTask, throws=(BridgeError,))
+def pump(self: Task[Any, Any]) -> dict[str, Any]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
-    return pump_of(bridge_of(self.app)).tick()._asdict()
+    try:
+        done = pump_of(bridge_of(self.app)).tick()
+    except StoreUnavailable as error:
+        _away.went(error)
+        return {"waits": str(error)}
+    _away.back()
+    return done._asdict()
 
 
 @shared_task(bind=True, name=COMMIT, base=JoinedCallback, **PATIENCE)

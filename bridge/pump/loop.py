@@ -29,11 +29,15 @@ from bridge.store import rounds
 from bridge.store.clients import register
 from bridge.store.horizon import advance_horizon
 from bridge.store.migrate import check_schema
+from bridge.store.outcomes import is_held
+from bridge.trouble import Trouble
 
 logger = logging.getLogger("bridge")
 
 LONGEST_WAIT_SECONDS = 0.5  # of one statement: it holds a snapshot meanwhile, which keeps vacuum from dead rows
 FEW_CLIENTS = 10  # up to so many, a pass each costs less than to ask first which of them want any of the new events
+REGISTER_SECONDS = 1.0  # how long to wait for a client that a stranger's transaction holds: the others wait along
+BRIEF_SECONDS = 0.05
 TROUBLE_SECONDS = 1.0  # how long a client in trouble is left alone
 NOTE_SECONDS = 2.0  # how often a pump at work says so in Postgres, for `explain`
 LONGEST_APART_SECONDS = 5.0  # ticks that are closer together than this have not piled up, however long the interval
@@ -65,9 +69,11 @@ class Pump:
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._prepared = False
         self._noted = -NOTE_SECONDS  # time.monotonic()
+        self._held: set[str] = set()  # clients that are declared, and could not be registered yet
+        self._registering = Trouble(logger, what="a client is not registered yet", over="all clients are registered")
 
     def prepare(self) -> None:
-        """Check the schema, and register the clients that this process declares. Later calls do nothing.
+        """Check the schema, and register the clients that this process declares. Later calls do what is left of it.
 
         It also calls `gc.freeze()`: the garbage collector then ignores all that is loaded by now. To look through that
         again and again would take a tenth of a pump's time.
@@ -75,22 +81,31 @@ class Pump:
         Raises:
             SchemaError: the schema is not the one that this code knows; the message says what to do.
         """
-        if self._prepared:
+        if self._prepared and not self._held:
             return
         store = self._bridge.store
         check_schema(store.engine)
-        for registration in registrations():
+        declared = registrations()
+        wanted = [it for it in declared if it.id in self._held] if self._prepared else declared
+        held = set[str]()
+        for registration in wanted:
             try:
-                done = register(store, registration)
-            except Unavailable:
-                raise
+                done = register(store, registration, lock_seconds=BRIEF_SECONDS if held else REGISTER_SECONDS)
+            except Unavailable as error:
+                if not is_held(error):
+                    raise
+                held.add(registration.id)  # the next tick tries it again
+                self._registering.went(f"another transaction holds client {registration.id!r}")
             except BridgeError as error:  # one client's trouble must not stop the others
                 logger.error("client %s is not registered: %s", registration.id, error)
             else:
                 if done.created:
                     logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
-        gc.freeze()
-        self._prepared = True
+        if not self._prepared:
+            gc.freeze()
+        if not held:
+            self._registering.back()
+        self._held, self._prepared = held, True
 
     def tick(self) -> Tick:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
@@ -188,10 +203,11 @@ class Pump:
     def _note_trouble(self, client: str, error: Exception) -> None:
         """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""
         expected = isinstance(error, BridgeError)
-        logger.warning("client %s can't be served: %s", client, error, exc_info=None if expected else error)
         self._left_alone_until[client] = time.monotonic() + TROUBLE_SECONDS
         trouble = str(error) if expected else f"{type(error).__name__}: {error}"
+        # First: while Postgres is away this raises, and the tick ends with one line for all clients.
         rounds.note_trouble(self._bridge.store, client=client, trouble=trouble)
+        logger.warning("client %s can't be served: %s", client, error, exc_info=None if expected else error)
 
 
 _pumps: WeakKeyDictionary[Bridge, Pump] = WeakKeyDictionary()

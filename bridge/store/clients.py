@@ -54,7 +54,9 @@ class Registered(NamedTuple):
     changed: Mapping[str, tuple[object, object]]
 
 
-def register(store: Store, registration: Registration, *, replace_task: bool = False) -> Registered:
+def register(
+    store: Store, registration: Registration, *, replace_task: bool = False, lock_seconds: float | None = None
+) -> Registered:
     """Register a client, or change the settings that are given; never the cursor of one that exists.
 
     A row without a task, a plain SQL reader's, is taken over where its cursor stands.
@@ -63,6 +65,7 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
         store: The event log and its clients.
         registration: What was declared.
         replace_task: Let an existing client call another task from now on.
+        lock_seconds: How long to wait for another transaction that holds the client; None for the usual time.
 
     Raises:
         ClientConflict: the id calls another task already; nothing changed.
@@ -70,6 +73,8 @@ def register(store: Store, registration: Registration, *, replace_task: bool = F
     """
     horizon = advance_horizon(store)
     with store.transaction() as connection:
+        if lock_seconds is not None:
+            connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(lock_seconds * 1000))})
         rows = connection.execute(statement("operate/find_client"), {"client": registration.id})
         found = rows.mappings().one_or_none()
         before = _settings(registration.id, found) if found and found["task"] else None

@@ -12,6 +12,7 @@ from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, blockers
 from bridge.store.status import MOST_EVENTS_COUNTED
 
 MOST_KEYS = 3
+HELD_SECONDS = 2.0  # a transaction that has a client's row for longer is in the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ class ClientFacts:
         redriving: Parked events that are to go out again.
         holders: Transactions that the horizon waits for.
         blockers: Transactions of others that sessions of the bridge wait for.
+        lockers: Who holds the client's row, so that nobody else gets it.
     """
 
     client: str
@@ -131,6 +133,7 @@ class ClientFacts:
     holders: tuple[Holder, ...] = ()
     blockers: tuple[Holder, ...] = ()
     replays: tuple[RunningReplay, ...] = ()
+    lockers: tuple[Holder, ...] = ()
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:
@@ -153,6 +156,8 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             next_retry = OpenDelivery(**values) if is_next else next_retry
         keys = connection.execute(statement("look/key_facts"), {"client": client, "most": MOST_KEYS}).mappings()
         holders = connection.execute(statement("look/horizon_holders")).mappings()
+        in_the_way = {"client": client, "seconds": HELD_SECONDS}
+        lockers = connection.execute(statement("look/client_holders"), in_the_way).mappings()
         replays = connection.execute(statement("look/list_replays"), {"client": client}).mappings()
         return ClientFacts(
             **row,
@@ -162,4 +167,5 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             holders=tuple(Holder(**found) for found in holders),
             blockers=blockers(connection),
             replays=tuple(RunningReplay(**found) for found in replays),
+            lockers=tuple(Holder(**found) for found in lockers),
         )

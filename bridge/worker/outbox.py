@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from bridge.errors import Unavailable
+from bridge.trouble import Trouble
 from bridge.wording import counted
 
 logger = logging.getLogger("bridge.outbox")
@@ -90,6 +91,7 @@ class Outbox(Generic[Report]):
 
     def _run(self) -> None:
         delay, last = 0.0, 0.0
+        trouble = Trouble(logger, what="outcomes wait", over="outcomes are handed on again")
         while not self._ending.is_set():
             self._wanted.wait()
             self._ending.wait(max(delay, last + GATHER_SECONDS - time.monotonic()))
@@ -99,8 +101,9 @@ class Outbox(Generic[Report]):
             except Exception as error:
                 self._wanted.set()
                 delay = min(max(FIRST_DELAY_SECONDS, delay * 2), LONGEST_DELAY_SECONDS)
-                logger.warning("outcomes wait: %s", error, exc_info=not isinstance(error, Unavailable))
+                trouble.went(error, unexpected=None if isinstance(error, Unavailable) else error)
             else:
+                trouble.back()
                 delay = HELD_SECONDS if waiting else 0.0
                 if waiting:
                     self._wanted.set()

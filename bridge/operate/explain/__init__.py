@@ -32,6 +32,7 @@ def explain(
     causes = [
         *database.explain_read_only(facts),
         *log.explain_rewind(facts),
+        *client.explain_locked(facts),
         *database.explain_locks(facts),
         *client.explain_state(facts),
         *processes.explain_broker(seen),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bridge.operate.explain.cause import Cause, Severity, delivery_data, field_data
 from bridge.operate.explain.deliveries import say_open
+from bridge.operate.explain.log import say_holder
 from bridge.store.facts import ClientFacts
 from bridge.store.status import MOST_EVENTS_COUNTED
 from bridge.wording import counted, moment, span
@@ -28,6 +29,14 @@ def explain_state(facts: ClientFacts) -> Iterator[Cause]:
     data = {"by": facts.state_by, "at": facts.state_at, "reason": facts.state_reason}
     severity: Severity = "error" if facts.state == "halted" else "warning"
     yield Cause(kind=facts.state, severity=severity, text=said, do=do, data=data)
+
+
+def explain_locked(facts: ClientFacts) -> Iterator[Cause]:
+    """Say who holds the client's row, so that no pass and no outcome gets it."""
+    for holder in facts.lockers:
+        who, do = say_holder(holder)
+        text = f"its row is held by {who}; nothing is handed over and its outcomes wait until that ends"
+        yield Cause(kind="locked", severity="error", text=text, do=do, data=field_data(holder))
 
 
 def explain_trouble(facts: ClientFacts) -> Iterator[Cause]:

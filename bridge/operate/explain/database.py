@@ -30,7 +30,10 @@ def explain_read_only(facts: ClientFacts) -> Iterator[Cause]:
 
 def explain_locks(facts: ClientFacts) -> Iterator[Cause]:
     """Say who holds a lock that the bridge needs for all of its clients."""
+    told = {(holder.pid, holder.gid) for holder in facts.lockers}  # of the client's own row
     for holder in facts.blockers:
+        if (holder.pid, holder.gid) in told:
+            continue
         who, do = say_holder(holder)
         yield Cause(
             kind="locked",

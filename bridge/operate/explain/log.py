@@ -46,7 +46,7 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
 
 
 def say_holder(holder: Holder) -> tuple[str, str]:
-    """Say whose transaction it is, and how to end it."""
+    """Say who holds something that others wait for, and how to end it."""
     age = "" if holder.age_seconds is None else f" of {span(holder.age_seconds)} ago"
     role = f" of {holder.role}" if holder.role else ""
     if holder.pid is None:

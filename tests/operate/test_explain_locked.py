@@ -1,0 +1,38 @@
+"""A stranger that holds a client's row is named (G10)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Connect
+from tests.operate.explaining import causes, kinds, the
+from tests.support.waiting import wait_until
+from tests.support.world import World
+
+
+@pytest.mark.parametrize(
+    "lock", ["SELECT FROM fq.clients WHERE id = 'c' FOR UPDATE", "UPDATE fq.clients SET queue = 'x'"]
+)
+def test_g10_who_holds_a_client_s_row_is_named_with_what_to_do(world: World, connect: Connect, lock: str) -> None:
+    world.client()
+    world.client("other")
+    stranger = connect(autocommit=False, application_name="a psql of somebody")
+    stranger.execute(lock.encode())
+    wait_until(lambda: "locked" in kinds(world), timeout=60, what="it has lasted for some seconds")
+    cause = the("locked", causes(world))
+    assert (cause.severity, causes(world)[0].kind) == ("error", "locked")
+    pid = stranger.info.backend_pid
+    for said in (f"pid {pid}", "a psql of somebody", "idle in transaction", lock.split(maxsplit=1)[0]):
+        assert said in cause.text
+    assert cause.do is not None and f"pg_terminate_backend({pid})" in cause.do
+    assert ("locked" in kinds(world, "other")) == lock.startswith("UPDATE"), "the statement has all of them"
+    stranger.rollback()
+    assert "locked" not in kinds(world)
+
+
+def test_a_client_that_nobody_holds_is_not_locked(world: World, connect: Connect) -> None:
+    world.client()
+    world.publish(None)
+    world.succeed(*world.hand_over())
+    connect(autocommit=False).execute("SELECT FROM fq.clients FOR KEY SHARE")
+    assert "locked" not in kinds(world)
