@@ -33,6 +33,7 @@ _filters = (
         help="Only the event at this offset; may be repeated.",
     ),
 )
+MOST_NAMED = 20  # offsets in a line
 all_option = click.option("--all", "everything", is_flag=True, help="All events that are parked for CLIENT.")
 
 
@@ -114,10 +115,15 @@ def redrive_command(
         click.echo(f"nothing to redrive: no parked events of client {client} fit, or they are on their way")
 
 
-@click.command("discard", short_help="Give parked events of CLIENT up for good.")
+@click.command("discard", short_help="Give events of CLIENT up for good.")
 @click.argument("client")
 @all_option
 @filtered
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    help="Why, for the journal. With it, --offset may name an open event, or the next one, too.",
+)
 @yes_option
 @json_option
 @click.pass_context
@@ -130,24 +136,33 @@ def discard_command(
     keys: Sequence[str],
     error_types: Sequence[str],
     offsets: Sequence[int],
+    reason: str | None,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Give parked events of CLIENT up for good; keys that were held for them go on.
 
-    Say which: --all, or those that fit all of the other options. The events themselves stay in the log.
+    Say which: --all, or those that fit all of the other options. With --reason, --offset may also name events that are
+    open, and those that would be handed over next. The events themselves stay in the log.
     """
     operator = operator_here(ctx)
     if not yes:
         found = operator.count_parked(
             client, everything=everything, keys=keys, error_types=error_types, offsets=offsets
         )
-        confirm(f"discard {_events(found)} of client {client}, so that it never gets them?", yes=yes, as_json=as_json)
-    done = operator.discard(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        events = counted(len(set(offsets)), "event") if reason and offsets else _events(found)
+        confirm(f"discard {events} of client {client}, so that it never gets them?", yes=yes, as_json=as_json)
+    done = operator.discard(
+        client, everything=everything, keys=keys, error_types=error_types, offsets=offsets, reason=reason
+    )
     if as_json:
         print_json({"client": client, "discarded": done})
-    else:
-        click.echo(f"{_events(len(done))} of client {client} {'is' if len(done) == 1 else 'are'} discarded")
+        return
+    events = counted(len(done), "event") if reason and offsets else _events(len(done))
+    click.echo(f"{events} of client {client} {'is' if len(done) == 1 else 'are'} discarded")
+    if left := sorted(set(offsets) - set(done)):
+        known = "neither parked nor open, nor next" if reason else "not parked; --reason discards open and next ones"
+        click.echo(f"not discarded: {', '.join(map(str, left[:MOST_NAMED]))} ({known})")
 
 
 def _events(number: int) -> str:

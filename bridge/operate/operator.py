@@ -213,17 +213,20 @@ class Operator(Viewer):
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        reason: str | None = None,
     ) -> list[int]:
         """Give parked events up for good: those that fit all that is given, or `everything`.
 
+        With a `reason`, `offsets` may also be open deliveries, and events that would be handed over next.
+
         Returns:
-            Their offsets in order. Keys that were held for them go on.
+            Their offsets in order. Keys that were held for them, or waited for them, go on.
 
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
         selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
-        return discard(self._store, client, selection, by=self.by)
+        return discard(self._store, client, selection, by=self.by, reason=reason)
 
 
 def user_at_host() -> str:
