@@ -21,6 +21,7 @@ from bridge.broker.kombu_internals import exchange_queues
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
+from bridge.collector.visibility import warn_of_visibility
 from bridge.contract import SETTLED_TASKS, ticks_queue
 from bridge.errors import BridgeError
 from bridge.sender.sender import foresee
@@ -113,6 +114,7 @@ def collect(bridge: Bridge, *, queue: str, others: str, stopping: threading.Even
     # This raises while Postgres is away, before a message is taken. A quorum queue of RabbitMQ drops a message that was
     # put back too often.
     check_schema(bridge.store.engine)
+    warn_of_visibility(bridge)
     kind = reader_on(bridge.app)
     assert kind is not None, "or the step would not have included itself"
     reader = kind(bridge.app, queue=queue, others=others)

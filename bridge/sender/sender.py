@@ -10,6 +10,7 @@ Three writers make the same messages. The Redis writer is the fastest and the Ce
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from redis.exceptions import RedisError
 
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
 from bridge.broker.kombu_internals import drop, is_virtual, try_confirms
-from bridge.errors import BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
+from bridge.broker.queue_length import keeps_order, queue_length
+from bridge.broker.revoking import revoke
+from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
@@ -30,6 +33,8 @@ from bridge.sender.cutter import Cutter, is_unheard
 from bridge.sender.kombu import KombuWriter
 from bridge.sender.redis import RedisWriter
 from bridge.sender.writer import Writer
+
+logger = logging.getLogger("bridge")
 
 Kind = TypeVar("Kind", bound=Writer)
 
@@ -73,6 +78,25 @@ class Sender:
             if confirms is not None and client.queue in confirms.wait(self._answer_timeout_seconds):
                 raise QueueMissing(client.queue)
             return refused
+
+    def length(self, queue: str) -> int | None:
+        """Return how many messages wait in a queue; None where the broker does not say, or does not keep their order.
+
+        Raises:
+            BrokerUnavailable: nothing was found out.
+        """
+        with self._connection() as (producer, _):
+            if not keeps_order(producer.connection):
+                return None
+            return queue_length(producer.connection, queue, seconds=self._answer_timeout_seconds)
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Ask the workers to drop these tasks; where that does not work, nothing is lost but the work of a copy."""
+        try:
+            with self._connection() as (producer, _):
+                revoke(self._app, producer.connection, task_ids, seconds=self._answer_timeout_seconds)
+        except BridgeError as error:
+            logger.info("the workers can't be told to drop messages that were replaced: %s", error)
 
     def close(self, *, broken: bool = False) -> None:
         """Close this process's connection; of a broken one only our end."""
