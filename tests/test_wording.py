@@ -52,7 +52,18 @@ def test_a_duration_is_told_in_one_unit(seconds: float, said: str) -> None:
 def standing(number: int, *, task: str | None = "fleet.handle", state: str = "active", window: int = 9) -> ClientFacts:
     """A client of which everything that can be counted is there so many times."""
     delivery = OpenDelivery(
-        offset=4, epoch=1, attempt=1, state="sent", key=None, age_seconds=3, due_seconds=60, error_type=None, error=None
+        offset=4,
+        epoch=1,
+        attempt=1,
+        state="sent",
+        key=None,
+        age_seconds=3,
+        sent_seconds=3,
+        due_seconds=60,
+        waited_seconds=None,
+        waits=False,
+        error_type=None,
+        error=None,
     )
     holder = Holder(
         pid=7, application=None, role=None, client=None, state=None, age_seconds=3, query_start=None, query=None,
@@ -66,7 +77,7 @@ def standing(number: int, *, task: str | None = "fleet.handle", state: str = "ac
         clock_ahead_seconds=None, clock_host=None, open=number, retrying=number, parked=2 * number, held=number,
         redriving=number, waiting=number + 1, unread=number, unread_seconds=3,
         oldest=delivery, next_retry=delivery, keys=(key,), holders=(holder,) * (3 + min(number, 3)),
-        replays=(RunningReplay(id=1, epoch=2, next=3, upto=9, per_second=1, sent=number),),
+        replays=(RunningReplay(id=1, epoch=2, next=3, upto=9, per_second=1, sent=number, aside=number),),
     )  # fmt: skip
 
 

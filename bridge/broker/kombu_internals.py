@@ -326,6 +326,23 @@ def receive(channel: Any, seconds: float) -> bool:
     return True
 
 
+@contextmanager
+def answered_within(connection: Any, seconds: float) -> Iterator[None]:
+    """Bound each wait for an answer on a kombu connection to RabbitMQ; other transports have bounds of their own.
+
+    A broker that is frozen would hold the caller, and what the caller has locked.
+
+    Raises:
+        TimeoutError: no answer came; the connection is of no use any more.
+    """
+    transport: Any = getattr(connection.connection, "transport", None)
+    if not hasattr(transport, "having_timeout"):
+        yield
+        return
+    with transport.having_timeout(seconds):
+        yield
+
+
 def try_confirms() -> None:
     """Try out on a channel without a connection that answers can be heard; raise any exception if not."""
     channel = amqp.Channel(amqp.Connection("not-connected"), 1)

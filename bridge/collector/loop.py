@@ -20,6 +20,7 @@ from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import Left, read_reports, settle_reported
 from bridge.collector.ticks import without_old_ticks
+from bridge.collector.visibility import warn_of_visibility
 from bridge.collector.waiting import WaitingRoom
 from bridge.contract import SETTLED_TASKS
 from bridge.errors import SchemaError, StoreUnavailable
@@ -64,6 +65,7 @@ def collect(
     """
     check_schema(bridge.store.engine)
     check_writable(bridge.store)
+    warn_of_visibility(bridge)
     kind = reader_on(bridge.app)
     assert kind is not None, "or the step would not have included itself"
     reader = kind(bridge.app, queue=queue, others=others)

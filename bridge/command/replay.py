@@ -65,7 +65,7 @@ def replay_command(
     """Hand old events to CLIENT again, and to no other client; its cursor stays.
 
     The events of each key go out in order, beside new ones. Only events at or below the cursor are replayed. Parked
-    events are not: the command `redrive` is for those. Several replays run one after another.
+    events are not: the command `redrive` is for those. Several replays go side by side.
     """
     if stop == (start is not None):
         raise click.UsageError("say where it begins with --from POSITION, or --stop")

@@ -51,7 +51,7 @@ def replay(
     """Start handing old events to one client again.
 
     The range ends at the cursor: events above it are not finished, and are handed over anyway. Parked events stay
-    parked. Replays of one client run one after another.
+    parked. Replays of one client share the room that there is for them.
 
     Args:
         store: The event log and its clients.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from celery import Celery
 from kombu import Connection
 
+from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.contract import ticks_queue
 
 INTERVAL_SECONDS = 0.2  # between two tries to connect
@@ -22,6 +23,7 @@ class WorkersSeen(NamedTuple):
         consumers: Workers that consume the queue.
         bridge_workers: Workers that consume the bridge's own queue.
         messages: Messages that wait in the queue; None where the transport does not say.
+        keeps_order: Whether the transport's queues are first in, first out, so that a look tells what has left them.
     """
 
     trouble: str | None = None
@@ -29,6 +31,7 @@ class WorkersSeen(NamedTuple):
     consumers: tuple[str, ...] = ()
     bridge_workers: tuple[str, ...] = ()
     messages: int | None = None
+    keeps_order: bool = True
 
 
 def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> WorkersSeen:
@@ -56,23 +59,13 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
             # Not by `inspect`, which keeps one answer of workers that have the same name.
             replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
             answers = [answer for reply in replies or () for answer in reply.items()]
-            messages = _length(connection, queue)
+            messages = queue_length(connection, queue, seconds=timeout_seconds)
+            ordered = keeps_order(connection)
     except Exception as error:  # whatever it is, the broker can't be asked
         return WorkersSeen(trouble=f"{named} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
-    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages)
+    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, ordered)
 
 
 def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:
     return tuple(sorted(worker for worker, found in answers if any(queue["name"] in queues for queue in found)))
-
-
-def _length(connection: Connection, queue: str) -> int | None:
-    """Count the messages that wait; a queue that is not there has none."""
-    with connection.channel() as channel:
-        try:
-            return int(channel.queue_declare(queue, passive=True).message_count)
-        except connection.channel_errors:
-            return 0
-        except (AttributeError, NotImplementedError):
-            return None

@@ -163,12 +163,15 @@ class Pump:
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:
+                    sender = self._bridge.sender
                     done = hand_over(
                         store,
                         client,
                         horizon=horizon,
                         limit=settings.pass_limit,
-                        send=self._bridge.sender.send,
+                        send=sender.send,
+                        look=sender.length,
+                        revoke=sender.revoke,
                         batch_bytes=settings.batch_bytes,
                     )
                 except LogRewound:

@@ -11,14 +11,23 @@ stay within the window, in the order of their keys, and neither moves a cursor.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bridge.bounds import BATCH_BYTES
+from sqlalchemy import Connection
+
+from bridge.bounds import BATCH_BYTES, REVOKED_TASKS
+from bridge.model import Client, task_id
 from bridge.pump.budget import budget_of
 from bridge.pump.judgement import judge
 from bridge.pump.taking import Send, take
 from bridge.pump.unfinished import finish_done, give_up_refused, give_up_unanswered
-from bridge.store import Store, handover
+from bridge.pump.waiting import judge_leases
+from bridge.store import Store, handover, leases
+from bridge.store.handover import Todo
+
+Look = Callable[[str], int | None]  # how many messages wait in a queue; None where the broker does not say
+Revoke = Callable[[Sequence[str]], None]  # ask the workers to drop these tasks
 
 
 class Pass(NamedTuple):
@@ -35,8 +44,21 @@ class Pass(NamedTuple):
     hungry: bool
 
 
+def unknown_length(_: str) -> int | None:
+    """Look at no queue: every lease runs out when its time is over."""
+    return None
+
+
 def hand_over(
-    store: Store, client_id: str, *, horizon: int, limit: int, send: Send, batch_bytes: int = BATCH_BYTES
+    store: Store,
+    client_id: str,
+    *,
+    horizon: int,
+    limit: int,
+    send: Send,
+    look: Look = unknown_length,
+    revoke: Revoke | None = None,
+    batch_bytes: int = BATCH_BYTES,
 ) -> Pass | None:
     """Run one pass for one client.
 
@@ -47,6 +69,8 @@ def hand_over(
         limit: Most events to hand over.
         send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
             into a message.
+        look: Says how long the client's queue is; asked only where leases have run out.
+        revoke: Asks the workers not to run attempts that are replaced or given up.
         batch_bytes: Most that is fetched at once of large events.
 
     Returns:
@@ -56,29 +80,60 @@ def hand_over(
     Raises:
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
+    replaced: list[str] = []
     with store.transaction() as connection:
         client = handover.lock_client(connection, client_id)
         if client is None:
             return None
         todo = handover.look_at_client(connection, client)
+        done = None
         if todo.woken and todo.due:
+            replaced = _end_leases(connection, client, look) if todo.lapsed else []
             finish_done(connection, client)
             if give_up_unanswered(connection, client, todo.verdict):
-                return Pass(0, 0, hungry=False)
-            todo = handover.look_at_client(connection, client)
-        budget = budget_of(client, todo, limit=limit)
-        taken = take(connection, client, budget, horizon=horizon, send=send, batch_bytes=batch_bytes)
-        give_up_refused(connection, client, taken.refused, todo.verdict)
-        judgement = judge(budget, taken, woken=todo.woken)
-        if judgement.changed:
-            handover.finish_pass(
-                connection,
-                client,
-                delivered=taken.fresh,
-                hungry=judgement.hungry,
-                full=judgement.full,
-                within_seconds=judgement.within_seconds,
-            )
-        if client.state == "draining" and not todo.opened:
-            handover.end_drain(connection, client)
-        return Pass(taken.again + taken.fresh - len(taken.refused), taken.looked, judgement.hungry)
+                done = Pass(0, 0, hungry=False)
+            else:
+                todo = handover.look_at_client(connection, client)
+        done = done or _take_and_send(
+            connection, client, todo, horizon=horizon, limit=limit, send=send, batch_bytes=batch_bytes
+        )
+    if replaced and revoke is not None:  # after the commit: the client's row is free
+        revoke(replaced)
+    return done
+
+
+def _end_leases(connection: Connection, client: Client, look: Look) -> list[str]:
+    """Renew the leases of messages that may still wait; return the ids of the tasks whose lease is over."""
+    lapsed = leases.look_at_leases(connection, client)
+    verdicts = judge_leases(lapsed, length=look(client.queue), lease_seconds=client.ack_timeout_seconds)
+    leases.renew_leases(connection, client, verdicts.renewed)
+    return [task_id(client.id, it.offset, it.epoch, it.attempt) for it in verdicts.over[:REVOKED_TASKS]]
+
+
+def _take_and_send(
+    connection: Connection,
+    client: Client,
+    todo: Todo,
+    *,
+    horizon: int,
+    limit: int,
+    send: Send,
+    batch_bytes: int,
+) -> Pass:
+    """Hand over what the client may have, and say when to look again."""
+    budget = budget_of(client, todo, limit=limit)
+    taken = take(connection, client, budget, horizon=horizon, send=send, batch_bytes=batch_bytes)
+    give_up_refused(connection, client, taken.refused, todo.verdict)
+    judgement = judge(budget, taken, woken=todo.woken)
+    if judgement.changed:
+        handover.finish_pass(
+            connection,
+            client,
+            delivered=taken.fresh,
+            hungry=judgement.hungry,
+            full=judgement.full,
+            within_seconds=judgement.within_seconds,
+        )
+    if client.state == "draining" and not todo.opened:
+        handover.end_drain(connection, client)
+    return Pass(taken.again + taken.fresh - len(taken.refused), taken.looked, judgement.hungry)

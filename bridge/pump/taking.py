@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from bridge.bounds import REPLAYS_SERVED
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.pump.budget import Budget
@@ -135,9 +136,22 @@ def _take_redriven(connection: Connection, client: Client, budget: Budget, *, ro
 
 
 def _take_replayed(connection: Connection, client: Client, budget: Budget, *, room: int) -> Replayed:
-    """Take the next events of a replay; without room there may be more as soon as there is some."""
+    """Take events of replays, which share the room; without room there may be more as soon as there is some.
+
+    First go those that waited aside: they come before the others in the log.
+    """
     if budget.replayed is None:
         return Replayed([], None)
     if room <= 0:
         return Replayed([], 0)
-    return handover.hand_over_replay(connection, client, room=room, slice=LONGEST_REPLAY_LOOK_EVENTS)
+    found = handover.hand_over_aside(connection, client, room=room)
+    ids = handover.replays(connection, client, most=REPLAYS_SERVED)
+    seconds = [SAFETY_NET_SECONDS] if len(ids) == REPLAYS_SERVED else list[float]()
+    for nth, replay in enumerate(ids):
+        share = -(-(room - len(found)) // (len(ids) - nth))  # rounded up
+        if share <= 0:
+            return Replayed(found, 0)
+        one = handover.hand_over_replay(connection, client, replay, room=share, slice=LONGEST_REPLAY_LOOK_EVENTS)
+        found += one.deliveries
+        seconds += [] if one.within_seconds is None else [one.within_seconds]
+    return Replayed(found, min(seconds, default=None))

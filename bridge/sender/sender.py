@@ -10,6 +10,7 @@ Three writers make the same messages. The Redis writer is the fastest and the Ce
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,9 @@ from redis.exceptions import RedisError
 from bridge.bounds import BATCH_BYTES
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
 from bridge.broker.kombu_internals import drop, is_virtual, try_confirms
-from bridge.errors import BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
+from bridge.broker.queue_length import keeps_order, queue_length
+from bridge.broker.revoking import revoke
+from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
@@ -37,6 +40,8 @@ from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
 from bridge.sender.refusals import refusals
 from bridge.sender.writer import Writer
+
+logger = logging.getLogger("bridge")
 
 Kind = TypeVar("Kind", bound=Writer)
 
@@ -112,6 +117,25 @@ class Sender:
                 raise QueueMissing(client.queue)
             self._largest = max(self._largest, alone)
             return refused
+
+    def length(self, queue: str) -> int | None:
+        """Return how many messages wait in a queue; None where the broker does not say, or does not keep their order.
+
+        Raises:
+            BrokerUnavailable: nothing was found out.
+        """
+        with self._connection() as (producer, _):
+            if not keeps_order(producer.connection):
+                return None
+            return queue_length(producer.connection, queue, seconds=self._answer_timeout_seconds)
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Ask the workers to drop these tasks; where that does not work, nothing is lost but the work of a copy."""
+        try:
+            with self._connection() as (producer, _):
+                revoke(self._app, producer.connection, task_ids, seconds=self._answer_timeout_seconds)
+        except BridgeError as error:
+            logger.info("the workers can't be told to drop messages that were replaced: %s", error)
 
     def close(self, *, broken: bool = False) -> None:
         """Close this process's connection, after what is being sent; of a broken one only our end."""

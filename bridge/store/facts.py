@@ -21,7 +21,10 @@ class OpenDelivery:
 
     Attributes:
         age_seconds: Since it was first handed over.
+        sent_seconds: Since it was last handed over.
         due_seconds: Until its lease, or its wait for the next attempt, ends; negative where that is over.
+        waited_seconds: Since the last look after the end of its lease that renewed it; None if none did.
+        waits: Whether its message might still wait in the queue at that look; else it had just left.
         error_type: Name of its last exception, where an attempt has failed.
         error: The message of that exception.
     """
@@ -32,7 +35,10 @@ class OpenDelivery:
     state: str
     key: str | None
     age_seconds: float
+    sent_seconds: float
     due_seconds: float
+    waited_seconds: float | None
+    waits: bool
     error_type: str | None
     error: str | None
 
@@ -68,6 +74,7 @@ class RunningReplay:
         upto: Its last offset.
         per_second: Most events in a second.
         sent: How many events have gone out.
+        aside: How many events, or keys, wait aside until what is open ends.
     """
 
     id: int
@@ -76,6 +83,7 @@ class RunningReplay:
     upto: int
     per_second: float
     sent: int
+    aside: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.bounds import TRACE_CHARACTERS
+from bridge.bounds import ASIDE_EVENTS, TRACE_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
+WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
 MANY_BATCHES = 100  # a client so far behind does not wait for a full batch: looking for its events would cost too much
 
 
@@ -30,6 +31,7 @@ class Todo(NamedTuple):
         opened: How many deliveries are open.
         replayed: How many of these come from replays.
         due: The number of deliveries whose backoff or lease has expired.
+        lapsed: The number of these whose lease has expired.
         verdict: What becomes of an event that has no attempts left.
     """
 
@@ -43,6 +45,7 @@ class Todo(NamedTuple):
     opened: int
     replayed: int
     due: int
+    lapsed: int
     verdict: OnExhausted
 
 
@@ -78,7 +81,8 @@ def look_at_client(connection: Connection, client: Client) -> Todo:
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
-    return _deliveries(client, _take(connection, "pass/hand_over_again", client, room, ordered=_is_ordered(client)))
+    binds = {"ordered": _is_ordered(client), "strict": client.ordering == "strict"}
+    return _deliveries(client, _take(connection, "pass/hand_over_again", client, room, **binds))
 
 
 def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
@@ -87,11 +91,26 @@ def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> 
     return _deliveries(client, _take(connection, "pass/hand_over_redriven", client, room, **binds))
 
 
-def hand_over_replay(connection: Connection, client: Client, *, room: int, slice: int) -> Replayed:
-    """Take the next events of the oldest replay, at most `room` of the next `slice`."""
-    binds = {"ordered": _is_ordered(client), "filter": client.filter, "slice": slice}
-    rows = _take(connection, "pass/hand_over_replay", client, room, **binds)
-    return Replayed(_deliveries(client, rows), rows[0].within_seconds if rows else None)
+def replays(connection: Connection, client: Client, *, most: int) -> list[int]:
+    """Return the ids of the client's replays, at most so many, the one that was served longest ago first."""
+    return list(connection.execute(statement("pass/replays"), {"client": client.id, "most": most}).scalars())
+
+
+def hand_over_aside(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
+    """Take events of replays that have waited aside, at most `room` of them."""
+    binds = {"ordered": _is_ordered(client), "filter": client.filter}
+    return _replayed(connection, client, _take(connection, "pass/hand_over_aside", client, room, **binds))
+
+
+def hand_over_replay(connection: Connection, client: Client, replay: int, *, room: int, slice: int) -> Replayed:
+    """Take the next events of a replay, at most `room` of the next `slice`, and end it after its last one."""
+    binds = {"replay": replay, "ordered": _is_ordered(client), "filter": client.filter, "slice": slice}
+    rows = _take(connection, "pass/hand_over_replay", client, room, most_aside=ASIDE_EVENTS, **binds)
+    within_seconds: float | None = rows[0].within_seconds if rows else None
+    if within_seconds == WAITS_SECONDS:
+        ended = connection.execute(statement("pass/end_replay"), {"client": client.id, "replay": replay})
+        within_seconds = None if ended.one_or_none() else within_seconds
+    return Replayed(_replayed(connection, client, rows), within_seconds)
 
 
 def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
@@ -186,6 +205,15 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
         for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
     ]
+
+
+def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
+    """Make deliveries of rows, and count them for their replays."""
+    found = _deliveries(client, rows)
+    if found:
+        binds = {"client": client.id, "epochs": [it.epoch for it in found], "lowest": min(it.offset for it in found)}
+        connection.execute(statement("pass/note_replayed"), binds)
+    return found
 
 
 def _trace(traceparent: str, tracestate: str | None) -> Mapping[str, str]:

@@ -190,7 +190,7 @@ def test_a_replay_says_how_far_it_is(world: World) -> None:
     assert running.text == (
         "a replay up to event 5 is under way, 1 event has gone out; it goes on at 2, at most 0.5 a second"
     )
-    assert "waits for the replay before it" in waiting.text
+    assert waiting.text.endswith("1 of its events and keys waits for what is open")
     assert running.do == "to stop it: `eventbridge replay c --stop`"
 
 

@@ -67,7 +67,8 @@ def test_g4_events_of_a_key_are_replayed_one_at_a_time_in_order(world: World) ->
         assert world.hand_over() == [], "the next one waits"
         seen += offsets(out)
         world.succeed(*out)
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert sorted(seen) == [1, 2, 3, 4, 5, 6]
+    assert [[o for o in seen if o in key] for key in ([1, 3, 6], [2, 5])] == [[1, 3, 6], [2, 5]]
     assert replays(world) == []
 
 
@@ -76,13 +77,14 @@ def test_g4_a_replayed_event_waits_for_a_live_one_of_its_key_and_the_live_one_go
     world.publish("a", "a")
     [live] = world.hand_over()
     start_replay(world, "1", "2")
-    assert world.hand_over() == [], "event 1 has the key of what is out, and 2 comes after it"
+    [other] = world.hand_over()
+    assert other.offset == 2, "event 1 has the key of what is out, and waits aside"
     world.succeed(live)
     [successor] = world.hand_over()
     assert successor.offset == 4
     assert world.hand_over() == []
     world.succeed(successor)
-    assert offsets(world.hand_over()) == [1, 2]
+    assert offsets(world.hand_over()) == [1]
 
 
 def test_g4_a_live_event_waits_for_a_replayed_one_of_its_key(world: World) -> None:

@@ -117,6 +117,7 @@ TODO: dict[str, Any] = {
     "opened": 0,
     "replayed": 0,
     "due": 0,
+    "lapsed": 0,
     "verdict": "park",
 }
 

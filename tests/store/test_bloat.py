@@ -68,7 +68,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "pass/look_at_client": {},
     "pass/expired": {"max_attempts": 3},
     "pass/done": {},
-    "pass/hand_over_again": {"room": 100, "ordered": True, "call": "event", "lease_seconds": 60},
+    "pass/hand_over_again": {"room": 100, "ordered": True, "strict": False, "call": "event", "lease_seconds": 60},
     "pass/hand_over_new": {
         "after": DEAD + 3,
         "horizon": DEAD + 6,
@@ -89,9 +89,14 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "lease_seconds": 60,
     },
     "pass/hand_over_redriven": {"room": 100, "ordered": True, "epoch": 1, "call": "event", "lease_seconds": 60},
+    "pass/look_at_leases": {},
+    "pass/replays": {"most": 8},
+    "pass/hand_over_aside": {"room": 100, "filter": ".*", "ordered": True, "call": "event", "lease_seconds": 60},
     "pass/hand_over_replay": {
+        "replay": 1,
         "room": 100,
         "slice": 100,
+        "most_aside": 100,
         "filter": ".*",
         "ordered": True,
         "call": "event",
@@ -100,7 +105,10 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within_seconds": None},
 }
 
-
+WITH_LISTS: dict[str, dict[str, Any]] = {
+    "pass/renew_leases": {"offsets": [DEAD + 1], "seconds": [60.0], "behinds": [None]},
+    "pass/note_replayed": {"epochs": [2], "lowest": DEAD + 1},
+}
 REPORTED = [DEAD + 1, DEAD + 2, DEAD + 3]
 ABOUT: dict[str, Any] = {
     "clients": ["c"] * 3,
@@ -123,7 +131,7 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world: World, crowded: psycopg.Connection[Any]
 ) -> None:
     world.eyes.execute(REPLAY, [DEAD + 1])
-    binds = {name: {"client": "c", **given} for name, given in STATEMENTS.items()}
+    binds = {name: {"client": "c", **given} for name, given in (STATEMENTS | WITH_LISTS).items()}
     binds |= {name: {**ABOUT, **given} for name, given in OUTCOMES.items()}
     binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "failed": [False]}
     read = {name: pages(world, name, given) for name, given in binds.items()}

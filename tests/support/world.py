@@ -44,10 +44,10 @@ class World(Database):
         self.one_pass(client, **options)
         return self.sent[before:]
 
-    def one_pass(self, client: str = "c", *, send: Any = None, limit: int | None = None) -> Pass | None:
-        """Run one pass; return what it reports."""
-        horizon = advance_horizon(self.store)
-        return hand_over(self.store, client, horizon=horizon, limit=limit or self.limit, send=send or self._send)
+    def one_pass(self, client: str = "c", *, send: Any = None, limit: int | None = None, **broker: Any) -> Pass | None:
+        """Run one pass; return what it reports. `broker` is what else of a broker it may use: `look` and `revoke`."""
+        horizon, limit = advance_horizon(self.store), limit or self.limit
+        return hand_over(self.store, client, horizon=horizon, limit=limit, send=send or self._send, **broker)
 
     def succeed(self, *deliveries: Delivery, **other: Any) -> Settled:
         """Report these attempts as successes."""

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 import bridge
 from bridge.errors import Undeliverable
-from bridge.model import Client, Delivery, Position
+from bridge.model import Client, Delivery, Position, Registration
 from bridge.operate.seek import seek
 from bridge.store import effect
+from bridge.store.clients import register
 from bridge.store.held import hold_client, remove_client
 from tests.conftest import Connect
 from tests.support.waiting import wait_until
@@ -54,7 +55,7 @@ def sought(world: World) -> None:
 
 
 def replaced(world: World) -> None:
-    world.register("c", replace_task=True, task="fleet.other")
+    register(world.store, Registration(id="c", given={"task": "fleet.other"}), replace_task=True)
     sought(world)
 
 

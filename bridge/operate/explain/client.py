@@ -58,13 +58,15 @@ def explain_requests(facts: ClientFacts) -> Iterator[Cause]:
         events = counted(facts.redriving, "parked event is", "parked events are")
         text = f"{events} to go out again, as the window and the order of the keys allow"
         yield Cause(kind="redriving", severity="warning", text=text, data={"redriving": facts.redriving})
-    for nth, it in enumerate(facts.replays):
+    for it in facts.replays:
         gone = counted(it.sent, "event has", "events have")
-        how = "waits for the replay before it" if nth else f"is under way, {gone} gone out"
+        aside = counted(it.aside, "of its events and keys waits", "of its events and keys wait")
+        waits = f", {aside} for what is open" if it.aside else ""
         yield Cause(
             kind="replaying",
             severity="warning",
-            text=f"a replay up to event {it.upto} {how}; it goes on at {it.next}, at most {it.per_second:g} a second",
+            text=f"a replay up to event {it.upto} is under way, {gone} gone out; it goes on at {it.next}, at most "
+            f"{it.per_second:g} a second{waits}",
             do=f"to stop it: `eventbridge replay {facts.client} --stop`",
             data=field_data(it),
         )

@@ -85,5 +85,13 @@ def _say_delivery(facts: ClientFacts, it: OpenDelivery) -> str:
         return f"{which}, which waits for its next attempt"
     if it.state == "done":
         return f"{which}, whose handler's transaction is done and whose callback is on its way"
-    lease = f"its lease has {span(it.due_seconds)} left" if it.due_seconds > 0 else "its lease has run out"
-    return f"{which}, handed over {span(it.age_seconds)} ago; {lease}"
+    first = f" (first {span(it.age_seconds)} ago)" if it.attempt > 1 else ""
+    return f"{which}, handed over {span(it.sent_seconds)} ago{first}; {_say_lease(it)}"
+
+
+def _say_lease(it: OpenDelivery) -> str:
+    """Say when its lease ends; one that has run out while the message waits is renewed, which is no attempt."""
+    if it.waited_seconds is not None and it.waits:
+        return f"its lease is over, but {span(it.waited_seconds)} ago its message could still be waiting in the queue"
+    left = f"its lease has {span(it.due_seconds)} left" if it.due_seconds > 0 else "its lease has run out"
+    return f"its message has left the queue late, {left}" if it.waited_seconds is not None else left

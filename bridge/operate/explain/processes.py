@@ -70,6 +70,13 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             do="start more workers, or make the handler faster; the window bounds how many messages the bridge adds",
             data={**data, "consumers": seen.consumers},
         )
+    if seen.messages is None or not seen.keeps_order:
+        yield Cause(
+            kind="waiting-unseen",
+            severity="info",
+            text="this broker does not say what waits in a queue: a lease also runs out while its message waits",
+            do="let the lease (`--ack-timeout`) cover the longest wait, such as the fleet's longest absence",
+        )
     if not seen.bridge_workers:
         yield Cause(
             kind="no-bridge-worker",

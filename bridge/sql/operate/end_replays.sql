@@ -3,4 +3,7 @@
 -- Binds      client  text
 -- Returns    next, upto and sent of each
 -- Relies on  hold_client having run in this transaction
+WITH forgotten AS (
+    DELETE FROM fq.aside WHERE client_id = :client
+)
 DELETE FROM fq.replays WHERE client_id = :client RETURNING next, upto, sent

@@ -19,6 +19,8 @@ WITH client AS MATERIALIZED (
 ), ended AS (
     DELETE FROM fq.replays r USING client c WHERE r.client_id = c.id
     RETURNING r.id
+), aside AS (
+    DELETE FROM fq.aside a USING client c WHERE a.client_id = c.id
 ), parked AS (
     INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason,
                            held, first_at)

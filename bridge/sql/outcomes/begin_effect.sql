@@ -1,5 +1,6 @@
--- Lock an event's delivery for its handler's transaction. It can't be handed over again meanwhile. An earlier attempt of
--- the same epoch may take effect, as its success counts too; one of another epoch, or one that nobody remembers, may not.
+-- Lock an event's delivery for its handler's transaction. It can't be handed over again meanwhile. An earlier attempt
+-- of the same epoch may take effect, as its success counts too; one of another epoch, or one that nobody remembers, may
+-- not.
 --
 -- Binds      client   text
 --            offset   bigint

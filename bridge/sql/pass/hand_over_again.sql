@@ -1,28 +1,31 @@
 -- Hand over again what is due: retries, and deliveries whose lease ran out. Each is a new attempt. A delivery whose
--- handler is inside `bridge.transaction` is locked, which keeps its lease alive. Of one key only the oldest goes out. A
--- delivery that was never answered is resent alone, in case it crashed its batch's worker.
+-- handler is inside `bridge.transaction` is locked, which keeps its lease alive. Of one key only the oldest goes out,
+-- and of all deliveries where the order is strict: more than one are open after a change of `ordering`. A delivery that
+-- was never answered is resent alone, in case it crashed its batch's worker.
 --
 -- Binds      client         text
 --            room           bigint, most deliveries to take
 --            ordered        boolean, whether events of one key wait for each other
+--            strict         boolean, whether all events do
 --            call           text, event | payload | kwargs
 --            lease_seconds  double precision, until an answer is due
 -- Returns    fq.message of each, in order
--- Relies on  lock_client and expired having run in this transaction
+-- Relies on  lock_client, renew_leases and expired having run in this transaction
 WITH due AS (
     SELECT d."offset" FROM fq.deliveries d
      WHERE d.client_id = :client
        AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
        AND d.due_at <= now() AND d.state <> 'done'
-       AND (d.key IS NULL OR NOT :ordered OR NOT EXISTS (
+       AND (NOT (:strict OR :ordered AND d.key IS NOT NULL) OR NOT EXISTS (
             SELECT FROM fq.open(:client) o
-             WHERE o.key = d.key AND o."offset" <> d."offset" AND (o.state = 'sent' OR o."offset" < d."offset")))
+             WHERE (:strict OR o.key = d.key) AND o."offset" <> d."offset"
+               AND (o."offset" < d."offset" OR o.state = 'sent' AND o.due_at > now())))
      ORDER BY d."offset" LIMIT :room
        FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE fq.deliveries d
        SET attempt = d.attempt + 1, part = CASE WHEN d.state = 'sent' THEN d."offset" ELSE d.part END, state = 'sent',
-           sent_at = now(), due_at = now() + make_interval(secs => :lease_seconds)
+           sent_at = now(), due_at = now() + make_interval(secs => :lease_seconds), waited_at = NULL, behind = NULL
       FROM due
      WHERE d.client_id = :client AND d."offset" = due."offset"
        AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)

@@ -1,60 +1,52 @@
--- Hand over the next events of a client's oldest replay, beside its cursor: in order, no faster than its rate, and no
--- further than the first event that is open at the moment or whose key is not free. Parked events stay parked.
+-- Hand over the next events of a replay, beside its client's cursor: in order, and no faster than its rate. Events that
+-- are open at the moment, or whose key is not free, are set aside, and go out later.
 --
 -- Binds      client         text
+--            replay         bigint
 --            room           bigint, most events to hand over
 --            slice          bigint, most events to look at
+--            most_aside     bigint, most events that may wait aside; beyond them the replay waits
 --            filter         text, regular expression over '.' || topic, the client's
 --            ordered        boolean, whether events of one key wait for each other
 --            call           text, event | payload | kwargs
 --            lease_seconds  double precision, until an answer is due
--- Returns    fq.message of each, in order; a single row whose "offset" is NULL where none goes out; no row without a
---            replay. Each row has `within_seconds`, when there may be more: 0 at once, NULL never, 1 where an event
---            waits for another one
+-- Returns    fq.message of each, in order; a single row whose "offset" is NULL where none goes out. Each row has
+--            `within_seconds`, when there may be more: 0 at once, NULL never, 1 where events wait for others
 -- Relies on  lock_client having run in this transaction
 WITH replay AS MATERIALIZED (
-    SELECT * FROM fq.replay_of(:client)
+    SELECT r.*, (SELECT count(*) FROM fq.aside a WHERE a.client_id = :client AND a.replay_id = r.id) AS aside,
+           (SELECT max(l."offset") + 1 FROM (
+               SELECT e."offset" FROM fq.events e WHERE e."offset" >= r.next AND e."offset" <= r.upto
+                ORDER BY e."offset" LIMIT :slice) l HAVING count(*) = :slice) AS behind
+      FROM fq.replays_of(:client) r WHERE r.id = :replay
 ), slice AS MATERIALIZED (
-    SELECT e."offset", e.topic, e.key FROM fq.events e
-     WHERE e."offset" >= (SELECT next FROM replay) AND e."offset" <= (SELECT upto FROM replay)
-     ORDER BY e."offset" LIMIT :slice
-), blocked AS MATERIALIZED (
-    SELECT b.key FROM fq.busy_keys(:client) b UNION ALL SELECT l.key FROM fq.lanes l WHERE l.client_id = :client
-), numbered AS MATERIALIZED (
-    SELECT s."offset", s.key, row_number() OVER (ORDER BY s."offset") AS nth,
-           s."offset" IN (SELECT d."offset" FROM fq.open(:client) d)
-           OR :ordered AND s.key IS NOT NULL AND (s.key IN (SELECT key FROM blocked)
-              OR row_number() OVER (PARTITION BY s.key ORDER BY s."offset") > 1) AS waits
-      FROM slice s CROSS JOIN replay r
-     WHERE '.' || s.topic ~ r.filter AND '.' || s.topic ~ :filter
-       AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = :client AND p."offset" = s."offset")
+    SELECT s.*, count(*) FILTER (WHERE s.waits) OVER (ORDER BY s."offset") AS nth_aside,
+           count(*) FILTER (WHERE NOT s.waits) OVER (ORDER BY s."offset") AS nth
+      FROM fq.replay_slice(:client, :replay, :slice, :filter, :ordered) s
 ), seen AS MATERIALIZED (
-    SELECT n.*, least(waits, beyond, (SELECT max("offset") + 1 FROM slice HAVING count(*) = :slice), r.upto + 1) AS next
+    SELECT r.*, n.beyond, n.crowded, least(n.beyond, n.crowded, r.behind, r.upto + 1) AS onward
       FROM replay r CROSS JOIN LATERAL (
-           SELECT min("offset") FILTER (WHERE waits) AS waits,
-                  min("offset") FILTER (WHERE nth > least(r.allowed, :room)) AS beyond FROM numbered) n
+           SELECT min(s."offset") FILTER (WHERE s.nth > least(r.allowed, :room)) AS beyond,
+                  min(s."offset") FILTER (WHERE s.nth_aside + r.aside > :most_aside) AS crowded FROM slice s) n
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
-    SELECT :client, n."offset", r.epoch, n.key, now() + make_interval(secs => :lease_seconds)
-      FROM numbered n, seen s, replay r WHERE n."offset" < s.next
+    SELECT :client, s."offset", n.epoch, s.key, now() + make_interval(secs => :lease_seconds)
+      FROM slice s, seen n WHERE NOT s.waits AND s."offset" < n.onward
     RETURNING "offset", epoch
-), lowered AS (
-    UPDATE fq.clients c SET lowest = t.lowest FROM (SELECT min("offset") AS lowest FROM taken) t
-     WHERE c.id = :client AND t.lowest < c.lowest
+), waiting AS (
+    INSERT INTO fq.aside (client_id, replay_id, "offset", key, lane)
+    SELECT :client, n.id, min(s."offset"), s.key, s.lane
+      FROM slice s, seen n
+     WHERE s.waits AND s."offset" < n.onward AND NOT s.covered
+     GROUP BY n.id, s.key, s.lane, CASE WHEN NOT s.lane THEN s."offset" END
 ), moved AS (
-    UPDATE fq.replays p SET next = s.next, sent = p.sent + (SELECT count(*) FROM taken), started_at = r.counts_from
-      FROM seen s, replay r WHERE p.id = r.id AND s.next <= r.upto
-), ended AS (
-    DELETE FROM fq.replays p USING seen s, replay r WHERE p.id = r.id AND s.next > r.upto
+    UPDATE fq.replays p SET next = n.onward FROM seen n WHERE p.id = n.id
 ), rest AS (
-    SELECT CASE WHEN s.next > r.upto AND (SELECT count(*) FROM fq.replays p WHERE p.client_id = :client) = 1 THEN NULL
-                WHEN s.next > r.upto THEN 0
-                WHEN s.next = s.waits THEN 1
-                WHEN s.next = s.beyond AND r.allowed <= :room THEN
-                     greatest(0, extract(epoch FROM r.counts_from - now())
-                                 + (r.sent + (SELECT count(*) FROM taken)) / r.per_second)
+    SELECT CASE WHEN n.onward > n.upto OR n.onward = n.crowded THEN 1
+                WHEN n.onward = n.beyond AND n.allowed <= :room THEN greatest(0,
+                    extract(epoch FROM n.counts_from - now()) + (n.sent + (SELECT count(*) FROM taken)) / n.per_second)
                 ELSE 0 END AS within_seconds
-      FROM seen s, replay r
+      FROM seen n
 )
 SELECT m.*
   FROM rest LEFT JOIN (taken t JOIN fq.events e ON e."offset" = t."offset") ON true

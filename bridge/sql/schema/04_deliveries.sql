@@ -18,6 +18,8 @@ CREATE TABLE fq.deliveries (
     error_type       text,
     error            text,
     traceback        text,
+    waited_at        timestamptz,  -- when its lease had run out, and its message might still wait in the queue
+    behind           bigint,  -- what was handed over after it and out at that moment; NULL once it has left the queue
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
@@ -54,7 +56,7 @@ CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
 
 -- The replays: old events, from `next` up to `upto`, that go out to one client again beside its cursor. Each replay has
 -- an epoch of its own. `started_at` is where its rate counts from; it moves on after a standstill, so that no burst
--- follows.
+-- follows. Replays of one client take turns: the one that was served longest ago comes first.
 CREATE TABLE fq.replays (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT replays_pkey PRIMARY KEY,
     client_id  text NOT NULL,
@@ -64,9 +66,22 @@ CREATE TABLE fq.replays (
     filter     text NOT NULL,
     per_second double precision NOT NULL CONSTRAINT replays_per_second CHECK (per_second > 0),
     sent       bigint NOT NULL DEFAULT 0,
-    started_at timestamptz NOT NULL DEFAULT now()
+    started_at timestamptz NOT NULL DEFAULT now(),
+    served_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX replays_client ON fq.replays (client_id, id);
+
+-- The events below a replay's `next` that wait aside, because they are open or their key is busy. A lane stands for all
+-- later events of its key too, up to `next`. There is no uniqueness: after a change of `ordering` an event may stand in
+-- a lane and by itself, and then goes out twice.
+CREATE TABLE fq.aside (
+    client_id text NOT NULL,
+    replay_id bigint NOT NULL,
+    "offset"  bigint NOT NULL,
+    key       text COLLATE "C",
+    lane      boolean NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+CREATE INDEX aside_offset ON fq.aside (client_id, replay_id, "offset");
 
 -- The journal: who did what to which client, and when. Rows are never changed or deleted.
 CREATE TABLE fq.journal (
@@ -102,9 +117,9 @@ CREATE FUNCTION fq.busy_keys(client text) RETURNS TABLE (key text) LANGUAGE sql 
     SELECT p.key FROM fq.parked p WHERE p.client_id = client AND p.held AND p.key IS NOT NULL;
 END;
 
--- Return the replay of a client that is under way: the oldest one. `allowed` is how many events it may hand over now.
--- Its rate counts from `counts_from`, so that what it makes up for after a standstill is at most one second's worth.
-CREATE FUNCTION fq.replay_of(client text)
+-- Return a client's replays. `allowed` is how many events each may hand over now. Its rate counts from `counts_from`,
+-- so that what it makes up for after a standstill is at most one second's worth.
+CREATE FUNCTION fq.replays_of(client text)
 RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, per_second double precision,
                sent bigint, counts_from timestamptz, allowed double precision) LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT r.id, r.epoch, r.next, r.upto, r.filter, r.per_second, r.sent, base.at,
@@ -113,5 +128,52 @@ RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, 
      CROSS JOIN LATERAL (
            SELECT greatest(r.started_at, now()
                            - make_interval(secs => (r.sent + greatest(r.per_second, 1) - 1) / r.per_second)) AS at) base
-     WHERE r.client_id = client ORDER BY r.id LIMIT 1;
+     WHERE r.client_id = client;
+END;
+
+-- Return the keys of which no replayed event may go out to a client: the busy ones, and those of which newer events
+-- wait.
+CREATE FUNCTION fq.taken_keys(client text) RETURNS TABLE (key text) LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT b.key FROM fq.busy_keys(client) b UNION ALL SELECT l.key FROM fq.lanes l WHERE l.client_id = client;
+END;
+
+-- Return the next events of a replay, and which of them must wait: those that are open, or whose key is taken by
+-- another event, one of the same replay included. What is covered by a lane of the replay waits there. Parked events
+-- stay parked.
+CREATE FUNCTION fq.replay_slice(client text, replay bigint, slice bigint, client_filter text, ordered boolean)
+RETURNS TABLE ("offset" bigint, key text, lane boolean, covered boolean, waits boolean) LANGUAGE sql STABLE BEGIN ATOMIC
+    WITH looked AS MATERIALIZED (
+        SELECT e."offset", e.key, ordered AND e.key IS NOT NULL AS lane
+          FROM fq.replays r CROSS JOIN LATERAL (
+               SELECT * FROM fq.events WHERE "offset" >= r.next AND "offset" <= r.upto ORDER BY "offset" LIMIT slice) e
+         WHERE r.id = replay AND '.' || e.topic ~ r.filter AND '.' || e.topic ~ client_filter
+           AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = client AND p."offset" = e."offset")
+    ), held AS MATERIALIZED (
+        SELECT l.*, l.lane AND l.key IN (SELECT a.key FROM fq.aside a
+                                          WHERE a.client_id = client AND a.replay_id = replay AND a.lane) AS covered
+          FROM looked l
+    )
+    SELECT h."offset", h.key, h.lane, h.covered,
+           h.covered OR h."offset" IN (SELECT d."offset" FROM fq.open(client) d)
+           OR h.lane AND (h.key IN (SELECT t.key FROM fq.taken_keys(client) t)
+                          OR row_number() OVER (PARTITION BY h.key ORDER BY h."offset") > 1)
+      FROM held h;
+END;
+
+-- Return the event that may go out of a replay for one that waits aside, and the one after it that goes on waiting. Of
+-- a lane these are the next two of its key; of a single event it is the event itself. No row if it is not in the log.
+CREATE FUNCTION fq.next_aside(client text, key text, lane boolean, first bigint, before bigint, filter text,
+                              client_filter text)
+RETURNS TABLE (next bigint, later bigint) LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT min(two."offset"), nullif(max(two."offset"), min(two."offset"))
+      FROM (SELECT e."offset" FROM fq.events e
+             WHERE lane AND e.key = next_aside.key AND e."offset" >= first AND e."offset" < before
+               AND '.' || e.topic ~ filter AND '.' || e.topic ~ client_filter
+               AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = client AND p."offset" = e."offset")
+             ORDER BY e."offset" LIMIT 2) two
+    HAVING lane
+     UNION ALL
+    SELECT e."offset", NULL FROM fq.events e
+     WHERE NOT lane AND e."offset" = first
+       AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = client AND p."offset" = e."offset");
 END;

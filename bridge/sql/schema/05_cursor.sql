@@ -47,6 +47,7 @@ BEGIN
         DELETE FROM fq.deliveries WHERE client_id = OLD.id;
         DELETE FROM fq.lanes WHERE client_id = OLD.id;
         DELETE FROM fq.replays WHERE client_id = OLD.id;
+        DELETE FROM fq.aside WHERE client_id = OLD.id;
     END IF;
     NEW.lowest := -1;
     RETURN NEW;
@@ -89,6 +90,7 @@ BEGIN
     DELETE FROM fq.lanes WHERE client_id = OLD.id;
     DELETE FROM fq.parked WHERE client_id = OLD.id;
     DELETE FROM fq.replays WHERE client_id = OLD.id;
+    DELETE FROM fq.aside WHERE client_id = OLD.id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER clients_gone AFTER DELETE ON fq.clients

@@ -1,0 +1,42 @@
+-- Hand over events of replays that waited aside and need not wait any more, one of a key at a time, in the order of the
+-- log, no faster than each replay's rate. A lane goes on with the next event of its key. Parked events stay parked.
+--
+-- Binds      client         text
+--            room           bigint, most events to hand over
+--            filter         text, regular expression over '.' || topic, the client's
+--            ordered        boolean, whether events of one key wait for each other
+--            call           text, event | payload | kwargs
+--            lease_seconds  double precision, until an answer is due
+-- Returns    fq.message of each, in order
+-- Relies on  lock_client having run in this transaction
+WITH free AS (
+    SELECT DISTINCT ON (a.key, CASE WHEN NOT a.lane THEN a."offset" END) a.replay_id, a."offset", a.key, a.lane
+      FROM fq.aside a
+     WHERE a.client_id = :client AND a."offset" NOT IN (SELECT d."offset" FROM fq.open(:client) d)
+       AND (a.key IS NULL OR NOT :ordered OR a.key NOT IN (SELECT t.key FROM fq.taken_keys(:client) t))
+     ORDER BY a.key, CASE WHEN NOT a.lane THEN a."offset" END, a.replay_id, a."offset"
+), chosen AS MATERIALIZED (
+    SELECT n.*, r.epoch, r.next AS before, r.filter FROM fq.replays_of(:client) r JOIN (
+           SELECT f.*, row_number() OVER (PARTITION BY f.replay_id ORDER BY f."offset") AS nth FROM free f) n
+        ON n.replay_id = r.id AND n.nth <= r.allowed
+     ORDER BY n."offset" LIMIT :room
+), heads AS MATERIALIZED (
+    SELECT c.replay_id, c."offset", c.key, c.lane, c.epoch, two.next, two.later
+      FROM chosen c
+      LEFT JOIN LATERAL fq.next_aside(:client, c.key, c.lane, c."offset", c.before, c.filter, :filter) two ON true
+), gone_on AS (
+    UPDATE fq.aside a SET "offset" = h.later FROM heads h
+     WHERE a.client_id = :client AND a.replay_id = h.replay_id AND a."offset" = h."offset" AND h.later IS NOT NULL
+), ended AS (
+    DELETE FROM fq.aside a USING heads h
+     WHERE a.client_id = :client AND a.replay_id = h.replay_id AND a."offset" = h."offset" AND h.later IS NULL
+), taken AS (
+    INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
+    SELECT :client, h.next, h.epoch, h.key, now() + make_interval(secs => :lease_seconds)
+      FROM heads h WHERE h.next IS NOT NULL
+    RETURNING "offset", epoch
+)
+SELECT m.*
+  FROM taken t JOIN fq.events e ON e."offset" = t."offset"
+ CROSS JOIN LATERAL fq.message_of(e, :client, t.epoch, 1, :call) m
+ ORDER BY m."offset"

@@ -1,0 +1,54 @@
+"""The SQL of leases that have run out: look at what was handed over after each, and renew those that may still wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from bridge.model import Client
+from bridge.sql import statement
+
+
+class Lapsed(NamedTuple):
+    """A delivery whose lease has run out, and what is known of the queue behind its message.
+
+    Attributes:
+        waited_at: The last look at which its message might still have waited; None if this is the first one.
+        behind: How many deliveries were handed over after it and out at that look; None once it has left the queue.
+        still: How many of those are out now.
+        later: How many deliveries were handed over after it and are out now.
+        messages: The fewest messages that these are.
+    """
+
+    offset: int
+    epoch: int
+    attempt: int
+    waited_at: datetime | None
+    behind: int | None
+    still: int
+    later: int
+    messages: int
+
+
+class Renewal(NamedTuple):
+    """A lease that is renewed; `behind` is what is out behind its message, None where that has left the queue."""
+
+    offset: int
+    seconds: float
+    behind: int | None
+
+
+def look_at_leases(connection: Connection, client: Client) -> list[Lapsed]:
+    """List the client's deliveries whose lease has run out."""
+    return [Lapsed(*row) for row in connection.execute(statement("pass/look_at_leases"), {"client": client.id})]
+
+
+def renew_leases(connection: Connection, client: Client, renewals: Sequence[Renewal]) -> None:
+    """Renew these leases; it is no attempt."""
+    if renewals:
+        offsets, seconds, behinds = map(list, zip(*renewals, strict=True))
+        binds = {"client": client.id, "offsets": offsets, "seconds": seconds, "behinds": behinds}
+        connection.execute(statement("pass/renew_leases"), binds)
