@@ -153,6 +153,10 @@ def handle(world: World, operator: bridge.Operator, caller: psycopg.Connection[A
         assert sum(world.fail(*deliveries)) > 0
         world.make_due()
     assert operator.discard("c", everything=True)
+    operator.publish("order.paid", {}, key="open")
+    operator.publish("order.paid", {}, key="open")
+    *_, opened = world.hand_over()
+    assert operator.discard("c", offsets=[opened.offset, opened.offset + 1], reason="why")
     operator.replay("c", start="beginning", per_second=1000)
     while deliveries := world.hand_over():
         assert world.succeed(*deliveries).succeeded
