@@ -82,7 +82,7 @@ def test_g10_the_bounds_of_the_schema_are_those_of_the_code(connect: Connect) ->
         bounds.CREATED_FROM,
         bounds.CREATED_UNTIL,
     ]
-    body = connect().execute("SELECT prosrc FROM pg_proc WHERE oid = 'fq.message_of'::regproc").fetchone()
+    body = connect().execute("SELECT pg_get_functiondef('fq.message_of'::regproc)").fetchone()
     assert body is not None
     assert set(re.findall(r"<= (\d+)", body[0])) == {str(bounds.INLINE_BYTES)}
 
