@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 from bridge.broker.fast_ways import REDIS_COLLECTOR
 from bridge.broker.kombu_internals import connection_pool, key_prefix, queue_keys
 from bridge.broker.legible import why_illegible_envelope
-from bridge.collector.aside import keep_on_redis, unreadable_queue
+from bridge.collector.aside import keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
+from bridge.contract import unreadable_queue
 from bridge.errors import BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30

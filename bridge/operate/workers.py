@@ -9,7 +9,7 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-from bridge.contract import ticks_queue
+from bridge.contract import ticks_queue, unreadable_queue
 
 INTERVAL_SECONDS = 0.2  # between two tries to connect
 
@@ -23,6 +23,7 @@ class WorkersSeen(NamedTuple):
         consumers: Workers that consume the queue.
         bridge_workers: Workers that consume the bridge's own queue.
         messages: Messages that wait in the queue; None where the transport does not say.
+        unreadable: Messages that were set aside; None where the transport does not say.
     """
 
     trouble: str | None = None
@@ -30,6 +31,7 @@ class WorkersSeen(NamedTuple):
     consumers: tuple[str, ...] = ()
     bridge_workers: tuple[str, ...] = ()
     messages: int | None = None
+    unreadable: int | None = None
 
 
 def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> WorkersSeen:
@@ -56,10 +58,11 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
             replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
             answers = [answer for reply in replies or () for answer in reply.items()]
             messages = _length(connection, queue)
+            unreadable = _length(connection, unreadable_queue(bridge_queue))
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         return WorkersSeen(trouble=f"the broker {connection.as_uri()} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
-    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages)
+    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, unreadable)
 
 
 def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def explain(
         *processes.explain_pump(facts, lingers=lingers),
         *client.explain_trouble(facts),
         *(processes.explain_workers(facts, seen, bridge_queue) if seen else ()),
+        *(processes.explain_unreadable(seen, bridge_queue) if seen else ()),
         *log.explain_horizon(facts),
         *deliveries.explain_window(facts),
         *deliveries.explain_keys(facts),
