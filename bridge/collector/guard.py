@@ -16,8 +16,9 @@ from redis import Redis
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import GUARD
-from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, tolerate_properties, watch_arrivals
+from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, watch_arrivals
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
+from bridge.broker.tolerant import tolerate_properties
 from bridge.collector.aside import keep_on_amqp, keep_on_redis
 from bridge.contract import ticks_queue, unreadable_queue
 

@@ -79,7 +79,7 @@ def explain_unreadable(seen: WorkersSeen, bridge_queue: str) -> Iterator[Cause]:
         yield Cause(
             kind="unreadable",
             severity="warning",
-            text=f"{number} set aside on queue {aside!r}: no worker can read them, or Postgres refuses what they report",
+            text=f"{number} set aside on queue {aside!r}: no worker can read it, or Postgres refuses what it reports",
             do="the bridge worker's log says why; find their sender, then purge the queue",
             data={"queue": aside, "messages": seen.unreadable},
         )
