@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -158,6 +159,26 @@ def test_g10_the_bridge_hands_over_and_settles_with_its_role(
     assert theirs.fail(second).retried == 1
     theirs.make_due()
     assert theirs.fail(*theirs.hand_over())[1:3] == (1, 1), "the successor is retried, the other one parked"
+
+
+def test_g10_a_handler_s_role_needs_what_the_docs_say(urls: Urls, world: World, connect: Connect) -> None:
+    world.client()
+    world.publish("k")
+    [delivery] = world.hand_over()
+    name = urls[""].split("//")[1].split(":")[0]
+    for grant in (
+        "USAGE ON SCHEMA fq",
+        "SELECT, UPDATE (state, due_at) ON fq.deliveries",
+        "SELECT, UPDATE (wake_at) ON fq.clients",
+    ):
+        world.eyes.execute(f"GRANT {grant} TO {name}".encode())
+    handler, event = connect(urls[""]), json.loads(delivery.body)
+    with bridge.transaction(event, handler):
+        pass
+    assert world.rows("deliveries", "state") == ["done"]
+    for late in (event, {**event, "attempt": 2}, {**event, "epoch": 7}):
+        with pytest.raises(bridge.AlreadyDone), bridge.transaction(late, handler):
+            pytest.fail("the body ran")
 
 
 def test_g10_making_the_roles_again_changes_nothing(database: str, connect: Connect) -> None:

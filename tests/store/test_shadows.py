@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ SELECT CAST(CAST(p.oid AS regprocedure) AS text) FROM pg_proc p
 """
 WORDS = """
 SELECT o."offset", b.key, r.allowed, s.*, m.body, fq.window_of(c) AS w, fq.refill_at(c) AS r, fq.verdict(c) AS v
-  FROM fq.clients c CROSS JOIN fq.open('c') o CROSS JOIN fq.busy_keys('c') b CROSS JOIN fq.replay_of('c') r
+  FROM fq.clients c CROSS JOIN fq.open('c') o CROSS JOIN fq.taken_keys('c') b CROSS JOIN fq.replays_of('c') r
  CROSS JOIN fq.client_settings s CROSS JOIN fq.events e CROSS JOIN LATERAL fq.message_of(e, 'c', 1, 1, 'event') m
 """
 REFUSED = ["UPDATE fq.events SET topic = 'x'", "DELETE FROM fq.events", "TRUNCATE fq.journal"]
@@ -125,7 +125,7 @@ def write(store: Store, caller: psycopg.Connection[Any], operator: bridge.Operat
         connection.execute(text("SET LOCAL search_path = first, public, fq, pg_catalog"))
         assert bridge.publish(connection, "order.paid", {}) == first + 4
         assert bridge.publish_many(connection, [("order.paid", {})]) == [first + 5]
-    operator.publish("order.paid", {"by": "the operator"})
+    operator.publish("order.paid", {"by": "the operator", "large": "x" * 10_000}, key="large")
     caller.execute("""SELECT * FROM fq.put('{"n": 1}', 'order.created', 'order-1')""")
     assert len(caller.execute("SELECT * FROM fq.get('reader')").fetchall()) == 1
     assert caller.execute("""SELECT "offset" FROM fq.commit('reader', 1)""").fetchone() == (1,)
@@ -138,8 +138,10 @@ def handle(world: World, operator: bridge.Operator, caller: psycopg.Connection[A
     rounds.take_turn(world.store, holder="me", seconds=60)
     assert rounds.wait_for_work(world.store, holder="me", seconds=5, poll_seconds=0.01) == (True, True)
     first, second, *others = world.hand_over()
-    with bridge.transaction(json.loads(first.body), caller):
-        pass
+    for event in (json.loads(first.body), {**json.loads(first.body), "attempt": 77}):
+        for _ in range(2):  # it is done then, or was never handed over so often
+            with suppress(bridge.AlreadyDone), bridge.transaction(event, caller):
+                assert event["attempt"] == 1
     assert world.succeed(first, *others).succeeded == 1 + len(others)
     assert world.fail(second).retried == 1
     world.make_due()
@@ -151,6 +153,10 @@ def handle(world: World, operator: bridge.Operator, caller: psycopg.Connection[A
         assert sum(world.fail(*deliveries)) > 0
         world.make_due()
     assert operator.discard("c", everything=True)
+    operator.publish("order.paid", {}, key="open")
+    operator.publish("order.paid", {}, key="open")
+    *_, opened = world.hand_over()
+    assert operator.discard("c", offsets=[opened.offset, opened.offset + 1], reason="why")
     operator.replay("c", start="beginning", per_second=1000)
     while deliveries := world.hand_over():
         assert world.succeed(*deliveries).succeeded
