@@ -7,10 +7,7 @@ is read here first, and stricter than there: every field that Celery looks at ha
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,29 +15,17 @@ from typing import Any, NamedTuple
 from celery import Celery
 from celery.app.task import Context
 from celery.utils.time import maybe_iso8601
-from kombu.compression import decompress
 from kombu.serialization import loads, prepare_accept_content
 from kombu.transport.virtual import Base64
 from kombu.utils import json
 
-from bridge.bounds import INFLATED_BYTES, NESTED_LEVELS
+from bridge.bounds import NESTED_LEVELS
+from bridge.broker.compressed import uncompressed
 
 NAME_CHARACTERS = 1000  # of ids, queues and the like; a task's own name is shorter
 LONGEST_LIMIT_SECONDS = 10**9
 IN_THE_BODY = frozenset(("args", "kwargs", "callbacks", "errbacks"))  # in protocol 1, where this is all one object
 CODECS = {"base64": Base64()}  # of a body within a JSON envelope
-# A small message may be huge when it is decompressed.
-INFLATERS: Mapping[str, Callable[[], Any]] = {
-    "application/x-gzip": zlib.decompressobj,
-    "gzip": zlib.decompressobj,
-    "zlib": zlib.decompressobj,
-    "application/x-bz2": bz2.BZ2Decompressor,
-    "bzip2": bz2.BZ2Decompressor,
-    "bzip": bz2.BZ2Decompressor,
-    "application/x-lzma": lzma.LZMADecompressor,
-    "lzma": lzma.LZMADecompressor,
-    "xz": lzma.LZMADecompressor,
-}
 
 
 class Letter(NamedTuple):
@@ -118,8 +103,12 @@ def _check(app: Celery, letter: Letter) -> None:
     if not isinstance(letter.body, bytes) or not letter.body:
         raise Illegible("its body is empty")
     _check_fields(properties, PROPERTIES)
+    try:
+        plain = uncompressed(headers, letter.body)
+    except ValueError as error:
+        raise Illegible(str(error)) from error
     payload = loads(
-        _inflated(letter.body, headers.get("compression")),
+        plain,
         letter.content_type,
         letter.content_encoding,
         accept=prepare_accept_content(app.conf.accept_content),
@@ -184,18 +173,6 @@ def _check_fields(fields: Mapping[str, Any], kinds: Mapping[str, Callable[[Any],
     for name, is_right in kinds.items():
         if not is_right(fields.get(name)):
             raise Illegible(f"its {name} is missing, or of another kind")
-
-
-def _inflated(body: bytes, compression: Any) -> bytes:
-    if not compression:
-        return body
-    if not isinstance(compression, str):
-        raise Illegible("its compression is no name")
-    inflate = INFLATERS.get(compression)
-    if inflate is not None and len(inflate().decompress(body, INFLATED_BYTES + 1)) > INFLATED_BYTES:
-        raise Illegible(f"it is longer than {INFLATED_BYTES:,} bytes when it is decompressed")
-    found: bytes = decompress(body, compression)
-    return found
 
 
 def _need_text(name: str, value: Any, *, empty: bool = False) -> None:

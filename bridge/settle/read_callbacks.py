@@ -15,11 +15,12 @@ import logging
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from bridge.app import Bridge
 from bridge.bounds import CLIENT_CHARACTERS
-from bridge.contract import COMMIT, FAIL, SETTLE, is_genuine, joined
+from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, is_genuine, joined
 from bridge.errors import StoreUnavailable
 from bridge.model import Failure, Outcome
 from bridge.settle.apply import name_of
@@ -86,17 +87,14 @@ def outcomes_of(callback: Callback, *, secret: str) -> list[Outcome]:
 
 def verified(args: object, *, secret: str) -> list[Outcome]:
     """Return a success for each event of an attempt; none, and a warning in the log, if its signature is wrong."""
-    match args:
-        case [str(client), int() | [int(), *_] as offset, int(epoch), int(attempt), signature]:
-            offsets = tuple(offset) if isinstance(offset, list) else (offset,)
-        case _:
-            offsets = ()
-    if not offsets or not all(isinstance(one, int) for one in offsets) or not _fits(client, offsets, epoch, attempt):
+    found = _reported(args)
+    if found is None:
         logger.warning("a callback with malformed arguments is ignored: %s", reprlib.repr(args))
         return []
+    client, offsets, epoch, attempt, signature = found
     if not is_genuine(signature, secret, (client, joined(offsets), epoch, attempt)):
-        about = (reprlib.repr(client), reprlib.repr(offset))
-        logger.warning("a callback with a wrong signature is ignored: client %s, event %s", *about)
+        about = (reprlib.repr(client), reprlib.repr(offsets))
+        logger.warning("a callback with a wrong signature is ignored: client %s, events %s", *about)
         return []
     batch = offsets if len(offsets) > 1 else ()
     return [
@@ -104,15 +102,29 @@ def verified(args: object, *, secret: str) -> list[Outcome]:
     ]
 
 
-def _fits(client: str, offsets: Sequence[int], *numbers: int) -> bool:
-    """Tell whether Postgres has such a name and such numbers at all."""
-    return (
-        len(client) <= CLIENT_CHARACTERS
-        and "\0" not in client
-        and client.encode(errors="ignore").decode() == client  # no half of a surrogate pair
-        and all(0 <= offset <= LAST_OFFSET for offset in offsets)
-        and all(0 <= number <= LAST_NUMBER for number in numbers)
+def _reported(args: object) -> tuple[str, tuple[int, ...], int, int, object] | None:
+    """Return client, offsets, epoch, attempt and signature; None unless all are of the right type, and fit Postgres.
+
+    Written for speed, because it runs once for each callback: a `match` on the same types takes ten times as long.
+    """
+    if not isinstance(args, list | tuple) or len(args) != len(CallbackArgs._fields):
+        return None
+    client, offset, epoch, attempt, signature = args
+    offsets = tuple(offset) if type(offset) is list else (offset,)
+    if type(client) is not str or not offsets or {*map(type, offsets), type(epoch), type(attempt)} != {int}:
+        return None
+    fits = (
+        min(offsets) >= 0 and max(offsets) <= LAST_OFFSET and 0 <= epoch <= LAST_NUMBER and 0 <= attempt <= LAST_NUMBER
     )
+    if not fits or len(client) > CLIENT_CHARACTERS or not _is_storable(client):
+        return None
+    return client, offsets, epoch, attempt, signature
+
+
+@lru_cache(maxsize=1000)
+def _is_storable(client: str) -> bool:
+    """Tell whether Postgres has such a text at all: without U+0000, and without half of a surrogate pair."""
+    return "\0" not in client and client.encode(errors="ignore").decode() == client
 
 
 def _pairs(args: Any) -> list[Callback]:

@@ -22,6 +22,15 @@ import bridge
 TYPES = ["text", "text[]", "bigint", "integer", "numeric", "boolean", "jsonb", "interval", "oid"]
 TYPES += ["double precision", "timestamp with time zone"]
 ALWAYS = {"=", "<>", "<", ">", "<=", ">=", "~~", "!~~"}  # IN, JOIN … USING, BETWEEN and LIKE look for these
+# SQLAlchemy, psycopg and Alembic name these when they connect or look for a table.
+OF_LIBRARIES = {
+    "version",
+    "current_schema",
+    "to_regtype",
+    "pg_table_is_visible",
+    "pg_type",
+    "pg_constraint",
+}
 POLYMORPHIC = {"any", "anyelement", "anynonarray", "anycompatible", "anycompatiblenonarray"}
 POLYMORPHIC_ARRAYS = {"anyarray", "anycompatiblearray"}
 
@@ -48,7 +57,7 @@ def words() -> list[str]:
     sql = Path(str(files("bridge.sql"))).rglob("*.sql")
     store = (Path(bridge.__file__).parent / "store").rglob("*.py")
     bodies = [re.sub(r"--[^\n]*", "", path.read_text()) for path in sql] + [path.read_text() for path in store]
-    return sorted(set(re.findall(r"[a-z_][a-z0-9_]*", "\n".join(bodies))))
+    return sorted(OF_LIBRARIES | set(re.findall(r"[a-z_][a-z0-9_]*", "\n".join(bodies))))
 
 
 def operators() -> list[str]:

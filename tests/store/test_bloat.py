@@ -206,4 +206,4 @@ def test_outcomes_of_a_client_that_wants_few_events_are_not_all_in_statements_of
 def test_waiting_is_never_compiled(every_database: str, connect: Connect) -> None:
     connection = connect(every_database)
     settings = "SELECT unnest(proconfig) FROM pg_proc WHERE proname = 'wait_for_work'"
-    assert connection.execute(settings).fetchall() == [("enable_seqscan=off",), ("jit=off",)]
+    assert {("enable_seqscan=off",), ("jit=off",)} <= set(connection.execute(settings).fetchall())

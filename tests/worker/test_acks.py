@@ -21,7 +21,7 @@ FLEET = """
 import os, time
 from celery import Celery
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.commands.core import HashCommands
 import bridge
 
 app = Celery("fleet", broker=os.environ["CELERY_BROKER_URL"])
@@ -37,6 +37,13 @@ app.conf.update(
 )
 bridge.install(app)
 redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
+hset = HashCommands.hset
+
+def counted(*args, **kwargs):
+    redis.incr("records")  # what the server counts is for all of its clients, those of other tests too
+    return hset(*args, **kwargs)
+
+HashCommands.hset = counted
 
 @app.task(name="fleet.handle")
 def handle(number):
@@ -68,8 +75,9 @@ def handled(broker: Redis) -> list[int]:
     return sorted(map(int, broker.lrange("handled", 0, -1)))
 
 
-def calls(broker: Redis, command: str) -> int:
-    return int(broker.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+def records(broker: Redis) -> int:
+    """How often a worker told Redis of messages in its hands."""
+    return int(broker.get("records") or 0)
 
 
 @pytest.mark.parametrize(("late", "prefix"), [("0", ""), ("1", "tenant:")])
@@ -82,19 +90,19 @@ def test_events_are_recorded_many_at_a_time_and_others_one_by_one(
     worker("fleet", directory=fleet, env={"LATE": late, "PREFIX": prefix}, wait=False)
     wait_until(lambda: handled(broker) == list(range(300)), what="all events are handled")
     wait_until(lambda: broker.keys("*unacked*") == [], what="nothing is left in the worker's hands")
-    assert calls(broker, "hset") < 290, "300 events are recorded one by one"  # far fewer on an idle machine
-    before = calls(broker, "hset")
+    assert records(broker) < 290, "300 events are recorded one by one"  # far fewer on an idle machine
+    before = records(broker)
     send(redis_url, range(300, 320), headers={}, prefix=prefix)
     wait_until(lambda: handled(broker) == list(range(320)), what="the others are handled")
     wait_until(lambda: broker.keys("*unacked*") == [], what="nothing is left in the worker's hands")
-    assert calls(broker, "hset") - before >= 20, "a message that is not the bridge's must be recorded at once"
+    assert records(broker) - before >= 20, "a message that is not the bridge's must be recorded at once"
 
 
 def test_switched_off_everything_is_kombus(redis_url: str, broker: Redis, fleet: Path, worker: StartWorker) -> None:
     send(redis_url, range(50), headers={"bridge_client": "c"})
     worker("fleet", directory=fleet, env={"BRIDGE_JOINED_ACKS": "off"}, wait=False)
     wait_until(lambda: handled(broker) == list(range(50)), what="all events are handled")
-    assert calls(broker, "hset") >= 50
+    assert records(broker) >= 50
 
 
 def test_g1_what_a_killed_worker_had_comes_back_without_the_lease(

@@ -1,5 +1,5 @@
 -- Set the limits of a session, or of a transaction, and tell whether it takes writes. It runs before the search path is
--- set, so every name is qualified.
+-- set, so every name is qualified. `unnest` of several arrays can't be: as grammar, it is pg_catalog's whatever the path.
 --
 -- Binds      names   text[], names of settings
 --            values  text[], their values, in the same order
@@ -8,4 +8,4 @@
 -- Relies on  a transaction, where local: the limits end with it
 SELECT pg_catalog.current_setting('transaction_read_only') AS read_only,
        pg_catalog.count(pg_catalog.set_config(s.name, s.value, :local)) AS limits
-  FROM pg_catalog.unnest(CAST(:names AS pg_catalog.text[]), CAST(:values AS pg_catalog.text[])) AS s (name, value)
+  FROM unnest(CAST(:names AS pg_catalog.text[]), CAST(:values AS pg_catalog.text[])) AS s (name, value)

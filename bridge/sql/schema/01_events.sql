@@ -1,6 +1,6 @@
 -- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
--- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py; a
--- key fits into every index, together with a client's id.
+-- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py:
+-- a key fits into every index, together with a client's id.
 CREATE TABLE fq.events (
     "offset"   bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME fq.events_offset_seq CACHE 1)
                CONSTRAINT events_pkey PRIMARY KEY,

@@ -29,8 +29,8 @@ CREATE TYPE fq.message AS (
 );
 
 -- Return the message of one event. A function in FROM: the planner puts the body in place of the call. A body of more
--- than 8 kB does not come along, and the column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner
--- from making the text twice.
+-- than 8 kB does not come along, and the column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the
+-- planner from making the text twice.
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
