@@ -136,6 +136,8 @@ class Pump:
                 # If nothing was done, another transaction holds the client that needs a pass, or it is in trouble.
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
+        else:  # no other tick came: those that wait behind this one begin now
+            rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)
         return total
 
     def catch_up(self) -> Tick:
@@ -199,7 +201,7 @@ class Pump:
             holder=holder,
             seconds=settings.linger_seconds,
             apart_seconds=apart_seconds,
-            after_seconds=apart_seconds if runs_out else -1,
+            after_seconds=min(settings.interval_seconds * 0.9, LONGEST_APART_SECONDS) if runs_out else -1,
         )
         if not taken and runs_out:
             rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)

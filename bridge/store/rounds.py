@@ -59,7 +59,7 @@ def take_turn(
 
 
 def end_tick(store: Store, *, most_seconds: float) -> None:
-    """Note the end of a tick that has not taken the turn, for those close behind it; not for ever.
+    """Note the end of a tick whose turn has run out, or that has not taken it, for those close behind; not for ever.
 
     Args:
         store: The event log and its clients.

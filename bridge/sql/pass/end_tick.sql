@@ -1,5 +1,5 @@
--- Note the end of a tick that has not taken the turn. Where the turn before it has run out, the ticks that come close
--- behind this one then end at once as well, until none is left of those that have piled up.
+-- Note the end of a tick whose turn has run out, or of one behind it that has not taken the turn. The ticks that come
+-- close behind then end at once, until none is left of those that have piled up.
 --
 -- Binds      most_seconds  double precision, longest time since the turn was taken: then the next tick takes it
 -- Returns    nothing
