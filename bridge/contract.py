@@ -62,6 +62,11 @@ def ticks_queue(queue: str) -> str:
     return f"{queue}.ticks"
 
 
+def unreadable_queue(queue: str) -> str:
+    """Name the queue beside a bridge's queue on which messages are set aside for people to look at."""
+    return f"{queue}.unreadable"
+
+
 def celery_link(task: str, queue: str, args: Sequence[object]) -> dict[str, Any]:
     """Make a callback as a Celery signature, for `link` or `link_error`, such that every fleet can publish it.
 

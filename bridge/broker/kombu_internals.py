@@ -11,19 +11,16 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 import amqp
 import redis
-from amqp.serialization import PROPERTY_CLASSES
 from celery import Celery
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
 from bridge.broker.conformance import Differs
 
-BASIC = 60  # the class of messages in AMQP
 # redis-py up to 5.2 wants to know which command a connection is for.
 _FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
 
@@ -275,26 +272,6 @@ def ask_for_confirms(
     channel.events["basic_ack"].add(on_ack)
     channel.events["basic_nack"].add(on_nack)
     channel.events["basic_return"].add(on_return)
-
-
-def tolerate_properties() -> None:
-    """Let a message whose properties can't be decoded come without any; later calls do nothing.
-
-    py-amqp would raise in the middle of it, which ends the connection, and the broker gives the message to the next.
-    """
-    decode = PROPERTY_CLASSES[BASIC]
-    if hasattr(decode, "__wrapped__"):
-        return
-
-    @wraps(decode)
-    def tolerant(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:
-        try:
-            found: tuple[dict[str, Any], int] = decode(buffer, offset)
-        except Exception:  # of any type: text that is none, a time beyond all times, tables without an end
-            return {}, len(buffer)
-        return found
-
-    PROPERTY_CLASSES[BASIC] = tolerant
 
 
 def can_be_published(message: Any) -> bool:

@@ -17,11 +17,13 @@ from kombu import Queue
 
 from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
-from bridge.broker.kombu_internals import drop, keep_bytes, receive, tolerate_properties, try_confirms
+from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
 from bridge.broker.legible import Letter, why_illegible
 from bridge.broker.queues import own_queue
-from bridge.collector.aside import keep_on_amqp, unreadable_queue
+from bridge.broker.tolerant import tolerate_properties
+from bridge.collector.aside import keep_on_amqp
 from bridge.collector.reader import Reader, TaskMessage, parse
+from bridge.contract import unreadable_queue
 from bridge.errors import BrokerUnavailable
 
 PREFETCH = 4000  # messages: the broker sends the next ones while we settle these

@@ -48,11 +48,6 @@ ON_RABBITMQ = {
 }
 
 
-def unreadable_queue(queue: str) -> str:
-    """Name the queue beside a bridge's queue on which messages are set aside."""
-    return f"{queue}.unreadable"
-
-
 def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: str) -> None:
     """Keep messages, as they came, on a list."""
     keep = client.register_script(KEEP_ON_REDIS)

@@ -16,10 +16,11 @@ from redis import Redis
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import GUARD
-from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, tolerate_properties, watch_arrivals
+from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, watch_arrivals
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
-from bridge.collector.aside import keep_on_amqp, keep_on_redis, unreadable_queue
-from bridge.contract import ticks_queue
+from bridge.broker.tolerant import tolerate_properties
+from bridge.collector.aside import keep_on_amqp, keep_on_redis
+from bridge.contract import ticks_queue, unreadable_queue
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer

@@ -28,8 +28,9 @@ from bridge.broker.kombu_internals import (
     queue_keys,
 )
 from bridge.broker.legible import why_illegible_envelope
-from bridge.collector.aside import keep_on_redis, unreadable_queue
+from bridge.collector.aside import keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
+from bridge.contract import unreadable_queue
 from bridge.errors import BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30

@@ -9,7 +9,7 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.broker.queue_length import keeps_order, queue_length
-from bridge.contract import ticks_queue
+from bridge.contract import ticks_queue, unreadable_queue
 
 INTERVAL_SECONDS = 0.2  # between two tries to connect
 
@@ -24,6 +24,7 @@ class WorkersSeen(NamedTuple):
         bridge_workers: Workers that consume the bridge's own queue.
         messages: Messages that wait in the queue; None where the transport does not say.
         keeps_order: Whether the transport's queues are first in, first out, so that a look tells what has left them.
+        unreadable: Messages that were set aside; None where the transport does not say.
     """
 
     trouble: str | None = None
@@ -32,6 +33,7 @@ class WorkersSeen(NamedTuple):
     bridge_workers: tuple[str, ...] = ()
     messages: int | None = None
     keeps_order: bool = True
+    unreadable: int | None = None
 
 
 def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> WorkersSeen:
@@ -60,11 +62,12 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
             replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
             answers = [answer for reply in replies or () for answer in reply.items()]
             messages = queue_length(connection, queue, seconds=timeout_seconds)
+            unreadable = queue_length(connection, unreadable_queue(bridge_queue), seconds=timeout_seconds)
             ordered = keeps_order(connection)
     except Exception as error:  # whatever it is, the broker can't be asked
         return WorkersSeen(trouble=f"{named} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
-    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, ordered)
+    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, ordered, unreadable)
 
 
 def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:

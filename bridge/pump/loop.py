@@ -120,17 +120,7 @@ class Pump:
         if not settings.linger_seconds:
             return total
         holder = uuid.uuid4().hex
-        apart_seconds = min(settings.interval_seconds / 2, LONGEST_APART_SECONDS)
-        # A turn longer than the interval only runs to its end where no process is free for the next tick. Ticks have
-        # piled up then.
-        after_seconds = apart_seconds if settings.linger_seconds > settings.interval_seconds else -1
-        if not rounds.take_turn(
-            store,
-            holder=holder,
-            seconds=settings.linger_seconds,
-            apart_seconds=apart_seconds,
-            after_seconds=after_seconds,
-        ):
+        if not self._take_turn(holder):
             return total
         until = time.monotonic() + settings.linger_seconds
         while (left := until - time.monotonic()) > 0 and not is_stopping():
@@ -146,6 +136,8 @@ class Pump:
                 # If nothing was done, another transaction holds the client that needs a pass, or it is in trouble.
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
+        else:  # no other tick came: those that wait behind this one begin now
+            rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)
         return total
 
     def catch_up(self) -> Tick:
@@ -196,6 +188,24 @@ class Pump:
         except StoreUnavailable as error:  # then each is moved by a pass of its own
             logger.warning("clients that want none of the new events can't be moved together: %s", error)
         return rounds.clients_to_serve(store, horizon=horizon)
+
+    def _take_turn(self, holder: str) -> bool:
+        """Take the turn to wait for work, unless this tick is one of those that have piled up."""
+        store, settings = self._bridge.store, self._bridge.settings
+        apart_seconds = min(settings.interval_seconds / 2, LONGEST_APART_SECONDS)
+        # A turn longer than the interval only runs to its end where no process is free for the next tick. Ticks have
+        # piled up then.
+        runs_out = settings.linger_seconds > settings.interval_seconds
+        taken = rounds.take_turn(
+            store,
+            holder=holder,
+            seconds=settings.linger_seconds,
+            apart_seconds=apart_seconds,
+            after_seconds=min(settings.interval_seconds * 0.9, LONGEST_APART_SECONDS) if runs_out else -1,
+        )
+        if not taken and runs_out:
+            rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)
+        return taken
 
     def _note_tick(self) -> None:
         """Say in Postgres, every few seconds, that a pump is at work."""

@@ -47,9 +47,8 @@ def send_around(client: Client, deliveries: Sequence[Delivery], send: Send) -> l
             parcels = [parcel for _, parcel in pack(client, deliveries)]
             left = [parcel for nth, parcel in enumerate(parcels) if nth not in refusal.taken]
             if len(parcels) == 1 and refusal.certain:
-                found, left = _at_fault(left[0], refusal)
-            else:
-                found, left = _search(left, send)
+                return refused + _halved(parcels[0], refusal, send)
+            found, left = _search(left, send)
             refused += found
             deliveries = [delivery for parcel in left for delivery in parcel]
     return refused
@@ -62,14 +61,20 @@ def _search(parcels: Sequence[Sequence[Delivery]], send: Send) -> tuple[list[Und
         try:
             refused += send(parcel)
         except Refusal as refusal:
-            found, halves = _at_fault(parcel, refusal)
-            return refused + found, [*halves, *parcels[nth + 1 :]]
+            return refused + _halved(parcel, refusal, send), [*parcels[nth + 1 :]]
     return refused, []
 
 
-def _at_fault(parcel: Sequence[Delivery], refusal: Refusal) -> tuple[list[Undeliverable], list[Sequence[Delivery]]]:
-    """Return the event at fault; of a batch its halves, each a message of its own from now on."""
+def _halved(parcel: Sequence[Delivery], refusal: Refusal, send: Send) -> list[Undeliverable]:
+    """Return the event of a message that was refused alone; of a batch send each half as a message of its own."""
     if len(parcel) == 1:
-        return [Undeliverable(parcel[0].offset, str(refusal))], []
+        return [Undeliverable(parcel[0].offset, str(refusal))]
+    refused: list[Undeliverable] = []
     middle = len(parcel) // 2
-    return [], [[one._replace(part=half[0].offset) for one in half] for half in (parcel[:middle], parcel[middle:])]
+    for half in (parcel[:middle], parcel[middle:]):
+        part = [delivery._replace(part=half[0].offset) for delivery in half]
+        try:
+            refused += send(part)
+        except Refusal as again:
+            refused += _halved(part, again, send)
+    return refused

@@ -48,7 +48,7 @@ def portions(
 
 def _is_one_portion(client: Client, deliveries: Sequence[Delivery], known: int, most_bytes: int) -> bool:
     """Tell, without a look at each message, whether all may be sent together."""
-    largest = max((len(delivery.body) for delivery in deliveries), default=0)
+    largest = max([len(delivery.body) for delivery in deliveries], default=0)  # a list is faster than a generator
     if 4 * largest * client.batch > known and not all(delivery.body.isascii() for delivery in deliveries):
         largest *= 4  # bytes of a character at most
     return largest * client.batch <= known and largest * len(deliveries) <= most_bytes

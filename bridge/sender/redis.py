@@ -49,21 +49,22 @@ class RedisWriter(Cutter[str]):
     def _pushing(self) -> Iterator[Callable[[str, str], None]]:
         """Push messages in chunks; on leaving, see that Redis took every one."""
         chunks: dict[str, list[str]] = {}
-        sizes: dict[str, int] = {}
         pushed: list[str] = []
+        room = COMMAND_BYTES  # of all chunks together
         with redis_connection(self._producer.channel) as connection:
 
             def flush(key: str) -> None:
-                sizes[key] = 0
                 connection.send_command("LPUSH", key, *chunks.pop(key))
                 pushed.append(key)
 
             def push(key: str, message: str) -> None:
+                nonlocal room
                 chunk = chunks.setdefault(key, [])
                 chunk.append(message)
-                sizes[key] = size = sizes.get(key, 0) + len(message)
-                if len(chunk) == MESSAGES_PER_COMMAND or size >= COMMAND_BYTES:
+                room -= len(message)
+                if len(chunk) == MESSAGES_PER_COMMAND or room < 0:
                     flush(key)
+                    room = COMMAND_BYTES
 
             yield push
             for key in list(chunks):

@@ -58,6 +58,17 @@ def take_turn(
         return connection.execute(statement("pass/take_turn"), binds).one_or_none() is not None
 
 
+def end_tick(store: Store, *, most_seconds: float) -> None:
+    """Note the end of a tick whose turn has run out, or that has not taken it, for those close behind; not for ever.
+
+    Args:
+        store: The event log and its clients.
+        most_seconds: Longest time since the turn was taken: then the next tick takes it.
+    """
+    with store.writing() as connection:
+        connection.execute(statement("pass/end_tick"), {"most_seconds": most_seconds})
+
+
 def note_tick(store: Store, *, host: str, clock: float) -> None:
     """Remember that a pump is at work, and what time it is where it runs, in seconds since 1970."""
     with store.writing() as connection:

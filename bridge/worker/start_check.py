@@ -58,7 +58,10 @@ def refusals(app: Celery, pool: Any) -> Iterator[str]:
             "add 'json' to it; the events of a client may have another serializer"
         )
     if _is_a(pool, "celery.concurrency.eventlet"):
-        yield "psycopg does not work with the pool eventlet: take -P prefork, threads, solo or gevent"
+        yield (
+            "in the pool eventlet, every task stands still while one waits for Postgres: "
+            "take -P prefork, threads, solo or gevent"
+        )
     if _is_a(pool, "celery.concurrency.gevent") and not _is_patched():
         yield "worker_pool is gevent, which Celery learns of too late: give -P gevent on the command line"
 

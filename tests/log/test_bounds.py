@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bridge
@@ -102,7 +102,7 @@ def test_g10_the_longest_key_of_the_longest_client_goes_through_every_table(worl
     assert world.cursor(client) == 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(
     value=st.recursive(
         st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text("a,:é\n", max_size=9)),

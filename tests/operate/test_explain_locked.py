@@ -1,11 +1,12 @@
-"""A stranger that holds a client's row is named (G10)."""
+"""A stranger that holds a client's row is named, and messages that were set aside are counted (G10)."""
 
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
 from tests.conftest import Connect
-from tests.operate.explaining import causes, kinds, the
+from tests.operate.explaining import asked, causes, kinds, the
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -36,3 +37,14 @@ def test_a_client_that_nobody_holds_is_not_locked(world: World, connect: Connect
     world.succeed(*world.hand_over())
     connect(autocommit=False).execute("SELECT FROM fq.clients FOR KEY SHARE")
     assert "locked" not in kinds(world)
+
+
+def test_g10_messages_that_were_set_aside_are_counted(world: World, redis_url: str) -> None:
+    world.client()
+    seen = asked(redis_url, queue="fleet")
+    assert seen.unreadable == 0
+    assert "unreadable" not in kinds(world, seen=seen)
+    with Redis.from_url(redis_url) as redis:
+        redis.lpush("bridge.unreadable", b"garbage", b"more")
+    cause = the("unreadable", causes(world, seen=asked(redis_url, queue="fleet")))
+    assert "2 messages are set aside on queue 'bridge.unreadable'" in cause.text

@@ -139,7 +139,7 @@ def test_the_broker_says_who_consumes_a_queue_and_how_long_it_is(
 
 
 def test_a_broker_with_nobody_on_it_answers_too(redis_url: str) -> None:
-    assert asked(redis_url, queue="orders", timeout_seconds=0.2) == WorkersSeen(messages=0)
+    assert asked(redis_url, queue="orders", timeout_seconds=0.2) == WorkersSeen(messages=0, unreadable=0)
 
 
 def test_a_broker_that_is_away_is_a_cause_and_no_error(world: World) -> None:

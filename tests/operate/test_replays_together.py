@@ -76,6 +76,18 @@ def test_g10_replays_take_turns_where_there_is_room_for_one_only(world: World) -
     assert Counter(epochs) == {2: 6, 3: 6}
 
 
+def test_g10_a_slow_replay_holds_up_no_other_one_of_the_same_keys(world: World) -> None:
+    finished(world, *"aaaa")
+    start_replay(world, "beginning", "end", per_second=0.001)
+    start_replay(world, "beginning", "end")
+    seen: list[tuple[int, int]] = []
+    while out := world.hand_over():
+        seen += [(it.epoch, it.offset) for it in out]
+        world.succeed(*out)
+    assert [offset for epoch, offset in seen if epoch == 3] == [1, 2, 3, 4]
+    assert [offset for epoch, offset in seen if epoch == 2] == [1]
+
+
 def test_g10_what_is_set_aside_is_bounded_and_beyond_that_the_replay_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

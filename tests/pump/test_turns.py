@@ -53,6 +53,19 @@ def test_g10_a_tick_that_is_close_behind_another_one_does_not_take_the_turn(
     assert holder == ("second" if takes else "first",)
 
 
+@pytest.mark.parametrize(("taken", "ended", "more"), [(8, 3, True), (600, 3, False), (8, -3, False)])
+def test_g10_ticks_that_have_piled_up_end_one_after_the_other_but_not_for_ever(
+    world: World, taken: float, ended: float, more: bool
+) -> None:
+    assert take(world, "first")
+    age(world, taken=taken, ended=ended)
+    before = world.eyes.execute("SELECT expires_at FROM fq.turns WHERE name = 'linger'").fetchone()
+    rounds.end_tick(world.store, most_seconds=300)
+    after = world.eyes.execute("SELECT expires_at FROM fq.turns WHERE name = 'linger'").fetchone()
+    assert before is not None and after is not None
+    assert (after > before) is more, "the window of those behind begins anew"
+
+
 def test_g10_a_turn_that_is_not_longer_than_the_interval_may_end_before_the_next_tick(world: World) -> None:
     assert take(world, "first")
     age(world, taken=600, ended=1)

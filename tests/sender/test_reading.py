@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.utils.json import loads
 
@@ -123,7 +123,7 @@ def _celery_changes(value: Any) -> bool:
         return True
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
 @given(value=_values, padding=st.integers(0, 400), levels=st.integers(0, 250))
 def test_g10_a_value_is_refused_exactly_if_celery_would_change_it_or_it_is_too_deep(
     value: Any, padding: int, levels: int

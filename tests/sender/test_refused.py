@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from celery import Celery
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection, Queue
 from redis import Redis
@@ -55,7 +55,7 @@ class Broker:
         return []
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
 @given(
     sizes=st.lists(st.one_of(st.integers(2, 300), st.integers(2, 40_000)), min_size=1, max_size=60),
     limit=st.integers(100, 30_000),
@@ -78,7 +78,7 @@ def test_g10_each_event_below_the_limit_is_taken_and_each_other_is_set_aside(
         assert len(broker.taken) == len(set(broker.taken)), "what the broker has taken is not sent again"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(sizes=st.lists(st.integers(2, 300_000), max_size=40), batch=st.sampled_from([1, 5]))
 def test_g10_a_portion_is_bounded_in_bytes_unless_one_message_is_larger(sizes: list[int], batch: int) -> None:
     to = client(batch=batch)

@@ -112,18 +112,21 @@ QUORUM_QUEUES = {
     "broker_native_delayed_delivery_queue_type": "quorum",
 }
 
+SPAWNED = {"worker_pool_start_method": "spawn"}
+
 CASES = [
     ("redis", FOR_ALL_TASKS),
     ("redis", MESSAGES),
     ("redis", WORKERS),
     ("redis", ON_REDIS),
+    ("redis", SPAWNED),
     ("amqp", FOR_ALL_TASKS),
     ("amqp", MESSAGES),
     ("amqp", WORKERS),
     ("amqp", ON_RABBITMQ),
     ("amqp", QUORUM_QUEUES),
 ]
-NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options"]
+NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-spawned"]
 NAMES += ["amqp-tasks", "amqp-messages", "amqp-workers", "amqp-options", "amqp-quorum"]
 
 

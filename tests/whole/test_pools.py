@@ -6,12 +6,11 @@ import pytest
 
 from tests.whole.shop import Shop
 
-BROKERS = pytest.mark.parametrize("broker", ["redis", "amqp"])
 CLIENTS = ("a", "b", "c", "d", "e", "f")
 EVENTS = 400
 
 
-@BROKERS
+@pytest.mark.parametrize("broker", ["redis", "amqp"])
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
 def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, pool: str) -> None:
     for id in CLIENTS:
@@ -27,7 +26,7 @@ def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, po
     assert "Traceback" not in it.log
 
 
-@BROKERS
+@pytest.mark.parametrize("broker", ["amqp"])  # tests/whole/test_installed.py has all of them on Redis
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
 @pytest.mark.parametrize("report_by", ["callback", "in-process"])
 def test_g10_a_fleet_with_the_bridge_in_it_reports_from_whatever_pool(shop: Shop, pool: str, report_by: str) -> None:

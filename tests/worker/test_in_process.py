@@ -14,6 +14,7 @@ from bridge.bounds import ERROR_MESSAGE_BYTES
 from bridge.contract import args_in_headers, sign
 from bridge.model import Delivery
 from bridge.worker import in_process, outbox
+from tests.conftest import Connect
 from tests.support.link import Link
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -48,8 +49,9 @@ def task(world: World, link: Link) -> Iterator[Task[Any, Any]]:
 def headers(world: World, delivery: Delivery, **other: Any) -> dict[str, Any]:
     """The headers of a delivery's message, signed with the key that the database keeps."""
     secret = world.eyes.execute("SELECT value FROM fq.settings WHERE name = 'secret'").fetchone()[0]  # type: ignore[index]
-    signature = sign(secret, ("c", delivery.offset, delivery.epoch, delivery.attempt))
-    values = {"client": "c", "offset": delivery.offset, "epoch": delivery.epoch, "attempt": delivery.attempt}
+    client = delivery.client.id
+    signature = sign(secret, (client, delivery.offset, delivery.epoch, delivery.attempt))
+    values = {"client": client, "offset": delivery.offset, "epoch": delivery.epoch, "attempt": delivery.attempt}
     return {f"bridge_{name}": value for name, value in {**values, "signature": signature, **other}.items()}
 
 
@@ -157,3 +159,20 @@ def test_g10_an_outcome_that_postgres_refuses_is_a_line_in_the_log_and_the_other
     wait_until(lambda: world.rows("deliveries") == [2], timeout=60, what="the others are settled")
     wait_until(lambda: "not this one" in caplog.text, timeout=60, what="it is said")
     assert "the outcome of task c:2 can't be settled, its lease will end" in caplog.text
+
+
+def test_g10_a_client_that_a_stranger_holds_waits_in_the_outbox_and_the_others_of_the_process_are_settled(
+    world: World, connect: Connect, task: Task[Any, Any]
+) -> None:
+    for client in ("held", "free"):
+        world.client(client, report_by="in-process", ordering="none")
+    world.publish(None, None)
+    deliveries = [it for client in ("held", "free") for it in world.hand_over(client)]
+    stranger = connect(autocommit=False)
+    stranger.execute("SELECT FROM fq.clients WHERE id = 'held' FOR UPDATE")
+    for delivery in deliveries:
+        end(task, headers(world, delivery))
+    wait_until(lambda: world.cursor("free") == 2, timeout=60, what="the free one's are settled")
+    assert world.cursor("held") == 0
+    stranger.rollback()
+    wait_until(lambda: world.cursor("held") == 2, timeout=60, what="and the held one's")

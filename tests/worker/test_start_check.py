@@ -39,7 +39,7 @@ def pool_of(module: str) -> type:
         ({"accept_content": ["pickle", "yaml"]}, TaskPool, ["accept_content is ['pickle', 'yaml'],"]),
         ({"accept_content": []}, TaskPool, ["accept_content is [],"]),
         ({"task_always_eager": True}, TaskPool, ["task_always_eager is on,"]),
-        ({}, pool_of("celery.concurrency.eventlet"), ["psycopg does not work with the pool eventlet: take -P prefork"]),
+        ({}, pool_of("celery.concurrency.eventlet"), ["in the pool eventlet, every task stands still"]),
         ({}, pool_of("celery.concurrency.gevent"), ["worker_pool is gevent, which Celery learns of too late"]),
         ({}, pool_of("shop.pools"), []),
     ],

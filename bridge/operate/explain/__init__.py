@@ -42,6 +42,7 @@ def explain(
         *(() if stopped else processes.explain_pump(facts, seen, lingers=lingers)),
         *client.explain_trouble(facts),
         *(processes.explain_workers(facts, seen, bridge_queue) if seen and not seen.trouble else ()),
+        *(processes.explain_unreadable(seen, bridge_queue) if seen else ()),
         *log.explain_horizon(facts),
         *deliveries.explain_window(facts),
         *deliveries.explain_keys(facts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.contract import unreadable_queue
 from bridge.operate.explain.cause import Cause
 from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
@@ -84,4 +85,18 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
             do=f"start one with `celery -A proj worker -Q {bridge_queue}`",
             data={"queue": bridge_queue, "answered": seen.answered},
+        )
+
+
+def explain_unreadable(seen: WorkersSeen, bridge_queue: str) -> Iterator[Cause]:
+    """Say that messages were set aside."""
+    if seen.unreadable:
+        aside = unreadable_queue(bridge_queue)
+        number = counted(seen.unreadable, "message is", "messages are")
+        yield Cause(
+            kind="unreadable",
+            severity="warning",
+            text=f"{number} set aside on queue {aside!r}: no worker can read it, or Postgres refuses what it reports",
+            do="the bridge worker's log says why; find their sender, then purge the queue",
+            data={"queue": aside, "messages": seen.unreadable},
         )

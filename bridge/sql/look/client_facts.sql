@@ -12,7 +12,8 @@
 SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
        fq.window_of(c) AS "window",
        c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon,
-       fq.last_drawn() AS drawn,
+       -- A standby's sequence is ahead of the log: the primary writes down 32 offsets at a time before they are drawn.
+       CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE fq.last_drawn() END AS drawn,
        (SELECT CAST(extract(epoch FROM clock_timestamp() - max(t.expires_at)) AS double precision)
           FROM fq.turns t WHERE t.name IN ('linger', 'tick')) AS pump_silent_seconds,
        current_setting('transaction_read_only') = 'on' AS read_only, pg_is_in_recovery() AS in_recovery,

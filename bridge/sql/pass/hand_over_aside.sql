@@ -13,6 +13,7 @@ WITH free AS (
     SELECT DISTINCT ON (a.key, CASE WHEN NOT a.lane THEN a."offset" END) a.replay_id, a."offset", a.key, a.lane
       FROM fq.aside a
      WHERE a.client_id = :client AND a."offset" NOT IN (SELECT d."offset" FROM fq.open(:client) d)
+       AND a.replay_id IN (SELECT r.id FROM fq.replays_of(:client) r WHERE r.allowed >= 1)  -- else it holds others up
        AND (a.key IS NULL OR NOT :ordered OR a.key NOT IN (SELECT t.key FROM fq.taken_keys(:client) t))
      ORDER BY a.key, CASE WHEN NOT a.lane THEN a."offset" END, a.replay_id, a."offset"
 ), chosen AS MATERIALIZED (
