@@ -1,5 +1,5 @@
 -- Set the limits of a session, or of a transaction, and tell whether it takes writes. It runs before the search path is
--- set, so every name is qualified. `unnest` of several arrays can't be: as grammar, it is pg_catalog's whatever the path.
+-- set, so every name is qualified. `unnest` of several arrays can't be: as grammar, it is pg_catalog's on any path.
 --
 -- Binds      names   text[], names of settings
 --            values  text[], their values, in the same order
