@@ -31,8 +31,8 @@ SOMEBODY = Holder(
     pid=7, application="psql", role="me", client=None, state="active", age_seconds=9.0, query_start=None, query=None,
     gid=None, prepared_at=None,
 )  # fmt: skip
-BRIDGES = WorkersSeen(answered=2, consumers=("fleet@1",), bridge_workers=("bridge@1",))
-FLEETS = WorkersSeen(answered=1, consumers=("fleet@1",))
+BRIDGES = WorkersSeen(answered=2, consumers=("fleet@1",), bridge_workers=("bridge@1",), messages=0)
+FLEETS = WorkersSeen(answered=1, consumers=("fleet@1",), messages=0)
 
 
 @pytest.fixture

@@ -71,13 +71,6 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             do="start more workers, or make the handler faster; the window bounds how many messages the bridge adds",
             data={**data, "consumers": seen.consumers},
         )
-    if seen.messages is None or not seen.keeps_order:
-        yield Cause(
-            kind="waiting-unseen",
-            severity="info",
-            text="this broker does not say what waits in a queue: a lease also runs out while its message waits",
-            do="let the lease (`--ack-timeout`) cover the longest wait, such as the fleet's longest absence",
-        )
     if not seen.bridge_workers:
         yield Cause(
             kind="no-bridge-worker",
@@ -85,6 +78,13 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
             do=f"start one with `celery -A proj worker -Q {bridge_queue}`",
             data={"queue": bridge_queue, "answered": seen.answered},
+        )
+    if seen.messages is None or not seen.keeps_order:
+        yield Cause(
+            kind="waiting-unseen",
+            severity="info",
+            text="this broker does not say what waits in a queue: a lease also runs out while its message waits",
+            do="let the lease (`--ack-timeout`) cover the longest wait, such as the fleet's longest absence",
         )
 
 
