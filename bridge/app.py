@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from celery import Celery
 
-from bridge.broker.kombu_internals import real_app
+from bridge.broker.internals.workers import real_app
 from bridge.sender.sender import Sender
 from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store

@@ -14,7 +14,7 @@ from celery import Celery
 from celery.schedules import schedstate, schedule
 from celery.signals import beat_init
 
-from bridge.broker.kombu_internals import real_app
+from bridge.broker.internals.workers import real_app
 from bridge.contract import PUMP
 from bridge.settings.bridge import BridgeSettings
 

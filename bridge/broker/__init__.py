@@ -1,4 +1,4 @@
 """All that is borrowed from kombu, Celery and the drivers beyond their documented interfaces, and nothing else.
 
-`kombu_internals` uses the borrowed names, `conformance` looks at them before they are used.
+`internals` uses the borrowed names, `conformance` looks at them before they are used.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bridge.broker.kombu_internals import ask_for_confirms, on_publish, receive
+from bridge.broker.internals.rabbitmq import ask_for_confirms, on_publish, receive
 from bridge.errors import BrokerUnavailable
 
 LEAST_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of an answer

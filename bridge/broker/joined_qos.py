@@ -13,7 +13,8 @@ from kombu.transport import virtual
 from kombu.transport.redis import QoS
 from redis.exceptions import RedisError
 
-from bridge.broker.kombu_internals import in_hand, record_of, redis_client, retire
+from bridge.broker.internals.bookkeeping import in_hand, record_of, retire
+from bridge.broker.internals.redis import redis_client
 from bridge.contract import CLIENT_HEADER
 
 GATHER_SECONDS = 0.01

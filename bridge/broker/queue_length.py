@@ -6,7 +6,7 @@ from typing import Any
 
 from kombu import Connection
 
-from bridge.broker.kombu_internals import answered_within, is_virtual
+from bridge.broker.internals.connections import answered_within, is_virtual
 
 FIRST_IN_FIRST_OUT = ("amqp", "redis", "memory")  # transports, by `driver_type`, whose queues keep the order
 

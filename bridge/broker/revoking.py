@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from celery import Celery
 from kombu import Connection
 
-from bridge.broker.kombu_internals import answered_within
+from bridge.broker.internals.connections import answered_within
 
 
 def revoke(app: Celery, connection: Connection, task_ids: Sequence[str], *, seconds: float) -> None:

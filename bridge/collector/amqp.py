@@ -17,7 +17,8 @@ from kombu import Queue
 
 from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
-from bridge.broker.kombu_internals import drop, keep_bytes, receive, try_confirms
+from bridge.broker.internals.connections import drop
+from bridge.broker.internals.rabbitmq import keep_bytes, receive, try_confirms
 from bridge.broker.legible import Letter, why_illegible
 from bridge.broker.queues import own_queue
 from bridge.broker.tolerant import tolerate_properties

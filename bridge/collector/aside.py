@@ -15,7 +15,7 @@ from redis import Redis
 
 from bridge.bounds import UNREADABLE_BYTES, UNREADABLE_MESSAGES
 from bridge.broker.confirms import Confirms
-from bridge.broker.kombu_internals import can_be_published
+from bridge.broker.internals.rabbitmq import can_be_published
 from bridge.errors import BrokerUnavailable
 from bridge.wording import counted
 

@@ -16,7 +16,8 @@ from redis import Redis
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import GUARD
-from bridge.broker.kombu_internals import connection_pool, key_prefix, tag_queues, watch_arrivals
+from bridge.broker.internals.redis import connection_pool, key_prefix, watch_arrivals
+from bridge.broker.internals.workers import tag_queues
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
 from bridge.broker.tolerant import tolerate_properties
 from bridge.collector.aside import keep_on_amqp, keep_on_redis

@@ -20,13 +20,7 @@ from celery import Celery
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.fast_ways import REDIS_COLLECTOR
-from bridge.broker.kombu_internals import (
-    connection_pool,
-    default_key,
-    key_prefix,
-    longest_block_seconds,
-    queue_keys,
-)
+from bridge.broker.internals.redis import connection_pool, default_key, key_prefix, longest_block_seconds, queue_keys
 from bridge.broker.legible import why_illegible_envelope
 from bridge.collector.aside import keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse

@@ -17,7 +17,7 @@ from celery import bootsteps
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
-from bridge.broker.kombu_internals import exchange_queues
+from bridge.broker.internals.workers import exchange_queues
 from bridge.collector.loop import (
     FIRST_DELAY_SECONDS,
     IDLE_SECONDS,

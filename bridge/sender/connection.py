@@ -12,7 +12,8 @@ from kombu import Connection, Producer
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import CONFIRMS
-from bridge.broker.kombu_internals import drop, try_confirms
+from bridge.broker.internals.connections import drop
+from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.queues import own_queue
 
 

@@ -14,7 +14,7 @@ from celery import Celery
 from kombu import Producer
 
 from bridge.broker.fast_ways import DELIVERY_TAGS, KOMBU_STENCIL
-from bridge.broker.kombu_internals import is_virtual, number_messages
+from bridge.broker.internals.connections import is_virtual, number_messages
 from bridge.broker.pipelined import pipelined
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery

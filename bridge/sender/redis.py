@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from bridge.bounds import COMMAND_BYTES
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import REDIS_STENCIL
-from bridge.broker.kombu_internals import body_text, held_back, key_for, redis_connection
+from bridge.broker.internals.redis import body_text, held_back, key_for, redis_connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
-from bridge.broker.kombu_internals import redis_connection
+from bridge.broker.internals.redis import redis_connection
 from bridge.sender.halving import Refusal
 
 # RabbitMQ's words on a message: content too large, precondition failed (its size), frame error, syntax error,

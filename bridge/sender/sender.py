@@ -25,7 +25,8 @@ from redis.exceptions import RedisError
 
 from bridge.bounds import BATCH_BYTES
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
-from bridge.broker.kombu_internals import drop, is_virtual, try_confirms
+from bridge.broker.internals.connections import drop, is_virtual
+from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
 from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable

@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import JOINED_ACKS, JOINED_CALLBACKS
-from bridge.broker.kombu_internals import event_loop, set_bookkeeping, try_bookkeeping
+from bridge.broker.internals.bookkeeping import set_bookkeeping, try_bookkeeping
+from bridge.broker.internals.workers import event_loop
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer

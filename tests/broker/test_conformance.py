@@ -16,7 +16,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from bridge.broker import conformance
 from bridge.broker.conformance import Differs, FastWay, Part
 from bridge.broker.fast_ways import ALL, JOINED_ACKS
-from bridge.broker.kombu_internals import real_app, try_bookkeeping, try_confirms
+from bridge.broker.internals.bookkeeping import try_bookkeeping
+from bridge.broker.internals.rabbitmq import try_confirms
+from bridge.broker.internals.workers import real_app
 from tests.support.withdrawn import METHODS, OF_CLASSES, changed, withdrawn
 
 

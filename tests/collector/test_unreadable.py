@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kombu import Connection, Consumer, Queue
 
 from bridge.bounds import INFLATED_BYTES
-from bridge.broker.kombu_internals import can_be_published
+from bridge.broker.internals.rabbitmq import can_be_published
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.redis import RedisReader
 from tests.collector.collecting import SECONDS, Broker, OnRabbit, OnRedis

@@ -12,8 +12,8 @@ from kombu.transport.redis import QoS
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from bridge.broker.internals.bookkeeping import set_bookkeeping
 from bridge.broker.joined_qos import JoinedQoS
-from bridge.broker.kombu_internals import set_bookkeeping
 from tests.conftest import StartWorker
 from tests.support.waiting import wait_until
 

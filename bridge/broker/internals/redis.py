@@ -1,0 +1,123 @@
+"""Borrow from kombu's channels on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+# redis-py up to 5.2 wants to know which command a connection is for.
+_FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
+
+# Between a queue's name and a priority in the names of Redis lists: kombu's default, and the one of Celery's docs.
+_SEPARATORS = ("\x06\x16", ":")
+
+
+def key_prefix(channel: Any) -> str:
+    """Return what every key of this Redis channel begins with: the transport option `global_keyprefix`."""
+    return channel.global_keyprefix or ""
+
+
+def default_key(channel: Any, queue: str) -> str:
+    """Return the Redis list of a queue that takes messages without a priority."""
+    key: str = key_prefix(channel) + channel._q_for_pri(queue, 0)
+    return key
+
+
+def queue_keys(channel: Any, queue: str) -> list[str]:
+    """Return the Redis lists on which messages for a queue may be, that of messages without a priority first.
+
+    A fleet that publishes to the queue may have other `priority_steps` and another `sep` than this app. What it put on
+    a list that is not in here would never be read.
+    """
+    own = [channel._q_for_pri(queue, step) for step in channel.priority_steps]
+    any_fleet_s = [f"{queue}{separator}{step}" for separator in _SEPARATORS for step in range(10)]
+    keys = (key_prefix(channel) + key for key in (queue, *own, *any_fleet_s))
+    return list(dict.fromkeys([default_key(channel, queue), *keys]))
+
+
+def longest_block_seconds(channel: Any) -> float:
+    """Return how long a command may block on this channel: the app's `socket_timeout` would take it for a failure."""
+    return channel.socket_timeout / 2 if channel.socket_timeout else float("inf")
+
+
+def key_for(channel: Any, queue: str, message: dict[str, Any]) -> str:
+    """Return the Redis list to which kombu would push this message for this queue."""
+    priority = channel._get_message_priority(message, reverse=False)
+    key: str = key_prefix(channel) + channel._q_for_pri(queue, priority)
+    return key
+
+
+def connection_pool(channel: Any) -> Any:
+    """Return the redis-py pool of a channel, with the app's TLS, password and time-outs.
+
+    Without it, the bridge would need its own reading of broker URLs, and Sentinel would be out of reach.
+    """
+    return channel.pool
+
+
+@contextmanager
+def redis_connection(channel: Any) -> Iterator[Any]:
+    """Lend a connection of the channel's pool, for `send_command` and `read_response`; an error closes it.
+
+    Answers that were not read would be taken for those of the next command.
+    """
+    pool = connection_pool(channel)
+    connection = pool.get_connection(*_FOR_COMMAND)
+    try:
+        yield connection
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+
+
+@contextmanager
+def held_back(channel: Any) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Keep what is published on this Redis channel meanwhile: pairs of queue and message, as kombu would store them.
+
+    The stencil is cut from such a message. Without it, kombu's envelope would have to be written by hand.
+    """
+    kept: list[tuple[str, dict[str, Any]]] = []
+    channel._put = lambda queue, message, **_: kept.append((queue, message))
+    try:
+        yield kept
+    finally:
+        del channel._put
+
+
+def body_text(channel: Any, body: str, message: dict[str, Any]) -> str:
+    """Return the body of a stored message as the text that the task's serializer made."""
+    text: str = channel.decode_body(body, message["properties"]["body_encoding"]).decode()
+    return text
+
+
+def watch_arrivals(channel: Any, is_welcome: Callable[[str, bytes], bool]) -> None:
+    """Show each message that a worker's Redis channel takes, before kombu opens it; one that is not welcome is gone.
+
+    kombu opens it in the worker's event loop, where an error of any kind ends the worker.
+
+    Args:
+        channel: The channel that a worker consumes on.
+        is_welcome: Gets the queue's name and the message as it is stored.
+    """
+    client = channel.client
+    parse = client.parse_response
+
+    def watched(connection: Any, command_name: str, **options: Any) -> Any:
+        found = parse(connection, command_name, **options)
+        if command_name == "BRPOP" and found:
+            queue = bytes(found[0]).decode(errors="replace").rsplit(channel.sep, 1)[0]
+            if not is_welcome(queue, bytes(found[1])):
+                return None  # as if nothing had come
+        return found
+
+    client.parse_response = watched
+
+
+def redis_client(channel: Any) -> Any:
+    """Make a client on the channel's pool that puts the app's key prefix before each key, as kombu's own does."""
+    return channel._create_client()
