@@ -12,6 +12,7 @@ EXCEPTIONS = ("nul", "surrogate", "bytes", "long", "silent", "odd type")  # what
 # broker, does.
 ODD = {
     "type": '"x": {"__type__": "money", "__value__": 5}',
+    "decimal": '"x": {"__type__": "decimal", "__value__": "1.50"}',
     "exponent": '"x": 1e5000',
     "digits": f'"x": {"7" * 5000}',
     "deep": f'"x": {"[" * DEEP}{"]" * DEEP}',
@@ -22,7 +23,6 @@ ODD = {
 EDGY = (
     '{"n": 18446744073709551616}',
     '{"n": 1e300}',
-    '{"x": {"__type__": "decimal", "__value__": "1.50"}}',
     f'{{"x": {"[" * 150}{"]" * 150}}}',
     '{"\\u00e9\\ud83d\\ude00": "\\u2028"}',
     f'{{"x": "{"b" * 200_000}"}}',
