@@ -19,7 +19,6 @@ from bridge.collector.amqp import AmqpReader
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import Left, read_reports, settle_reported
-from bridge.collector.ticks import without_old_ticks
 from bridge.collector.visibility import warn_of_visibility
 from bridge.collector.waiting import WaitingRoom
 from bridge.contract import SETTLED_TASKS
@@ -120,9 +119,8 @@ class Collecting:
         """
         found = [(message, self._reader.read(message)) for message in messages]
         calls = [(message, call) for message, call in found if call and call.task in SETTLED_TASKS]
-        others = [(message, call) for message, call in found if not call or call.task not in SETTLED_TASKS]
-        # First: the pump's ticks don't wait for Postgres.
-        self._reader.pass_on([message for message, _ in without_old_ticks(others)])
+        others = [message for message, call in found if not call or call.task not in SETTLED_TASKS]
+        self._reader.pass_on(others)  # first: the pump's ticks don't wait for Postgres
         delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             try:

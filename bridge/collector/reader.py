@@ -15,6 +15,7 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
+from bridge.contract import PUMP
 
 Message = TypeVar("Message")
 
@@ -58,12 +59,14 @@ class Reader(ABC, Generic[Message]):
     def pass_on(self, messages: Sequence[Message]) -> None:
         """Hand messages that are no callbacks to the worker's ordinary consumer, once they are known not to end it.
 
-        What the worker can't read, or would refuse and throw away, is set aside.
+        What the worker can't read, or would refuse and throw away, is set aside. Of ticks that have piled up only the
+        last one goes on, and what only calls itself a tick does not count among them.
         """
         unread = [(message, why) for message in messages if (why := self.why_illegible(message))]
         ids = {id(message) for message, _ in unread}
-        if legible := [message for message in messages if id(message) not in ids]:
-            self.forward(legible)
+        legible = [(message, self.read(message)) for message in messages if id(message) not in ids]
+        if legible:
+            self.forward([message for message, _ in without_old_ticks(legible)])
         if unread:
             self.set_aside([message for message, _ in unread], why=f"no worker can read it: {unread[0][1]}")
 
@@ -100,6 +103,15 @@ class Reader(ABC, Generic[Message]):
         """Put back what is not settled, and disconnect."""
 
 
+def without_old_ticks(found: Sequence[tuple[Any, TaskMessage | None]]) -> list[tuple[Any, TaskMessage | None]]:
+    """Leave out all ticks of the pump but the last one, which does what all of them would; the order of the rest stays.
+
+    Messages have no time that could be trusted: beat's clock may be an hour behind the worker's. Their order is enough.
+    """
+    last = max((nth for nth, (_, call) in enumerate(found) if call and call.task == PUMP), default=None)
+    return [each for nth, each in enumerate(found) if nth == last or not each[1] or each[1].task != PUMP]
+
+
 def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
     """Return what a message of Celery's in JSON calls, in either protocol; None for any other message."""
     if content_type != "application/json":
@@ -110,5 +122,5 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
         return TaskMessage(headers["task"], content[0])
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

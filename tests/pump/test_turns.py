@@ -9,8 +9,7 @@ import pytest
 from celery import Celery
 
 from bridge.app import Bridge
-from bridge.collector.reader import TaskMessage
-from bridge.collector.ticks import without_old_ticks
+from bridge.collector.reader import TaskMessage, without_old_ticks
 from bridge.contract import PUMP
 from bridge.pump.loop import Pump
 from bridge.store import rounds

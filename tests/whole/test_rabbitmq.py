@@ -29,9 +29,9 @@ def stage(
     request.node.stash[WORKERS] = it.workers
     # Note which transaction settled which delivery.
     it.eyes.execute(
-        """CREATE TABLE ended ("offset" bigint, transaction bigint DEFAULT txid_current());
+        """CREATE TABLE public.ended ("offset" bigint, transaction bigint DEFAULT txid_current());
            CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS
-           $$ BEGIN INSERT INTO ended VALUES (OLD."offset"); RETURN OLD; END $$;
+           $$ BEGIN INSERT INTO public.ended VALUES (OLD."offset"); RETURN OLD; END $$;
            CREATE TRIGGER note_end AFTER DELETE ON fq.deliveries FOR EACH ROW EXECUTE FUNCTION note_end()"""
     )
     yield it
