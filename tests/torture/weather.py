@@ -14,7 +14,7 @@ import psycopg
 READ_ONLY_SECONDS = 3.0
 LOCKED_SECONDS = 4.0
 FROZEN_SECONDS = 6.0
-BRIDGES = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'celery-event-bridge %' AND pid <> %s"
+BRIDGES = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'celery-event-bridge %%' AND pid <> %s"
 # Successes that clients other than the locked one have had: `succeeded` counts them for each client.
 FINISHED = "SELECT coalesce(sum(succeeded), 0), (SELECT count(*) FROM fq.deliveries WHERE client_id <> %(id)s)"
 OTHERS = FINISHED + " FROM fq.clients WHERE id <> %(id)s"
