@@ -111,7 +111,7 @@ class Torture(Installation):
         stack.callback(self.processes.kill)  # runs first: nothing here is worth the wait for a warm shutdown
         self.plan, self.choose, self.say = plan, random.Random(plan.seed), say
         self.record = directory / "record.jsonl"
-        self.record.touch()
+        self.record.write_text("")  # the directory may have an earlier run's
         self.kills: Counter[str] = Counter()
         self.weather: Counter[str] = Counter()
         self._ended = threading.Event()
