@@ -77,7 +77,7 @@ def test_g10_the_bounds_of_the_schema_are_those_of_the_code(connect: Connect) ->
         "events_key_length": bounds.KEY_CHARACTERS,
         "events_headers_length": bounds.HEADERS_BYTES,
     }.items():
-        assert re.findall(r"<= (\d+)", rules[name]) == [str(bound)]
+        assert re.findall(r"<= (\d+)", rules[name])[-1] == str(bound)
     assert re.findall(r"'(\d{4}-\d\d-\d\d)", rules["events_created_at"]) == [
         bounds.CREATED_FROM,
         bounds.CREATED_UNTIL,
