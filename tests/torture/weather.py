@@ -13,6 +13,7 @@ import psycopg
 
 READ_ONLY_SECONDS = 3.0
 LOCKED_SECONDS = 4.0
+SETTLED_SECONDS = 1.0  # what had begun before the lock has ended then
 FROZEN_SECONDS = 6.0
 BRIDGES = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'celery-event-bridge %%' AND pid <> %s"
 # Successes that clients other than the locked one have had: `succeeded` counts them for each client.
@@ -53,6 +54,7 @@ class Weather:
             rows = holder.execute("SELECT id FROM fq.clients ORDER BY id").fetchall()
             client = self._choose.choice(rows)[0]
             holder.execute("SELECT FROM fq.clients WHERE id = %s FOR UPDATE", [client])
+            self._pause(SETTLED_SECONDS)
             before, open = eyes.execute(OTHERS, {"id": client}).fetchone() or (0, 0)
             self._pause(LOCKED_SECONDS)
             after, _ = eyes.execute(OTHERS, {"id": client}).fetchone() or (0, 0)
