@@ -22,9 +22,7 @@ from bridge.wording import counted
 logger = logging.getLogger("bridge.collector")
 
 AGAIN_SECONDS = 0.2  # until they are tried again
-PATIENT_SECONDS = (
-    0.2  # how long one of them may wait for its lock then, so that the passes of a busy pump end meanwhile
-)
+PATIENT_SECONDS = 0.2  # how long one of them may wait for its lock then: the passes of a busy pump end meanwhile
 SAY_AFTER_SECONDS = 5.0
 LONGEST_STAY_SECONDS = 300.0
 
