@@ -36,7 +36,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT * FROM fq.get('c')": (BRIDGE, OPERATOR, MONITOR),
     "SELECT fq.advance_horizon()": (BRIDGE, OPERATOR),
     "SELECT fq.read_horizon()": (BRIDGE, OPERATOR, MONITOR),
-    "UPDATE fq.horizon SET generations = '[]'": (BRIDGE, OPERATOR),
+    "UPDATE fq.horizon SET steps = '[]'": (BRIDGE, OPERATOR),
     "INSERT INTO fq.deliveries (client_id, \"offset\", epoch, due_at) VALUES ('c', 1, 1, now())": (BRIDGE, OPERATOR),
     "DELETE FROM fq.parked": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.parked": (BRIDGE, OPERATOR, MONITOR),

@@ -32,7 +32,7 @@ def test_g2_without_writers_the_horizon_is_the_last_offset_drawn(log: Log) -> No
     log.put()
     log.put()
     assert (log.advance(), log.read()) == (2, 2)
-    assert log.generations() == 0
+    assert log.steps() == 0
 
 
 def test_g2_an_open_insert_holds_the_horizon_until_it_is_visible(log: Log) -> None:
@@ -141,9 +141,9 @@ def test_g2_writers_that_began_after_a_long_one_wait_for_it_and_then_pass_at_onc
     for _ in range(40):
         log.put()
         assert log.advance() == -1
-        assert log.generations() <= 32
+        assert log.steps() <= 32
     straggler.execute("COMMIT")
-    assert (log.advance(), log.generations()) == (41, 0)
+    assert (log.advance(), log.steps()) == (41, 0)
 
 
 def test_g2_transactions_that_write_no_events_never_hold_the_horizon(

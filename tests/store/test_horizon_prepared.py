@@ -60,7 +60,7 @@ def test_g2_a_writer_that_prepares_is_found_among_prepared_strangers(log: Log) -
     assert (log.advance(), log.visible()) == (4, [1, 2, 3, 4])
 
 
-def test_g2_prepared_transactions_that_began_later_hold_a_finished_generation_only_once(log: Log) -> None:
+def test_g2_prepared_transactions_that_began_later_hold_a_finished_step_only_once(log: Log) -> None:
     first = log.writer()
     assert log.advance() == -1
     first.execute("COMMIT")

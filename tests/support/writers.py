@@ -51,6 +51,6 @@ class Log:
         """Return the offsets of all events that can be seen now."""
         return [offset for (offset,) in self._watcher.execute('SELECT "offset" FROM fq.events ORDER BY 1')]
 
-    def generations(self) -> int:
-        """Return how many generations of writers are remembered."""
-        return int(self.ask("SELECT jsonb_array_length(generations) FROM fq.horizon"))
+    def steps(self) -> int:
+        """Return how many steps with writers are remembered."""
+        return int(self.ask("SELECT jsonb_array_length(steps) FROM fq.horizon"))

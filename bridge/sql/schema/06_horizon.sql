@@ -1,10 +1,10 @@
--- One row: the highest offset that is final, and the generations that wait for their holders, oldest first. A
--- generation such as {"upto": 41, "holders": ["3/17@4711"]} names the transactions that may still commit events at or
--- below 41, each as its virtual transaction @ its pid.
+-- One row: the highest offset that is final, and the steps that wait for their holders, oldest first. A step such as
+-- {"upto": 41, "holders": ["3/17@4711"]} names the transactions that may still commit events at or below 41, each as
+-- its virtual transaction @ its pid.
 CREATE TABLE fq.horizon (
     one         boolean NOT NULL DEFAULT true CONSTRAINT horizon_pkey PRIMARY KEY CONSTRAINT horizon_one CHECK (one),
     "offset"    bigint NOT NULL DEFAULT -1,
-    generations jsonb NOT NULL DEFAULT '[]',
+    steps       jsonb NOT NULL DEFAULT '[]',
     updated_at  timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 INSERT INTO fq.horizon DEFAULT VALUES;
@@ -48,7 +48,7 @@ DECLARE
     state      fq.horizon;
     upto       bigint;
     holding    text[];
-    generation jsonb;
+    step    jsonb;
     waiting    text[];
     kept       jsonb := '[]';
     final      bigint;
@@ -57,7 +57,7 @@ BEGIN
     IF NOT FOUND THEN  -- another session is moving it
         RETURN (SELECT h."offset" FROM fq.horizon h);
     END IF;
-    upto := fq.last_drawn();  -- before the holders: an offset drawn after this line belongs to the next generation
+    upto := fq.last_drawn();  -- before the holders: an offset drawn after this line belongs to the next step
     IF upto < state."offset" THEN
         RAISE EXCEPTION 'the sequence of fq.events stands at %, behind the horizon %', upto, state."offset"
             USING ERRCODE = 'FQ003',
@@ -69,31 +69,31 @@ BEGIN
     END IF;
     holding := fq.holders();
     final := state."offset";
-    FOR generation IN SELECT * FROM jsonb_array_elements(state.generations) LOOP
-        waiting := fq.still_holding(ARRAY(SELECT jsonb_array_elements_text(generation -> 'holders')), holding);
+    FOR step IN SELECT * FROM jsonb_array_elements(state.steps) LOOP
+        waiting := fq.still_holding(ARRAY(SELECT jsonb_array_elements_text(step -> 'holders')), holding);
         IF waiting = '{}' THEN
-            final := CAST(generation ->> 'upto' AS bigint);
+            final := CAST(step ->> 'upto' AS bigint);
         ELSE
-            kept := kept || jsonb_build_object('upto', generation -> 'upto', 'holders', to_jsonb(waiting));
+            kept := kept || jsonb_build_object('upto', step -> 'upto', 'holders', to_jsonb(waiting));
         END IF;
     END LOOP;
     IF holding = '{}' THEN
         final := upto;
         kept := '[]';
     ELSIF upto > coalesce(CAST(kept -> -1 ->> 'upto' AS bigint), final) THEN
-        IF jsonb_array_length(kept) >= 32 THEN  -- a writer runs for long: the newest generation grows
+        IF jsonb_array_length(kept) >= 32 THEN  -- a writer runs for long: the newest step grows
             kept := kept - -1;
         END IF;
         kept := kept || jsonb_build_object('upto', upto, 'holders', to_jsonb(holding));
     END IF;
-    IF final <> state."offset" OR kept <> state.generations THEN
-        UPDATE fq.horizon SET "offset" = final, generations = kept, updated_at = clock_timestamp();
+    IF final <> state."offset" OR kept <> state.steps THEN
+        UPDATE fq.horizon SET "offset" = final, steps = kept, updated_at = clock_timestamp();
     END IF;
     RETURN final;
 END $$;
 
 -- Return what is final now, and write nothing: for readers that only have SQL. It waits a little for writers that are
--- about to commit, because without a bridge no generations are kept. In a transaction whose snapshot is older than the
+-- about to commit, because without a bridge no steps are kept. In a transaction whose snapshot is older than the
 -- statement it returns the horizon of that snapshot. A standby does not see the locks of writers, so there it returns
 -- the horizon that was replicated.
 CREATE FUNCTION fq.read_horizon(wait_ms integer DEFAULT 100) RETURNS bigint LANGUAGE plpgsql VOLATILE
