@@ -9,7 +9,7 @@ CREATE TABLE fq.deliveries (
     key              text COLLATE "C",
     part             bigint,  -- of a batch that failed: the first offset of the half that goes out together next
     attempt          integer NOT NULL DEFAULT 1,
-    earlier_attempts integer NOT NULL DEFAULT 0,  -- those that count no more, after a redrive for instance
+    earlier_attempts integer NOT NULL DEFAULT 0,  -- those that count no more: before a redrive, or recalled
     state            text NOT NULL DEFAULT 'sent'
                      CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying', 'done')),
     due_at           timestamptz NOT NULL,  -- when its lease ends, or its wait for the next attempt
