@@ -23,6 +23,9 @@ class Seen(NamedTuple):
     created_us: int = 0
 
 
+NOTHING_SEEN = Seen()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """What a broker remembers of the log that it serves.
@@ -47,7 +50,7 @@ class Mark:
     timeline: int
     count: int
     nonce: str
-    seen: Seen = Seen()
+    seen: Seen = NOTHING_SEEN
 
     def with_seen(self, seen: Seen) -> Self:
         """Return the mark with what was seen since it was written; the later of the two counts."""

@@ -145,7 +145,7 @@ def _found(here: OurMark, theirs: Mark | None) -> Verdict:
 def _ahead(facts: LogFacts, here: OurMark, theirs: Mark, event: Seen | None, remembered: int) -> str:
     """Say in what the broker is ahead of Postgres; an empty string if in nothing."""
     if theirs.generation > facts.generation:
-        return f"the broker has seen generation {theirs.generation} of the log, and this is generation {facts.generation}"
+        return f"the broker has seen the log's generation {theirs.generation}, and this is {facts.generation}"
     if theirs.count > here.count:
         return f"the broker's mark stands at {theirs.count:,}, and the database's at {here.count:,}"
     if here.count < remembered:

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from bridge.app import Bridge
 from bridge.declare import registrations
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
+from bridge.marks.witness import witness_of
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
@@ -68,6 +69,7 @@ class Pump:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._prepared = False
+        self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._held: set[str] = set()  # clients that are declared, and could not be registered yet
         self._registering = Trouble(logger, what="a client is not registered yet", over="all clients are registered")
@@ -111,9 +113,10 @@ class Pump:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
 
         Raises:
-            SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
+            SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
         """
         self.prepare()
+        self._witness.check()
         self._note_tick()
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
@@ -129,6 +132,7 @@ class Pump:
             )
             if not found.newest:
                 break
+            self._witness.check()
             if found.work:
                 began = time.monotonic()
                 done = self.catch_up()
@@ -152,6 +156,7 @@ class Pump:
                 if is_stopping():
                     return Tick(sent, looked, len(troubled))
                 self._note_tick()
+                self._witness.check()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:

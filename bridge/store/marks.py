@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -76,11 +76,19 @@ class LogFacts:
     started: str
 
 
-class Compared(NamedTuple):
-    """What another process has compared: the count, and whether it was this very server, a moment ago."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What another process has compared.
+
+    Attributes:
+        count: Of Postgres' mark.
+        fine: Whether it was compared with this very server, a moment ago, and all fits.
+        started: The start of this server.
+    """
 
     count: int
     fine: bool
+    started: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +120,8 @@ def peek(store: Store, *, bridge: str, broker: str, seconds: float) -> Compared 
     """Read whether another process has compared this broker a moment ago; None if none ever did."""
     with store.reading() as connection:
         binds = {"bridge": bridge, "broker": broker, "seconds": seconds}
-        row = connection.execute(statement("marks/peek"), binds).one_or_none()
-        return None if row is None else Compared(row.count, bool(row.fine))
+        row = connection.execute(statement("marks/peek"), binds).mappings().one_or_none()
+        return None if row is None else Compared(row["count"], bool(row["fine"]), row["started"])
 
 
 @contextmanager
@@ -151,9 +159,7 @@ def event_at(connection: Connection, offset: int) -> Seen | None:
     return None if found is None else Seen(offset, int(found))
 
 
-def renew(
-    connection: Connection, mark: Mark, *, broker: str, before: str | None, fresh: bool, holder: str
-) -> None:
+def renew(connection: Connection, mark: Mark, *, broker: str, before: str | None, fresh: bool, holder: str) -> None:
     """Write a mark that was compared, and let this broker serve the bridge."""
     connection.execute(statement("marks/retire"), {"bridge": mark.bridge, "broker": broker})
     binds = {

@@ -204,7 +204,7 @@ def is_harmless(error: psycopg.Error) -> bool:
 
 
 def _look(connection: psycopg.Connection[Any]) -> tuple[int, str, str, str, str]:
-    """Return the server's process id, whether it is `on` or `off` that it takes no writes, how names are found, its start."""
+    """Return the server's process id, `on` if it takes no writes, how names are found, and the server's start."""
     row = connection.execute(for_psycopg("boot/look_at_session")).fetchone()
     assert row is not None
     return row[0], row[1], row[2], row[3], row[4]

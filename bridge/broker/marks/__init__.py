@@ -16,9 +16,9 @@ def keeper_on(app: Celery, *, queue: str, connect_timeout_seconds: float) -> Kee
     from bridge.broker.marks.redis import RedisKeeper
 
     driver = app.connection_for_write().transport.driver_name
-    kind: type[Keeper] | None = None
+    kind: type[RedisKeeper] | type[AmqpKeeper] | None = None
     if driver == "redis" and MARKS_ON_REDIS.conforms():
         kind = RedisKeeper
     elif driver == "py-amqp":
         kind = AmqpKeeper
-    return kind and kind(app, queue=queue, connect_timeout_seconds=connect_timeout_seconds)
+    return None if kind is None else kind(app, queue=queue, connect_timeout_seconds=connect_timeout_seconds)

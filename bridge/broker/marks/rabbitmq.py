@@ -1,4 +1,4 @@
-"""The mark on RabbitMQ: the one message of a queue, which is read by consuming it and replaced before it is acknowledged.
+"""The mark on RabbitMQ: the one message of a queue, which is consumed, and replaced before it is acknowledged.
 
 Whoever has the message in hand is a consumer of the queue. So an empty queue with another consumer means that the mark
 is held, and an empty queue without one has lost it. A holder that dies, or is cut off, can't put a new one: its channel
@@ -79,7 +79,7 @@ class TakenOnAmqp(Taken):
         return True
 
     def leave(self) -> None:
-        """Put back what was read and not replaced: as a new message, because a quorum queue drops what comes too often."""
+        """Put back what was not replaced, as a new message: a quorum queue drops what comes back too often."""
         if self._messages:
             self._publish(max(self._messages, key=_count_of).body)
             self._let_go()
@@ -91,9 +91,9 @@ class TakenOnAmqp(Taken):
         """Become the consumer of the queue, and wait for its message."""
         queue = Queue(self._name, exchange="", routing_key=self._name, no_declare=True)
         self._consumer = Consumer(
-            self._channel, [queue], on_message=self._messages.append, auto_declare=False, prefetch_count=10
+            self._channel, [queue], on_message=self._messages.append, auto_declare=False, prefetch_count=1
         )
-        self._consumer.consume()
+        self._consumer.consume()  # one message: the new one must not come before the old one is acknowledged
         self._wait(WAIT_SECONDS)
 
     def _wait(self, seconds: float) -> None:
