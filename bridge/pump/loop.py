@@ -28,7 +28,7 @@ from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
 from bridge.store.clients import register
-from bridge.store.horizon import advance_horizon
+from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 from bridge.store.outcomes import is_held
 from bridge.trouble import Trouble
@@ -150,7 +150,9 @@ class Pump:
         sent = looked = 0
         troubled: set[str] = set()
         while True:
-            horizon = advance_horizon(store)
+            horizon, last = advance(store)
+            if self._witness.keeps_marks:
+                self._bridge.sender.remember(last)
             hungry = False
             for client in self._clients_to_serve(horizon):
                 if is_stopping():
