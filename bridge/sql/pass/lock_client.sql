@@ -2,9 +2,10 @@
 -- reads no table as a whole.
 --
 -- Binds      client  text
--- Returns    fq.client_settings; no row if it is taken
+-- Returns    fq.client_settings; the log's generation, which stays the same until the transaction ends; no row if the
+--            client is taken
 -- Relies on  a transaction: the lock ends with it
-SELECT s.*
+SELECT s.*, (SELECT cardinality(l.starts) FROM fq.log l) AS generation
   FROM fq.client_settings s JOIN fq.served v ON v.id = s.id CROSS JOIN fq.without_table_scans()
  WHERE s.id = :client
    FOR NO KEY UPDATE OF s SKIP LOCKED
