@@ -17,6 +17,7 @@ CREATE TABLE fq.clients (
     state_reason text,
     state_by     text,
     state_at     timestamptz,
+    released_at  timestamptz,  -- since when it does not hold the log any more; NULL: it holds what it has not finished
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
