@@ -18,6 +18,7 @@ CREATE TABLE fq.clients (
     state_by     text,
     state_at     timestamptz,
     bridge       text NOT NULL DEFAULT 'bridge' CONSTRAINT clients_bridge CHECK (bridge <> ''),  -- which serves it
+    released_at  timestamptz,  -- since when it does not hold the log any more; NULL: it holds what it has not finished
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),

@@ -53,6 +53,7 @@ CREATE TABLE fq.parked (
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
 CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
+CREATE INDEX parked_offset ON fq.parked ("offset");  -- for fq.held_events
 
 -- The replays: old events, from `next` up to `upto`, that go out to one client again beside its cursor. Each replay has
 -- an epoch of its own. `started_at` is where its rate counts from; it moves on after a standstill, so that no burst
