@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bridge.app import Bridge
+from bridge.marks.claim import claim, read_witnesses
 
 
 class BrokerSaw(NamedTuple):
@@ -12,10 +13,11 @@ class BrokerSaw(NamedTuple):
 
     Attributes:
         broker: The broker's address.
-        offset: The last event that it has seen.
-        generation: The log's generation then.
+        offset: The last event that it has seen; -1 if it has seen none, or remembers another log.
+        generation: The log's generation then; 0 if it remembers another log.
         fits: Whether the log has the very event that the broker has seen.
-        remembered: The highest offset that Postgres' marks remember.
+        remembered: The highest offset that Postgres' own marks remember.
+        other_log: The id of the log that the broker remembers, if it is another one.
     """
 
     broker: str
@@ -23,16 +25,24 @@ class BrokerSaw(NamedTuple):
     generation: int
     fits: bool
     remembered: int
+    other_log: str | None = None
 
 
 def what_the_broker_saw(bridge: Bridge) -> BrokerSaw | None:
-    """Read the broker's mark; None if it has none of this log.
+    """Read the broker's mark; None if it has none.
 
     Raises:
         BrokerUnavailable: it can't be asked.
     """
-    del bridge
-    return None
+    found = read_witnesses(bridge)
+    mark = found.theirs
+    if mark is None:
+        return None
+    remembered = max((it.seen.offset for it in found.ours), default=-1)
+    if mark.log != found.facts.log:
+        return BrokerSaw(found.broker, -1, 0, fits=False, remembered=remembered, other_log=mark.log)
+    fits = mark.seen.offset < 0 or found.event == mark.seen
+    return BrokerSaw(found.broker, mark.seen.offset, mark.generation, fits, remembered)
 
 
 def own_the_broker(bridge: Bridge, *, why: str) -> None:
@@ -41,4 +51,4 @@ def own_the_broker(bridge: Bridge, *, why: str) -> None:
     Raises:
         BrokerUnavailable: the broker has the mark of before.
     """
-    del bridge, why
+    claim(bridge, why=why)
