@@ -41,6 +41,8 @@ def resync_command(
         return
     for line in said(done):
         click.echo(line)
+    if done.done and not done.mark_renewed:
+        click.echo("the broker could not be told: once it is back, run `eventbridge resync --yes` again")
     if not done.done:
         click.echo("nothing was changed: `eventbridge resync --yes` does it")
 
@@ -51,7 +53,12 @@ def said(done: Resynced) -> Iterator[str]:
     def verb(now: str, later: str) -> str:
         return now if done.done else f"would {later}"
 
-    if done.broker is not None:
+    if done.broker_log is not None:
+        yield (
+            f"the broker {done.broker} {verb('is', 'be')} taken from another log, {done.broker_log}: "
+            "if that one is alive, give this one a bridge_queue of its own instead"
+        )
+    elif done.broker is not None:
         yield f"the broker {done.broker} has seen events up to offset {done.broker_offset}"
     if done.lost_from is not None and done.lost_upto is not None:
         number = done.lost_upto - done.lost_from + 1

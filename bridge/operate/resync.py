@@ -52,6 +52,8 @@ class Resynced:
         horizon_before: The horizon before; it moves on from `first - 1`.
         broker: The broker whose mark was read; None if no mark of this log was.
         broker_offset: The last event that the broker had seen.
+        broker_log: The id of another log that the broker remembered, and that loses the broker to this one; None if
+            there is none.
         lost_from: The first offset whose event may be lost; None if no witness knows of any.
         lost_upto: The last one.
         lost_present: How many events the log has at these offsets now; they may be others than those that were there.
@@ -67,6 +69,7 @@ class Resynced:
     horizon_before: int
     broker: str | None
     broker_offset: int | None
+    broker_log: str | None
     lost_from: int | None
     lost_upto: int | None
     lost_present: int
@@ -97,7 +100,7 @@ def resync(
         StoreUnavailable: nothing changed.
     """
     saw = _asked(bridge, needed=above is None or from_broker_mark)
-    if saw is None and from_broker_mark:
+    if from_broker_mark and (saw is None or saw.other_log):
         raise UsageError("the broker has no mark of this log: give --above with the highest offset that was ever drawn")
     with bridge.store.transaction() as connection:
         log.hold_all_clients(connection)
@@ -157,7 +160,7 @@ def _resynced(
 ) -> Resynced:
     """Say what was done."""
     missing = plan.lost_upto - plan.agreed - present > 0 or found.reused is not None
-    lost = missing and (found.drawn < plan.lost_upto or (saw is not None and not saw.fits))
+    lost = missing and (found.drawn < plan.lost_upto or (saw is not None and not saw.fits and not saw.other_log))
     return Resynced(
         done=done,
         generation=len(plan.starts),
@@ -167,6 +170,7 @@ def _resynced(
         horizon_before=found.horizon,
         broker=None if saw is None else saw.broker,
         broker_offset=None if saw is None else saw.offset,
+        broker_log=None if saw is None else saw.other_log,
         lost_from=plan.agreed + 1 if lost else None,
         lost_upto=plan.lost_upto if lost else None,
         lost_present=present,
@@ -177,7 +181,16 @@ def _resynced(
 
 def _details(done: Resynced) -> dict[str, object]:
     """Return what the journal keeps: the clients that moved, and how many deliveries go out again."""
-    names = ("generation", "first", "sequence_before", "sequence", "horizon_before", "broker", "broker_offset")
+    names = (
+        "generation",
+        "first",
+        "sequence_before",
+        "sequence",
+        "horizon_before",
+        "broker",
+        "broker_offset",
+        "broker_log",
+    )
     moved = {it.client: [it.before, it.offset] for it in done.clients if it.before != it.offset}
     return {
         **{name: getattr(done, name) for name in (*names, "lost_from", "lost_upto", "lost_present")},
