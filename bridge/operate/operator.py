@@ -12,7 +12,8 @@ from celery import Celery
 
 from bridge.app import bridge_of
 from bridge.log.publish import publish
-from bridge.operate.lifecycle import pause, remove, resume
+from bridge.operate.keeping import Keeper
+from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.publish_lines import publish_lines
@@ -28,13 +29,12 @@ from bridge.operate.registering import (
 from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
-from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Viewer):
+class Operator(Keeper):
     """See and do everything that an operator does.
 
     ::
@@ -129,8 +129,8 @@ class Operator(Viewer):
         """
         return pause(self._store, client, reason=reason, by=self.by, drain=True)
 
-    def resume(self, client: str) -> str:
-        """Go on handing events to a client, and return the state that it was in."""
+    def resume(self, client: str) -> Resumed:
+        """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
         return resume(self._store, client, by=self.by)
 
     def remove(self, client: str, *, force: bool = False) -> HeldClient:

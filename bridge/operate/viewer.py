@@ -11,10 +11,13 @@ from bridge.app import bridge_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
+from bridge.operate.explain.log import explain_size
 from bridge.operate.parked import choose
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.tail import tail
 from bridge.operate.workers import ask_workers
+from bridge.retention.size import size_warning
+from bridge.settings.amount import bytes_of
 from bridge.store import Store
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent
@@ -23,6 +26,7 @@ from bridge.store.journal import JournalEntry, list_journal
 from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
+from bridge.store.pruning import log_bytes
 from bridge.store.status import ClientStatus, read_status
 
 
@@ -57,6 +61,11 @@ class Viewer:
                 raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
             raise
 
+    def size_warning(self) -> str:
+        """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""
+        limit = bridge_of(self.app).settings.log_limit
+        return size_warning(log_bytes(self._store), bytes_of(limit)) if limit else ""
+
     def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
         """Say why a client stands where it stands, and what to do about it.
 
@@ -82,7 +91,8 @@ class Viewer:
             seen = ask_workers(
                 self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
             )
-        return explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        causes = explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        return [*causes, *explain_size(self.size_warning())]
 
     def tail(
         self,

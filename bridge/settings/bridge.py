@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 from bridge.bounds import BATCH_BYTES
 from bridge.errors import ConfigurationError
+from bridge.settings.amount import bytes_of, seconds_of
 from bridge.settings.setting import About, Setting, settings_of
 
 PREFIX = "bridge_"
@@ -60,6 +61,21 @@ class BridgeSettings:
     statement_timeout_seconds: Annotated[
         float, About("Longest that one statement, or one wait for a lock, may take.", above=0)
     ] = 60.0
+
+    keep: Annotated[
+        str,
+        About(
+            "How long events are kept, as `30d`: what is older and needed no more is removed; empty: for ever.",
+            read=seconds_of,
+        ),
+    ] = ""
+    log_limit: Annotated[
+        str,
+        About(
+            "How large the log may grow, as `200GB`: from four fifths on it is warned of; empty: no limit.",
+            read=bytes_of,
+        ),
+    ] = ""
 
     @classmethod
     def read(cls, conf: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
