@@ -40,6 +40,18 @@ def event_offset(text: str) -> int:
     return int(text)
 
 
+def span_seconds(text: str) -> float:
+    """Read a span of time, such as 90d, 12h, 30min or 45s.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(d|h|min|s)", text.strip(), re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a span of time, such as 90d, 12h, 30min or 45s")
+    return float(found[1]) * {"d": 86_400, "h": 3_600, "min": 60, "s": 1}[found[2]]
+
+
 def route(text: str) -> tuple[str, str]:
     """Read `PATTERN=TASK`.
 

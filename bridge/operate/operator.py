@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 
 from bridge.log.publish import publish
+from bridge.operate.erase import Erasure, erase
 from bridge.operate.lifecycle import pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
@@ -40,7 +41,8 @@ class Operator(Viewer):
             print(row.client, row.state, row.lag_events)
         operator.seek("billing", to="2026-01-31T12:00:00+00:00", dry_run=True)
 
-    Each verb is one transaction: if it raises, nothing changed. Only `register_declared` has one for each client. `by`
+    Each verb is one transaction: if it raises, nothing changed. Only `register_declared` has one for each client, and
+    `erase` many. `by`
     is noted in the journal. The verbs that act on a `client` raise `UsageError` where it is a plain SQL reader, which
     the bridge does not drive; only `seek` and `remove` take such a client too. For the errors that every verb can raise
     see `Viewer`, which has the verbs that only look.
@@ -193,6 +195,7 @@ class Operator(Viewer):
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
     ) -> list[int]:
         """Hand parked events to a client again: those that fit all that is given, or `everything`.
 
@@ -202,7 +205,14 @@ class Operator(Viewer):
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         return redrive(self._store, client, selection, by=self.by)
 
     def discard(
@@ -213,6 +223,7 @@ class Operator(Viewer):
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
         reason: str | None = None,
     ) -> list[int]:
         """Give parked events up for good: those that fit all that is given, or `everything`.
@@ -225,8 +236,27 @@ class Operator(Viewer):
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         return discard(self._store, client, selection, by=self.by, reason=reason)
+
+    def erase(self, key: str, *, key_too: bool = False, dry_run: bool = False) -> Erasure:
+        """Erase what the events of a key hold, for good: payloads, headers, and the texts of errors.
+
+        It takes many transactions, each of a bounded number of events; an interrupted run is finished by the next.
+
+        Args:
+            key: The ordering key.
+            key_too: Also replace the key by a random one, on the events that no client needs any more.
+            dry_run: Only count.
+        """
+        return erase(self._store, key, by=self.by, key_too=key_too, dry_run=dry_run)
 
 
 def user_at_host() -> str:

@@ -114,6 +114,7 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
         most: int = 50,
     ) -> list[ParkedEvent]:
         """List events that were set aside for a client, or for any; those that were set aside last come first.
@@ -123,11 +124,14 @@ class Viewer:
             keys: Only events of these keys.
             error_types: Only events that failed with these exceptions, such as `ValueError`.
             offsets: Only the events at these offsets.
+            older_seconds: Only events that have been parked for longer than this.
             most: How many at most.
         """
         if client is not None:
             self._check_client(client)
-        selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+        selection = Selection(
+            keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
+        )
         return list_parked(self._store, client, selection=selection, most=most)
 
     def count_parked(
@@ -138,13 +142,21 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
     ) -> int:
         """Count a client's parked events that fit all that is given, or `everything`, as `redrive` and `discard` would.
 
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         self._check_client(client)
         return count_parked(self._store, client, selection=selection)
 

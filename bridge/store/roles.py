@@ -29,6 +29,7 @@ GRANTS = {
         "REVOKE ALL ON fq.settings FROM fq_operator",  # who has the secret can report any event as done
         "REVOKE INSERT, UPDATE ON fq.events FROM fq_operator",  # it may delete what every client has finished
         "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_operator",
+        "GRANT UPDATE (key, payload, headers) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
         "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version FROM fq_operator",
         "REVOKE UPDATE, DELETE ON fq.journal FROM fq_operator",
     ],

@@ -24,6 +24,9 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT * FROM fq.events": (BRIDGE, OPERATOR, MONITOR),
     """SELECT "offset" FROM fq.events""": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.events SET topic = 'b'": (),
+    "UPDATE fq.events SET created_at = now()": (),
+    "UPDATE fq.events SET payload = '{}'": (OPERATOR,),  # to erase, and trigger events_erased refuses all else
+    "SELECT FROM fq.events FOR UPDATE": (OPERATOR,),
     "DELETE FROM fq.events WHERE false": (OPERATOR,),
     "TRUNCATE fq.events": (),
     "SELECT nextval('fq.events_offset_seq')": (),
