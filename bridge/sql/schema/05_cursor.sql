@@ -57,9 +57,11 @@ CREATE TRIGGER clients_epoch BEFORE UPDATE OF epoch, task ON fq.clients
     EXECUTE FUNCTION fq.begin_epoch();
 
 -- Let `dispatched` follow the cursor of a plain SQL reader, also in the moment in which it becomes or stops being one.
+-- A reader that commits is served again, and holds the log.
 CREATE FUNCTION fq.follow_reader() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
+    NEW.released_at := NULL;
     RETURN NEW;
 END $$;
 CREATE TRIGGER clients_reader BEFORE UPDATE OF "offset", dispatched, epoch, task ON fq.clients
