@@ -9,7 +9,7 @@ import click
 from bridge.command.confirm import confirm
 from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import json_option, yes_option
+from bridge.command.parameters import archive_option, json_option, yes_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.erase import Erasure
@@ -23,11 +23,14 @@ from bridge.wording import counted
     is_flag=True,
     help="Also replace the key by a random one, on the events that no client needs any more.",
 )
+@archive_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
 @yes_option
 @json_option
 @click.pass_context
-def erase_command(ctx: click.Context, /, *, key: str, key_too: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+def erase_command(
+    ctx: click.Context, /, *, key: str, key_too: bool, archive: str | None, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     """Erase what the events of a key hold, for good, as the right to be forgotten asks for.
 
     Payloads become {"erased": true}, headers become {}, and the texts of errors of these events are erased too.
@@ -36,13 +39,13 @@ def erase_command(ctx: click.Context, /, *, key: str, key_too: bool, dry_run: bo
     """
     operator = operator_here(ctx)
     if dry_run or not yes:
-        tried = operator.erase(key, key_too=key_too, dry_run=True)
+        tried = operator.erase(key, key_too=key_too, archive=archive, dry_run=True)
         if dry_run or not as_json:
             _show(key, tried, as_json=as_json)
         if dry_run:
             return
         confirm(f"erase what the events of key {plain(key)} hold, for good?", yes=yes, as_json=as_json)
-    _show(key, operator.erase(key, key_too=key_too), as_json=as_json)
+    _show(key, operator.erase(key, key_too=key_too, archive=archive), as_json=as_json)
 
 
 def _show(key: str, erasure: Erasure, *, as_json: bool) -> None:
@@ -55,12 +58,9 @@ def _show(key: str, erasure: Erasure, *, as_json: bool) -> None:
 
 def _lines(key: str, erasure: Erasure) -> Iterator[str]:
     least = "" if erasure.exact else "at least "
-    done = "would be erased" if erasure.dry_run else "are erased" if erasure.erased != 1 else "is erased"
     texts = counted(erasure.texts, "text of an error", "texts of errors")
-    yield (
-        f"{least}{counted(erasure.events, 'event')} of key {key}: {counted(erasure.erased, 'event')} {done}, "
-        f"and {texts}"
-    )
+    erased = f"{counted(erasure.erased, 'event')} {_verb(erasure, erasure.erased)}"
+    yield f"{least}{counted(erasure.events, 'event')} of key {key}: {erased}, and {texts}"
     for client, attempts in erasure.in_flight.items():
         held = "attempt, which holds" if attempts == 1 else "attempts, which hold"
         yield f"client {client} has {counted(attempts, held)} the event as it was until it ends"
@@ -69,8 +69,18 @@ def _lines(key: str, erasure: Erasure) -> Iterator[str]:
         yield f"{left} could not be erased, because a handler has the delivery in its transaction: erase again later"
     if not erasure.complete:
         yield "an open transaction may still commit events of this key: erase again when it has ended"
+    if erasure.archived is not None:
+        yield f"in the archive, {counted(erasure.archived, 'event')} {_verb(erasure, erasure.archived)}"
+    else:
+        yield "an archive, if you have one, holds what was pruned: `eventbridge erase --key KEY --archive DIR`"
     if erasure.keys_replaced:
         yield f"the key of {counted(erasure.keys_replaced, 'event')} is {erasure.pseudonym} now"
     if erasure.keys_kept:
         keep = counted(erasure.keys_kept, "event keeps", "events keep")
         yield f"{keep} the key, because a client needs it for their order: erase again when they are done"
+
+
+def _verb(erasure: Erasure, number: int) -> str:
+    if erasure.dry_run:
+        return "would be erased"
+    return "is erased" if number == 1 else "are erased"

@@ -11,12 +11,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from bridge.archive.erase import erase_in_archive
+from bridge.archive.places import Place
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.store import Store
+from bridge.store.archive import log_identity
 from bridge.store.clients import list_clients
 from bridge.store.erase import (
     Erasable,
@@ -54,6 +58,7 @@ class Erasure:
         pseudonym: What replaces the key; None where the key stays.
         keys_replaced: How many events have the pseudonym now.
         keys_kept: How many keep the key although it was to be replaced, because a client needs it still.
+        archived: How many archived events were erased, or would be; None where no archive was named.
         complete: Whether no open transaction can commit another event of the key that was written before.
     """
 
@@ -67,10 +72,13 @@ class Erasure:
     pseudonym: str | None = None
     keys_replaced: int = 0
     keys_kept: int = 0
+    archived: int | None = None
     complete: bool = True
 
 
-def erase(store: Store, key: str, *, by: str, key_too: bool = False, dry_run: bool = False) -> Erasure:
+def erase(
+    store: Store, key: str, *, by: str, key_too: bool = False, archive: Place | None = None, dry_run: bool = False
+) -> Erasure:
     """Erase what the events of a key hold.
 
     Args:
@@ -78,6 +86,7 @@ def erase(store: Store, key: str, *, by: str, key_too: bool = False, dry_run: bo
         key: The ordering key.
         by: Who does it, for the journal, which does not tell the key.
         key_too: Also replace the key by a random pseudonym, on the events that no client needs any more.
+        archive: Where events are that were pruned: they are erased too.
         dry_run: Only count.
 
     Raises:
@@ -86,13 +95,16 @@ def erase(store: Store, key: str, *, by: str, key_too: bool = False, dry_run: bo
     upto = last_drawn(store)
     found = count_erasable(store, key, upto=upto)
     holders = key_holders(store, key, upto=upto)
+    pseudonym = f"erased-{uuid4().hex}" if key_too else None
+    in_archive = partial(_erase_archive, store, key, archive, pseudonym)
     if dry_run:
-        return _told(found, holders, dry_run=True, texts=sum(holder.texts for holder in holders))
+        texts = sum(holder.texts for holder in holders)
+        return _told(found, holders, dry_run=True, texts=texts, archived=in_archive(dry_run=True))
     erased = _erase_events(store, key, found, upto=upto, by=by, key_too=key_too)
     texts = sum(_erase_texts(store, key, holder.client) for holder in key_holders(store, key, upto=upto))
-    pseudonym, replaced, kept = None, 0, 0
-    if key_too:
-        pseudonym = f"erased-{uuid4().hex}"
+    archived = in_archive(dry_run=False)
+    replaced, kept = 0, 0
+    if pseudonym is not None:
         replaced = _replace_key(store, key, pseudonym, upto=upto)
         kept = count_erasable(store, key, upto=upto).events
     left = key_holders(store, key, upto=upto)
@@ -101,11 +113,20 @@ def erase(store: Store, key: str, *, by: str, key_too: bool = False, dry_run: bo
         left,
         texts=texts,
         texts_left=sum(holder.texts for holder in left),
-        pseudonym=pseudonym if replaced else None,
+        pseudonym=pseudonym if replaced or archived else None,
+        archived=archived,
         keys_replaced=replaced,
         keys_kept=kept,
         complete=read_horizon(store) >= upto,
     )
+
+
+def _erase_archive(
+    store: Store, key: str, archive: Place | None, pseudonym: str | None, *, dry_run: bool
+) -> int | None:
+    if archive is None:
+        return None
+    return erase_in_archive(archive, key, log=log_identity(store).id, pseudonym=pseudonym, dry_run=dry_run)
 
 
 def _told(found: Erasable, holders: list[KeyHolder], *, dry_run: bool = False, texts: int, **more: object) -> Erasure:

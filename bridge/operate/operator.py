@@ -6,10 +6,12 @@ import getpass
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from celery import Celery
 
+from bridge.archive.places import place_of
 from bridge.log.publish import publish
 from bridge.operate.erase import Erasure, erase
 from bridge.operate.lifecycle import pause, remove, resume
@@ -26,6 +28,7 @@ from bridge.operate.registering import (
     register_clients,
 )
 from bridge.operate.replay import Replay, replay, stop_replays
+from bridge.operate.replay_archived import replay_archived
 from bridge.operate.seek import Sought, seek
 from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
@@ -169,6 +172,7 @@ class Operator(Viewer):
         end: PlaceInLog = "end",
         topics: Sequence[str] | None = None,
         per_second: float = 100,
+        archive: str | None = None,
     ) -> Replay:
         """Start handing old events to a client again, beside its cursor, which stays.
 
@@ -178,12 +182,14 @@ class Operator(Viewer):
             end: The last event: `end`, an offset, or the moment before which it was created.
             topics: AMQP topic patterns, beside the client's own; None for all that it reads.
             per_second: Most events in a second (above 0).
+            archive: A directory or URL with events that were pruned: those of the range go back into the log first.
 
         Raises:
             UsageError: the client has finished nothing in this range.
         """
-        places = {"start": position_of(start), "end": position_of(end)}
-        return replay(self._store, client, **places, topics=topics, per_second=per_second, by=self.by)
+        begin = replay if archive is None else partial(replay_archived, archive=place_of(archive))
+        first, last = position_of(start), position_of(end)
+        return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)
 
     def stop_replays(self, client: str) -> list[StoppedReplay]:
         """Stop a client's replays where they are, those that wait as well."""
@@ -248,7 +254,7 @@ class Operator(Viewer):
         )
         return discard(self._store, client, selection, by=self.by, reason=reason)
 
-    def erase(self, key: str, *, key_too: bool = False, dry_run: bool = False) -> Erasure:
+    def erase(self, key: str, *, key_too: bool = False, archive: str | None = None, dry_run: bool = False) -> Erasure:
         """Erase what the events of a key hold, for good: payloads, headers, and the texts of errors.
 
         It takes many transactions, each of a bounded number of events; an interrupted run is finished by the next.
@@ -256,9 +262,11 @@ class Operator(Viewer):
         Args:
             key: The ordering key.
             key_too: Also replace the key by a random one, on the events that no client needs any more.
+            archive: A directory or URL with events that were pruned: they are erased too.
             dry_run: Only count.
         """
-        return erase(self._store, key, by=self.by, key_too=key_too, dry_run=dry_run)
+        place = None if archive is None else place_of(archive)
+        return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
 
     def recall(
         self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""

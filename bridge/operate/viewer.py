@@ -8,6 +8,7 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.archive.places import place_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
@@ -92,6 +93,7 @@ class Viewer:
         most: int | None = None,
         follow: bool = False,
         characters: int | None = None,
+        archive: str | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yield events of the log, oldest first; only such as are final.
 
@@ -101,12 +103,22 @@ class Viewer:
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
+            archive: A directory or URL with events that were pruned; they are read only from a `start` on.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        return tail(self._store, topics=topics, start=position, most=most, follow=follow, characters=characters)
+        place = None if archive is None else place_of(archive)
+        return tail(
+            self._store,
+            topics=topics,
+            start=position,
+            most=most,
+            follow=follow,
+            characters=characters,
+            archive=place,
+        )
 
     def parked(
         self,

@@ -17,8 +17,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, OPERATOR),
     "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, OPERATOR),
     "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, OPERATOR),
-    "INSERT INTO fq.events (created_at) VALUES ('epoch')": (),
-    """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (),
+    "INSERT INTO fq.events (created_at) VALUES ('epoch')": (OPERATOR,),
+    """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (OPERATOR,),  # and a trigger refuses it
     "INSERT INTO fq.events (topic) VALUES ('a') RETURNING payload": (OPERATOR,),
     "SELECT fq.put()": (OPERATOR,),
     "SELECT * FROM fq.events": (BRIDGE, OPERATOR, MONITOR),
