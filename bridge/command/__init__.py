@@ -8,6 +8,7 @@ import click
 from bridge import __version__
 from bridge.command import (
     demo,
+    erase,
     explain,
     journal,
     migrate,
@@ -43,5 +44,5 @@ bridge.add_section("Watch", parked.parked_command, journal.journal_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
 bridge.add_section("Act", recall.recall_command, resync.resync_command)
-bridge.add_section("Act", prune.prune_command, prune.release_command, prune.hold_command)
+bridge.add_section("Keep", prune.prune_command, prune.release_command, prune.hold_command, erase.erase_command)
 bridge.add_section("Try", demo.demo_command)

@@ -30,17 +30,20 @@ def choose(
     keys: Sequence[str] = (),
     error_types: Sequence[str] = (),
     offsets: Sequence[int] = (),
+    older_seconds: float | None = None,
 ) -> Selection:
     """Return the selection of parked events that fit all that is given; `everything` has to be said.
 
     Raises:
         UsageError: nothing is given, or both `everything` and a part of it.
     """
-    selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+    selection = Selection(
+        keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
+    )
     if everything != selection.all:
         raise UsageError(
             f"say which parked events of client {client!r}: either all (--all), "
-            "or those that fit (--key, --error-type, --offset)"
+            "or those that fit (--key, --error-type, --offset, --older-than)"
         )
     return selection
 
@@ -113,12 +116,13 @@ def _give_up(connection: Connection, client: str, offsets: Sequence[int], *, hor
 
 def _details(selection: Selection, offsets: Sequence[int]) -> dict[str, object]:
     asked = {
-        "keys": selection.keys,
-        "error_types": selection.error_types,
-        "offsets": selection.offsets[:MOST_NOTED_OFFSETS],
+        "keys": len(selection.keys),  # only how many: a key may name a person, and the journal can't forget
+        "error_types": list(selection.error_types),
+        "offsets": list(selection.offsets[:MOST_NOTED_OFFSETS]),
+        "older_seconds": selection.older_seconds,
     }
     return {
         "events": len(offsets),
         "offsets": list(offsets[:MOST_NOTED_OFFSETS]),
-        "asked": {name: list(value) for name, value in asked.items() if value} or "all",
+        "asked": {name: value for name, value in asked.items() if value} or "all",
     }

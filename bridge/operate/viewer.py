@@ -8,6 +8,7 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.archive.places import place_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
@@ -102,6 +103,7 @@ class Viewer:
         most: int | None = None,
         follow: bool = False,
         characters: int | None = None,
+        archive: str | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yield events of the log, oldest first; only such as are final.
 
@@ -111,12 +113,22 @@ class Viewer:
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
+            archive: A directory or URL with events that were pruned; they are read only from a `start` on.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        return tail(self._store, topics=topics, start=position, most=most, follow=follow, characters=characters)
+        place = None if archive is None else place_of(archive)
+        return tail(
+            self._store,
+            topics=topics,
+            start=position,
+            most=most,
+            follow=follow,
+            characters=characters,
+            archive=place,
+        )
 
     def parked(
         self,
@@ -125,6 +137,7 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
         most: int = 50,
     ) -> list[ParkedEvent]:
         """List events that were set aside for a client, or for any; those that were set aside last come first.
@@ -134,11 +147,14 @@ class Viewer:
             keys: Only events of these keys.
             error_types: Only events that failed with these exceptions, such as `ValueError`.
             offsets: Only the events at these offsets.
+            older_seconds: Only events that have been parked for longer than this.
             most: How many at most.
         """
         if client is not None:
             self._check_client(client)
-        selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+        selection = Selection(
+            keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
+        )
         return list_parked(self._store, client, selection=selection, most=most)
 
     def count_parked(
@@ -149,13 +165,21 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
     ) -> int:
         """Count a client's parked events that fit all that is given, or `everything`, as `redrive` and `discard` would.
 
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         self._check_client(client)
         return count_parked(self._store, client, selection=selection)
 

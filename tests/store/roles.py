@@ -17,13 +17,16 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, OPERATOR),
     "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, OPERATOR),
     "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, OPERATOR),
-    "INSERT INTO fq.events (created_at) VALUES ('epoch')": (),
-    """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (),
+    "INSERT INTO fq.events (created_at) VALUES ('epoch')": (OPERATOR,),
+    """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (OPERATOR,),  # and a trigger refuses it
     "INSERT INTO fq.events (topic) VALUES ('a') RETURNING payload": (OPERATOR,),
     "SELECT fq.put()": (OPERATOR,),
     "SELECT * FROM fq.events": (BRIDGE, OPERATOR, MONITOR),
     """SELECT "offset" FROM fq.events""": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.events SET topic = 'b'": (),
+    "UPDATE fq.events SET created_at = now()": (),
+    "UPDATE fq.events SET payload = '{}'": (OPERATOR,),  # to erase, and trigger events_erased refuses all else
+    "SELECT FROM fq.events FOR UPDATE": (OPERATOR,),
     "DELETE FROM fq.events WHERE false": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.held_ranges": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.log SET pruned = pruned": (BRIDGE, OPERATOR),

@@ -52,6 +52,7 @@ CREATE TABLE fq.clients (
 ) WITH (fillfactor = 50);
 
 -- The last epochs of removed clients. A client that comes back under the same id must not be settled by old outcomes.
+-- Where there are too many rows, they become one, `*`, with the highest epoch of all: see fq.forget_client.
 CREATE TABLE fq.epochs (
     client_id text CONSTRAINT epochs_pkey PRIMARY KEY,
     epoch     integer NOT NULL

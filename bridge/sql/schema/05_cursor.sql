@@ -30,7 +30,7 @@ CREATE TRIGGER clients_filter BEFORE INSERT OR UPDATE OF topics, filter ON fq.cl
 CREATE FUNCTION fq.begin_client() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
-    NEW.epoch := coalesce((SELECT e.epoch + 1 FROM fq.epochs e WHERE e.client_id = NEW.id), NEW.epoch);
+    NEW.epoch := coalesce((SELECT max(e.epoch) + 1 FROM fq.epochs e WHERE e.client_id IN (NEW.id, '*')), NEW.epoch);
     NEW.last_epoch := NEW.epoch;
     RETURN NEW;
 END $$;
@@ -83,11 +83,17 @@ CREATE TRIGGER clients_guard BEFORE UPDATE OF "offset", dispatched, epoch, task 
     FOR EACH ROW WHEN (OLD.task IS NOT NULL AND NEW.task IS NOT NULL AND NEW.epoch = OLD.epoch)
     EXECUTE FUNCTION fq.guard_cursor();
 
--- Delete all that a removed client leaves, but remember its last epoch.
+-- Delete all that a removed client leaves, but remember its last epoch. More than a thousand epochs become one, above
+-- which every new client begins.
 CREATE FUNCTION fq.forget_client() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO fq.epochs (client_id, epoch) VALUES (OLD.id, greatest(OLD.epoch, OLD.last_epoch))
-        ON CONFLICT (client_id) DO UPDATE SET epoch = EXCLUDED.epoch;
+        ON CONFLICT (client_id) DO UPDATE SET epoch = greatest(epochs.epoch, EXCLUDED.epoch);
+    IF (SELECT count(*) FROM fq.epochs) > 1000 THEN
+        INSERT INTO fq.epochs (client_id, epoch) SELECT '*', max(e.epoch) FROM fq.epochs e
+            ON CONFLICT (client_id) DO UPDATE SET epoch = greatest(epochs.epoch, EXCLUDED.epoch);
+        DELETE FROM fq.epochs WHERE client_id <> '*';
+    END IF;
     DELETE FROM fq.deliveries WHERE client_id = OLD.id;
     DELETE FROM fq.lanes WHERE client_id = OLD.id;
     DELETE FROM fq.parked WHERE client_id = OLD.id;
