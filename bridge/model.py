@@ -25,6 +25,7 @@ class Client(ClientSettings):
         epoch: The client's epoch number, from 1; outcomes of an older one are ignored.
         filter: `topics` as one regular expression, which is matched with '.' + topic.
         state: `active`, or `draining`: nothing new is handed over.
+        counted_after: Where its ledger begins, which counts the events above.
     """
 
     offset: int
@@ -32,6 +33,7 @@ class Client(ClientSettings):
     epoch: int
     filter: str
     state: str
+    counted_after: int = -1
 
 
 UNTRACED: Mapping[str, str] = {}

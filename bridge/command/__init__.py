@@ -6,7 +6,21 @@ A command reads its options, calls `bridge.Operator`, and shows the result. It d
 import click
 
 from bridge import __version__
-from bridge.command import demo, explain, journal, migrate, parked, publish, register, replay, seek, state, status, tail
+from bridge.command import (
+    audit,
+    demo,
+    explain,
+    journal,
+    migrate,
+    parked,
+    publish,
+    register,
+    replay,
+    seek,
+    state,
+    status,
+    tail,
+)
 from bridge.command.group import BridgeGroup
 
 __all__ = ["bridge"]
@@ -23,7 +37,7 @@ def bridge() -> None:
 
 bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
-bridge.add_section("Watch", parked.parked_command, journal.journal_command)
+bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
 bridge.add_section("Try", demo.demo_command)

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 
 from bridge.log.publish import publish
+from bridge.operate.audit import accept
 from bridge.operate.lifecycle import pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
@@ -184,6 +185,10 @@ class Operator(Viewer):
     def stop_replays(self, client: str) -> list[StoppedReplay]:
         """Stop a client's replays where they are, those that wait as well."""
         return stop_replays(self._store, client, by=self.by)
+
+    def accept(self, client: str) -> None:
+        """Begin a client's ledger anew, from what its tables hold now, so that `audit` starts from here."""
+        accept(self._store, client, by=self.by)
 
     def redrive(
         self,

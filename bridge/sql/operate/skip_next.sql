@@ -5,7 +5,7 @@
 --            horizon  bigint
 -- Returns    "offset"; no row if it is not the next one that matches, or not final
 -- Relies on  hold_client having run in this transaction; move_cursors follows
-UPDATE fq.clients c SET dispatched = e."offset"
+UPDATE fq.clients c SET dispatched = e."offset", counted = c.counted + 1, counted_sum = c.counted_sum + e."offset"
   FROM fq.events e
  WHERE c.id = :client AND e."offset" = :offset AND e."offset" > c.dispatched AND e."offset" <= :horizon
    AND '.' || e.topic ~ c.filter

@@ -41,6 +41,11 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
+    counted_after bigint NOT NULL DEFAULT -1,  -- from here on the ledger, for `audit`, which passes and outcomes keep
+    counted      bigint NOT NULL DEFAULT 0,  -- events that were handed over for the first time
+    counted_sum  numeric NOT NULL DEFAULT 0,  -- of their offsets
+    owed         bigint NOT NULL DEFAULT 0,  -- deliveries and parked events that there must be
+    owed_sum     numeric NOT NULL DEFAULT 0,
     wake_at      timestamptz DEFAULT fq.at_once(),  -- when the pump must look at more than the log; NULL: not by itself
     "full"       boolean NOT NULL DEFAULT false,  -- no new events go out until fq.refill_at deliveries are open
     trouble      text,
@@ -60,7 +65,7 @@ CREATE TABLE fq.epochs (
 CREATE VIEW fq.client_settings AS
     SELECT id, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds, max_attempts,
            backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
-           state, "offset", dispatched, epoch, filter
+           state, "offset", dispatched, epoch, filter, counted_after
       FROM fq.clients;
 
 -- Return the most deliveries that a client may have open: its window; one where the order is strict.
