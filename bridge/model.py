@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from bridge.errors import InvalidClient, UsageError
-from bridge.settings.client import SETTINGS, ClientSettings, check
+from bridge.settings.client import DEFAULT_BRIDGE, SETTINGS, ClientSettings, check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,13 +162,13 @@ class Registration:
         check(self.id, self.given)
         object.__setattr__(self, "given", {name: SETTINGS[name].frozen(value) for name, value in self.given.items()})
 
-    def applied_to(self, before: ClientSettings | None) -> ClientSettings:
-        """Return the client's settings after this registration, checked.
+    def applied_to(self, before: ClientSettings | None, *, bridge: str = DEFAULT_BRIDGE) -> ClientSettings:
+        """Return the client's settings after this registration, checked; a new client is this bridge's by default.
 
         Raises:
             InvalidClient: a setting that is given contradicts one that is kept, or there is no task to call.
         """
-        kept = {name: getattr(before, name) for name in SETTINGS} if before else {}
+        kept = {name: getattr(before, name) for name in SETTINGS} if before else {"bridge": bridge}
         if not before and "task" not in self.given:
             raise InvalidClient(f"client {self.id!r} is new: say which task it calls (--task NAME)")
         return ClientSettings(id=self.id, **{**kept, **self.given})

@@ -16,6 +16,7 @@ from bridge.operate.lifecycle import pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.publish_lines import publish_lines
+from bridge.operate.recall import recall
 from bridge.operate.registering import (
     DeclaredClients,
     RegisteredClient,
@@ -29,6 +30,7 @@ from bridge.operate.seek import Sought, seek
 from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
+from bridge.store.recall import Recalled
 
 
 class Operator(Viewer):
@@ -232,6 +234,19 @@ class Operator(Viewer):
         """
         selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
         return discard(self._store, client, selection, by=self.by, reason=reason)
+
+    def recall(
+        self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""
+    ) -> Recalled:
+        """Hand open events to a client again at once, because their messages are lost; no attempt is counted.
+
+        Args:
+            client: Id of a client.
+            keys: Only events of these keys; all if empty.
+            offsets: Only these events; all if empty.
+            reason: Why, for the journal.
+        """
+        return recall(self.app, self._store, client, keys=keys, offsets=offsets, reason=reason, by=self.by)
 
 
 def user_at_host() -> str:

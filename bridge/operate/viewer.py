@@ -68,7 +68,8 @@ class Viewer:
                 long for answers, because the number of workers is not known.
 
         Returns:
-            At least one cause, the one that matters most first. A broker that is away is a cause, and no error.
+            At least one cause, the one that matters most first. A broker that is away is a cause, and no error. The
+            broker of another bridge is not asked.
         """
         settings = bridge_of(self.app).settings
         try:
@@ -78,7 +79,7 @@ class Viewer:
                 return causes
             raise
         seen = None
-        if ask_broker and facts.task is not None:
+        if ask_broker and facts.task is not None and facts.bridge == settings.queue:
             seen = ask_workers(
                 self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from celery import Celery
@@ -45,19 +46,10 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
         bridge_queue: The queue of the bridge's own tasks.
         timeout_seconds: How long to wait for the broker, and then for the workers' answers.
     """
-    options = {
-        "socket_timeout": timeout_seconds * 2,
-        "socket_connect_timeout": timeout_seconds,
-        **app.conf.broker_transport_options,
-    }
     named = "the broker"
     try:
-        connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
-        named = f"the broker {connection.as_uri()}"
-        with connection:
-            connection.ensure_connection(
-                max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
-            )
+        named = f"the broker {app.connection_for_write().as_uri()}"
+        with connected(app, timeout_seconds=timeout_seconds) as connection:
             # Not by `inspect`, which keeps one answer of workers that have the same name.
             replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
             answers = [answer for reply in replies or () for answer in reply.items()]
@@ -68,6 +60,26 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
         return WorkersSeen(trouble=f"{named} is not available: {error}")
     bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
     return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, ordered, unreadable)
+
+
+@contextmanager
+def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
+    """Connect to the app's broker, for a person who waits for it.
+
+    Raises:
+        The errors of kombu and of the broker's driver.
+    """
+    options = {
+        "socket_timeout": timeout_seconds * 2,
+        "socket_connect_timeout": timeout_seconds,
+        **app.conf.broker_transport_options,
+    }
+    connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
+    with connection:
+        connection.ensure_connection(
+            max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
+        )
+        yield connection
 
 
 def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:

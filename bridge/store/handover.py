@@ -64,9 +64,10 @@ class Replayed(NamedTuple):
     within_seconds: float | None
 
 
-def lock_client(connection: Connection, client: str) -> Client | None:
-    """Lock a client for this pass, and return it; None if another transaction holds it, or it is not served."""
-    row = connection.execute(statement("pass/lock_client"), {"client": client}).mappings().one_or_none()
+def lock_client(connection: Connection, client: str, *, bridge: str | None = None) -> Client | None:
+    """Lock a client for this pass; None if another transaction holds it, or this bridge does not serve it."""
+    binds = {"client": client, "bridge": bridge}
+    row = connection.execute(statement("pass/lock_client"), binds).mappings().one_or_none()
     if row is None:
         return None
     values = dict(row)

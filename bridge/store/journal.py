@@ -24,8 +24,8 @@ class JournalEntry:
     Attributes:
         at: When.
         client: Id of the client; it may have been removed since.
-        action: `pause`, `drain`, `drained`, `resume`, `halt`, `remove`, `seek`, `replay`, `stop replay`, `redrive` or
-            `discard`.
+        action: `pause`, `drain`, `drained`, `resume`, `halt`, `remove`, `seek`, `replay`, `stop replay`, `redrive`,
+            `discard` or `recall`.
         by: Who did it: user@host, or `bridge`.
         details: What goes with the action, such as `reason` of a pause, or `from` and `to` of a seek.
     """

@@ -68,7 +68,7 @@ def test_there_are_commands_to_be_checked() -> None:
         "see `eventbridge -A shop doctor`",
         "HINT = format('use `eventbridge seek %s --at %s`')",
         "$ python -m bridge regist billing",
-        "`celery -A shop bridge recall c`",
+        "`celery -A shop bridge recal c`",
         "run `eventbridge register {client} --until 5`",
     ],
 )

@@ -35,6 +35,7 @@ def age(world: World, *, taken: float, ended: float) -> None:
     ("taken", "ended", "takes"),
     [
         (0.0, -600, False),  # another tick has just begun
+        (-1, -600, False),  # its transaction began a moment after this one's, and was quicker
         (300, -300, True),  # the usual: one lingers, the next one takes over
         (600, 1, False),  # no process was free for the next tick, and the turn ended only now
         (600, 300, True),

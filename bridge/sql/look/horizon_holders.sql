@@ -9,12 +9,7 @@ SELECT h.pid, a.application_name AS application, coalesce(CAST(a.usename AS text
        CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, x.prepared)) AS double precision)
            AS age_seconds,
        a.query_start, a.query, x.gid, x.prepared AS prepared_at
-  FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
-         WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND l.relation IN (SELECT CAST('fq.events' AS regclass)
-                               UNION ALL
-                              SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass))) h
+  FROM fq.holding() h
   LEFT JOIN pg_stat_activity a ON a.pid = h.pid
   LEFT JOIN pg_locks t ON h.pid IS NULL AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
    AND t.locktype = 'transactionid' AND t.mode = 'ExclusiveLock'

@@ -27,7 +27,8 @@ WITH client AS MATERIALIZED (
     SELECT f.client_id, f."offset", f.epoch, f.key, f.attempt, f.attempt, f.error_type, f.error, f.traceback,
            'redriven, and the client was moved meanwhile', f.key IS NOT NULL AND c.verdict = 'hold-key', f.first_at
       FROM forgotten f CROSS JOIN client c
-     WHERE f."offset" <= least(c."offset", :target) AND f.earlier_attempts > 0 AND f.state <> 'done'
+     WHERE f."offset" <= least(c."offset", :target) AND f.state <> 'done'
+       AND f.earlier_attempts > 0 AND f.part IS NOT NULL  -- a recalled event of a replay has no part
 ), moved AS (
     UPDATE fq.clients c
        SET "offset" = :target, dispatched = :target, epoch = c.last_epoch + 1, last_epoch = c.last_epoch + 1,

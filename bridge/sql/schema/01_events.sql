@@ -29,17 +29,3 @@ BEGIN
 END $$;
 CREATE TRIGGER events_immutable BEFORE UPDATE OR TRUNCATE ON fq.events
     FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_change();
-
-CREATE FUNCTION fq.refuse_delete() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    behind text;
-BEGIN
-    SELECT c.id INTO behind FROM fq.clients c WHERE c."offset" < OLD."offset" ORDER BY c."offset" LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'event % is not done for client "%"', OLD."offset", behind
-            USING ERRCODE = 'FQ001', HINT = 'delete only events at or below the cursor of every client';
-    END IF;
-    RETURN OLD;
-END $$;
-CREATE TRIGGER events_kept BEFORE DELETE ON fq.events
-    FOR EACH ROW EXECUTE FUNCTION fq.refuse_delete();

@@ -17,6 +17,8 @@ CREATE TABLE fq.clients (
     state_reason text,
     state_by     text,
     state_at     timestamptz,
+    bridge       text NOT NULL DEFAULT 'bridge' CONSTRAINT clients_bridge CHECK (bridge <> ''),  -- which serves it
+    released_at  timestamptz,  -- since when it does not hold the log any more; NULL: it holds what it has not finished
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
@@ -63,8 +65,8 @@ CREATE TABLE fq.epochs (
 -- A client's settings, and where it stands. A statement that locks clients locks them through this view: joined with a
 -- locked row of fq.clients, it would show the settings as they were before the lock.
 CREATE VIEW fq.client_settings AS
-    SELECT id, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds, max_attempts,
-           backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
+    SELECT id, bridge, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds,
+           max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
            state, "offset", dispatched, epoch, filter, counted_after
       FROM fq.clients;
 

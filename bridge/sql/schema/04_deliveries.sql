@@ -9,7 +9,7 @@ CREATE TABLE fq.deliveries (
     key              text COLLATE "C",
     part             bigint,  -- of a batch that failed: the first offset of the half that goes out together next
     attempt          integer NOT NULL DEFAULT 1,
-    earlier_attempts integer NOT NULL DEFAULT 0,  -- those that count no more, after a redrive for instance
+    earlier_attempts integer NOT NULL DEFAULT 0,  -- those that count no more: before a redrive, or recalled
     state            text NOT NULL DEFAULT 'sent'
                      CONSTRAINT deliveries_state CHECK (state IN ('sent', 'retrying', 'done')),
     due_at           timestamptz NOT NULL,  -- when its lease ends, or its wait for the next attempt
@@ -53,6 +53,7 @@ CREATE TABLE fq.parked (
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
 CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
+CREATE INDEX parked_offset ON fq.parked ("offset");  -- for fq.held_events
 
 -- The replays: old events, from `next` up to `upto`, that go out to one client again beside its cursor. Each replay has
 -- an epoch of its own. `started_at` is where its rate counts from; it moves on after a standstill, so that no burst

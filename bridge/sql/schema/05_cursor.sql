@@ -84,9 +84,11 @@ CREATE CONSTRAINT TRIGGER clients_ledger AFTER UPDATE OF epoch, task, topics, fi
     FOR EACH ROW WHEN (NEW.epoch <> OLD.epoch OR NEW.filter <> OLD.filter) EXECUTE FUNCTION fq.begin_ledger_anew();
 
 -- Let `dispatched` follow the cursor of a plain SQL reader, also in the moment in which it becomes or stops being one.
+-- A reader that commits is served again, and holds the log.
 CREATE FUNCTION fq.follow_reader() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
+    NEW.released_at := NULL;
     RETURN NEW;
 END $$;
 CREATE TRIGGER clients_reader BEFORE UPDATE OF "offset", dispatched, epoch, task ON fq.clients

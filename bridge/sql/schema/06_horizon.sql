@@ -14,16 +14,25 @@ CREATE FUNCTION fq.last_drawn() RETURNS bigint LANGUAGE sql VOLATILE BEGIN ATOMI
     SELECT coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('fq.events', 'offset') AS regclass)), -1);
 END;
 
--- Return the holders: the transactions that may still commit events. An INSERT takes this lock before it draws its
--- offset, and keeps it until its rows are visible. A prepared transaction has no pid.
-CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE BEGIN ATOMIC
-    SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || '@' || coalesce(CAST(l.pid AS text), 'prepared')), '{}')
+-- Return the transactions that may still commit events, the holders. An INSERT locks the table, then the sequence, and
+-- only then draws its offset. It keeps the lock on the table until its rows are visible or rolled back, and that on the
+-- sequence until its transaction ends. A DELETE locks only the table, and who looks at the sequence only that, so
+-- neither holds (decision 38). A prepared transaction has no pid.
+CREATE FUNCTION fq.holding() RETURNS TABLE (virtualtransaction text, pid integer) LANGUAGE sql VOLATILE BEGIN ATOMIC
+    SELECT l.virtualtransaction, l.pid
       FROM pg_locks l
      WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND l.relation IN (SELECT CAST('fq.events' AS regclass)
-                           UNION ALL
-                          SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass));
+     GROUP BY l.virtualtransaction, l.pid
+    HAVING bool_or(l.relation = CAST('fq.events_offset_seq' AS regclass))
+       AND bool_or(l.relation = CAST('fq.events' AS regclass)
+                   OR l.relation IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('fq.events' AS regclass)));
+END;
+
+-- Return the holders by name.
+CREATE FUNCTION fq.holders() RETURNS text[] LANGUAGE sql VOLATILE BEGIN ATOMIC
+    SELECT coalesce(array_agg(h.virtualtransaction || '@' || coalesce(CAST(h.pid AS text), 'prepared')), '{}')
+      FROM fq.holding() h;
 END;
 
 -- Return those of these holders that still hold. The name of a holder can change twice: PREPARE TRANSACTION takes its
