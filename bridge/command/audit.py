@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from bridge.command.invocation import as_typed
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
@@ -57,15 +56,11 @@ def _show(found: Audit) -> None:
         f"{counts.unwritten:,} never written"
     )
     for note in found.notes:
-        click.echo(f"note: {_named(note, found)}")
+        click.echo(f"note: {note}")
     for contradiction in found.contradictions:
         click.echo(f"{click.style(contradiction.kind, fg='red')}: {_line(contradiction)}")
     if found.holds:
         click.echo("everything adds up")
-
-
-def _named(note: str, found: Audit) -> str:
-    return as_typed(note.replace("CLIENT", found.client))
 
 
 def _line(contradiction: Contradiction) -> str:
@@ -88,5 +83,5 @@ def _as_json(found: Audit) -> dict[str, object]:
         "counted_after": found.counted_after,
         "counts": found.counts,
         "contradictions": found.contradictions,
-        "notes": [_named(note, found) for note in found.notes],
+        "notes": found.notes,
     }

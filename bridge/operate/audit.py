@@ -18,7 +18,7 @@ from itertools import pairwise
 from bridge.errors import UsageError
 from bridge.operate.contradictions import Contradiction, ledger_against_log, ledger_against_rows, said
 from bridge.store import Store
-from bridge.store.audit import LAST_OFFSET, Moment, begin_ledger, count_stretch, read_pruned, take_moment
+from bridge.store.audit import LAST_OFFSET, Moment, begin_ledger, count_stretch, read_uncounted, take_moment
 from bridge.store.held import hold_driven_client
 from bridge.store.journal import note
 from bridge.store.tally import Tally
@@ -98,6 +98,7 @@ def audit(store: Store, client: str, *, first: int | None = None, last: int | No
         StoreUnavailable: Postgres refused, dropped or timed out.
     """
     begin = FIRST_OFFSET if first is None else first
+    before = read_uncounted(store, client)
     found = take_moment(store, client, first=first or -1, last=LAST_OFFSET if last is None else last, most=MOST_NAMED)
     if found.task is None:
         raise UsageError(
@@ -107,7 +108,7 @@ def audit(store: Store, client: str, *, first: int | None = None, last: int | No
     if last is not None and last < begin:
         raise UsageError(f"there is nothing to audit: the range ends at {last}, before it begins at {begin}")
     counts, log = _count(store, found, first=begin, last=end)
-    notes = tuple(_notes(found, first=begin, last=end, pruned_meanwhile=read_pruned(store) > found.pruned))
+    notes = tuple(_notes(found, first=begin, last=end, pruned_meanwhile=read_uncounted(store, client) != before))
     contradictions = [said(fault, found) for fault in found.faults]
     contradictions += ledger_against_rows(found)
     if not notes:
@@ -172,11 +173,6 @@ def _notes(found: Moment, *, first: int, last: int, pruned_meanwhile: bool) -> I
     begin = max(FIRST_OFFSET, found.counted_after + 1)
     if pruned_meanwhile:
         yield "the ledger was not compared with the log: events were pruned meanwhile"
-    elif found.counted_after < found.pruned:
-        yield (
-            f"the ledger was not compared with the log: it counts from {begin}, "
-            f"and events up to {found.pruned} were pruned; `eventbridge audit CLIENT --accept` begins it anew"
-        )
     elif found.counted_after < found.dispatched and (first > begin or last < found.dispatched):
         yield (
             f"the ledger was not compared with the log: for that the range has to cover {begin} to {found.dispatched}"

@@ -83,7 +83,9 @@ def ledger_against_rows(moment: Moment) -> Iterator[Contradiction]:
 
 def ledger_against_log(moment: Moment, log: Tally) -> Iterator[Contradiction]:
     """Compare the events that were handed over, or wait in a lane, with those of the log that match."""
-    yield from _compared(log - (moment.counted + moment.in_lanes), moment, more="passed-over", fewer="too-often")
+    yield from _compared(
+        log - (moment.counted - moment.uncounted + moment.in_lanes), moment, more="passed-over", fewer="too-often"
+    )
 
 
 def _compared(difference: Tally, moment: Moment, *, more: str, fewer: str) -> Iterator[Contradiction]:

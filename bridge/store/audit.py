@@ -38,6 +38,7 @@ class Moment:
     Attributes:
         counted_after: The offset behind which its ledger begins.
         counted: The events that passes handed over for the first time since then, by the ledger.
+        uncounted: Those of them that were pruned.
         owed: The deliveries and parked events that there must be, by the ledger.
         there: Those that there are.
         in_lanes: The events above `counted_after` that wait in lanes.
@@ -58,6 +59,7 @@ class Moment:
     filter: str
     counted_after: int
     counted: Tally
+    uncounted: Tally
     owed: Tally
     there: Tally
     in_lanes: Tally
@@ -111,6 +113,7 @@ def take_moment(store: Store, client: str, *, first: int, last: int, most: int) 
             filter=row.filter,
             counted_after=row.counted_after,
             counted=Tally(row.counted, int(row.counted_sum)),
+            uncounted=Tally(row.uncounted, int(row.uncounted_sum)),
             owed=Tally(row.owed, int(row.owed_sum)),
             there=Tally(row.there, int(row.there_sum)),
             in_lanes=Tally(counts.in_lanes, int(counts.in_lanes_sum)),
@@ -135,10 +138,11 @@ def count_stretch(store: Store, filter: str, *, after: int, upto: int, rest: Cal
     return found
 
 
-def read_pruned(store: Store) -> int:
-    """Return the offset up to which events may be gone."""
+def read_uncounted(store: Store, client: str) -> Tally:
+    """Return what pruning has taken from a client's ledger."""
     with store.reading() as connection:
-        return int(connection.execute(statement("audit/pruned")).scalar_one())
+        row = connection.execute(statement("audit/uncounted"), {"client": client}).one()
+        return Tally(int(row.number), int(row.total))
 
 
 def begin_ledger(connection: Connection, client: str) -> None:

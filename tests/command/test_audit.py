@@ -38,11 +38,3 @@ def test_what_does_not_add_up_is_named_and_the_exit_code_is_1_until_it_is_accept
     assert "the ledger of client c begins anew" in done(run("audit", "c", "--accept"))
     assert "everything adds up" in done(run("audit", "c"))
     assert [action for action, *_ in actions(world)] == ["accept"]
-
-
-def test_a_note_advises_what_can_be_typed(run: Run, world: World) -> None:
-    world.client()
-    world.publish(None)
-    world.succeed(*world.hand_over())
-    world.eyes.execute("UPDATE fq.log SET pruned = 1")
-    assert "`bridge audit c --accept` begins it anew" in done(run("audit", "c"))

@@ -125,18 +125,29 @@ def test_g1_a_seek_and_other_topics_begin_the_ledger_anew(world: World) -> None:
     assert found(world) == {"missing": (3,)}
 
 
-def test_g1_events_that_were_pruned_before_they_were_counted_are_said_and_no_contradiction(world: World) -> None:
-    world.client()
+def test_g1_pruning_takes_from_the_ledgers_what_it_removes_from_the_log(world: World) -> None:
+    world.client(topics=("order.*",))
+    world.client("late", start="beginning")
     world.publish(None, None, None)
-    world.succeed(*world.hand_over())
-    world.eyes.execute('DELETE FROM fq.events WHERE "offset" < 3')
-    world.eyes.execute("UPDATE fq.log SET pruned = 2")
-    seen = audit(world.store, "c")
-    assert seen.holds
-    assert (seen.counts.pruned, seen.counts.finished) == (2, 1)
-    assert seen.notes[0].startswith("the ledger was not compared with the log: it counts from 1, and events up to 2")
-    accept(world.store, "c", by=BY)
-    assert audit(world.store, "c").notes == ()
+    world.publish(None, None, topic="other")
+    world.succeed(*world.hand_over(), *world.hand_over("late"))
+    world.client("late", topics=("other",))  # its ledger begins anew behind 5
+    world.eyes.execute('DELETE FROM fq.events WHERE "offset" IN (1, 4)')
+    world.publish(None, topic="other")
+    world.hand_over("late")
+    for client in ("c", "late"):
+        seen = audit(world.store, client)
+        assert (seen.contradictions, seen.notes) == ((), ())
+        assert seen.counts.pruned == 2
+    world.eyes.execute('DELETE FROM fq.events WHERE "offset" <= 3')
+    assert audit(world.store, "c").holds
+    assert world.eyes.execute("SELECT client_id, number, total FROM fq.uncounted").fetchall() == [("c", 3, 6)]
+    world.eyes.execute("ALTER TABLE fq.events DISABLE TRIGGER events_kept")
+    world.eyes.execute('DELETE FROM fq.events WHERE "offset" = 6')
+    assert {it.kind: it.offsets for it in audit(world.store, "late").contradictions} == {
+        "too-often": (6,),
+        "open-not-in-log": (6,),
+    }
 
 
 def test_there_is_nothing_to_audit_of_a_reader_of_an_unknown_client_or_in_no_range(world: World) -> None:

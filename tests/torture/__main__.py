@@ -65,7 +65,7 @@ def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
     console.print(table)
     weather = ", ".join(f"{number} {kind}" for kind, number in sorted(run.weather.items())) or "none"
     console.print(f"kill -9: {sum(run.kills.values())} ({kills}); weather: {weather}")
-    console.print(f"forged callbacks: {run.forged}; ", end="")
+    console.print(f"forged callbacks: {run.forged}; audits: {run.audits}; ", end="")
     console.print(f"transactions rolled back: {run.rolled_back}; at rest after {run.rest_seconds:.1f} s")
     for guarantee, what in verdict.violations:
         console.print(f"[bold red]VIOLATION[/] {guarantee}: {what}", highlight=False)

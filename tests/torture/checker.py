@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All that a checker looks at: rows of tables at the end, the record, and the samples."""
+    """All that a checker looks at: rows of tables at the end, the record, the samples, and what audits found."""
 
     events: dict[int, Any]
     clients: dict[str, Any]
@@ -47,6 +47,7 @@ class Evidence:
     lanes: Counter[str]
     record: list[Line]
     samples: Sequence[Seen]
+    alarms: Mapping[str, Sequence[str]]
     locks: Sequence[Lock]
     calm: bool
 
@@ -59,7 +60,15 @@ class Verdict:
     violations: list[tuple[str, str]] = field(default_factory=list)
 
 
-def gather(url: str, record: Path, samples: Sequence[Seen], *, locks: Sequence[Lock], calm: bool) -> Evidence:
+def gather(
+    url: str,
+    record: Path,
+    samples: Sequence[Seen],
+    *,
+    alarms: Mapping[str, Sequence[str]],
+    locks: Sequence[Lock],
+    calm: bool,
+) -> Evidence:
     """Read the evidence."""
     with psycopg.connect(url, row_factory=namedtuple_row) as connection:
 
@@ -82,6 +91,7 @@ def gather(url: str, record: Path, samples: Sequence[Seen], *, locks: Sequence[L
             lanes=Counter(row.client_id for row in rows("SELECT client_id FROM fq.lanes")),
             record=list(read(record)),
             samples=samples,
+            alarms=alarms,
             locks=locks,
             calm=calm,
         )
@@ -126,6 +136,7 @@ class _Check:
         self.fenced()
         self.poison()
         self.isolated()
+        self.audited()
         self.at_rest()
         self.figures()
 
@@ -215,6 +226,11 @@ class _Check:
             self.client, events=self.events, parked=self.parked, started=started, locks=self.evidence.locks
         ):
             self._if(wrong, guarantee, what)
+
+    def audited(self) -> None:
+        """G1, G3: no audit found a contradiction, neither while everything was killed nor in the end."""
+        for alarm in dict.fromkeys(self.evidence.alarms.get(self.client, ())):
+            self.verdict.violations.append(("G1 audit", f"{self.client}: {alarm}"))
 
     def at_rest(self) -> None:
         """G1: in the end all is done, and the cursor says so."""

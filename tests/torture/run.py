@@ -22,6 +22,8 @@ from bridge.demo.process import Process
 from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
+from tests.torture.auditor import Auditor
+from tests.torture.broker import LOSSES, lose
 from tests.torture.checker import Evidence, gather
 from tests.torture.poison import LARGEST_MESSAGE_BYTES
 from tests.torture.publishers import Publishers
@@ -35,7 +37,7 @@ THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
-WEATHER = ["locked row", "read-only", "frozen pump"]
+WEATHER = ["locked row", "read-only", "frozen pump", "lost broker"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
 CLIENTS: dict[str, dict[str, Any]] = {
     "orders": {"topics": ("order.#",), "window": 20, "max_attempts": 60},
@@ -87,6 +89,7 @@ class Run:
         weather: How often each kind of bad weather was made.
         forged: Forged callbacks that were sent.
         rolled_back: Transactions of publishers that were rolled back.
+        audits: Audits of clients, the last ones included.
         rest_seconds: How long it took in the end until everything was done.
     """
 
@@ -95,6 +98,7 @@ class Run:
     weather: Counter[str]
     forged: int
     rolled_back: int
+    audits: int
     rest_seconds: float
 
 
@@ -140,7 +144,7 @@ class Torture(Installation):
     def run(self) -> Run:
         """Publish and kill, then wait until everything is done; return what came of it."""
         self.wait_until(lambda: self.ask(SERVED), READY_SECONDS)
-        sampler = Sampler(self.database_url, self.record)
+        sampler, auditor = Sampler(self.database_url, self.record), Auditor(self.database_url, list(CLIENTS))
         publishers = Publishers(
             self.database_url,
             seed=self.plan.seed,
@@ -165,16 +169,19 @@ class Torture(Installation):
         with suppress(Interrupted):  # the checker says what is left
             self.wait_until(self.is_done, self.plan.rest_seconds)
         rested = time.monotonic() - began
-        samples = sampler.stop()
-        for error in (*publishers.errors, *sampler.errors, *self._errors):
+        samples, alarms = sampler.stop(), auditor.stop()
+        for error in (*publishers.errors, *sampler.errors, *auditor.errors, *self._errors):
             raise error
-        evidence = gather(self.database_url, self.record, samples, locks=self._sky.locks, calm=self.plan.calm)
+        evidence = gather(
+            self.database_url, self.record, samples, alarms=alarms, locks=self._sky.locks, calm=self.plan.calm
+        )
         return Run(
             evidence=evidence,
             kills=self.kills,
             weather=self.weather,
             forged=self.forged,
             rolled_back=publishers.rolled_back,
+            audits=auditor.audits,
             rest_seconds=rested,
         )
 
@@ -188,15 +195,18 @@ class Torture(Installation):
             time.sleep(min(FORGE_EVERY_SECONDS, max(0.0, until - now)))
 
     def _make_weather(self) -> None:
-        """Lock rows, refuse writes and freeze pumps, one after the other, until the torture ends."""
+        """Lock rows, refuse writes, freeze pumps and lose the broker, one after the other, until the torture ends."""
         choose, every = random.Random(f"{self.plan.seed} weather"), self.plan.weather_every_seconds
-        kinds: list[str] = []
+        kinds, losses = list[str](), list[str]()
         try:
             while not self.plan.calm and not self._ended.wait(choose.uniform(0.5, 1.5) * every):
                 kinds = kinds or choose.sample(WEATHER, len(WEATHER))  # each kind has its turn, as victims have
                 kind = kinds.pop()
                 if kind == "frozen pump":
                     self._freeze_pump(choose)
+                elif kind == "lost broker":
+                    losses = losses or choose.sample(LOSSES, len(LOSSES))
+                    self.say(lose(self.redis, losses.pop(), choose))
                 else:
                     self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
                 self.weather[kind] += 1

@@ -93,6 +93,7 @@ def evidence(
     odd: Sequence[int] = (),
     aside: Sequence[int] = (),
     locks: Sequence[Lock] = (),
+    alarms: Sequence[str] = (),
     **client: Any,
 ) -> Evidence:
     """Return what a run of four events leaves behind; every line of the record is one byte long.
@@ -107,6 +108,7 @@ def evidence(
         odd: Events that nobody can read.
         aside: Events that are parked as undeliverable.
         locks: Locks on clients' rows.
+        alarms: What audits found.
         **client: Columns of the client.
     """
     words = {"b": "start", "s": "success", "f": "failure"}
@@ -126,6 +128,7 @@ def evidence(
         lanes=Counter(),
         record=lines,
         samples=[Seen("c", int(at), 4, 4, open, 1, [*rows], int(length)) for at, length in seen],
+        alarms={"c": alarms},
         locks=locks,
         calm=calm,
     )
@@ -168,6 +171,7 @@ def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> Non
         ("G10 set aside", evidence("s2 s3 s4", samples="4:3", odd=[1], parked={1: 3})),
         ("G10 set aside", evidence("b1 s2 s3 s4", samples="4:4", odd=[1], aside=[1])),
         ("G10 neighbours", evidence("s2 s3 s4", samples="4:3", aside=[1])),
+        ("G1 audit", evidence(alarms=["missing: it is gone [3]", "missing: it is gone [3]"])),
         ("G10 locks", evidence(locks=[Lock("d", 3, 0), Lock("c", 3, 0), Lock("c", 3, 0)])),
     ],
 )

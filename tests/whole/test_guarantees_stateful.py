@@ -237,7 +237,7 @@ class Promises(Known):
 
     @invariant()
     def everything_adds_up(self) -> None:
-        """G1, G2: an audit finds each event where it must be, and no contradiction. It looks at every twentieth step."""
+        """G1, G2: an audit finds each event where it must be, and no contradiction. It looks now and then."""
         self.steps += 1
         if self.client and self.steps % 20 == 0:
             found = audit(self.world.store, self.client)

@@ -62,6 +62,17 @@ CREATE TABLE fq.epochs (
     epoch     integer NOT NULL
 );
 
+-- What pruning has taken from the ledgers: matching events that a client's ledger counts, and that are not in the log
+-- any more. `counted_after` says which ledger: rows of an earlier one count for nothing. It is a table of its own,
+-- because the rows of the clients are held by passes, which wait for the broker.
+CREATE TABLE fq.uncounted (
+    client_id     text NOT NULL,
+    counted_after bigint NOT NULL,
+    number        bigint NOT NULL,
+    total         numeric NOT NULL,  -- of their offsets
+    CONSTRAINT uncounted_pkey PRIMARY KEY (client_id, counted_after)
+) WITH (fillfactor = 50);
+
 -- A client's settings, and where it stands. A statement that locks clients locks them through this view: joined with a
 -- locked row of fq.clients, it would show the settings as they were before the lock.
 CREATE VIEW fq.client_settings AS

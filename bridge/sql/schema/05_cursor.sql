@@ -58,8 +58,8 @@ CREATE TRIGGER clients_epoch BEFORE UPDATE OF epoch, task ON fq.clients
     EXECUTE FUNCTION fq.begin_epoch();
 
 -- Begin a client's ledger anew where it stands. From here on a pass adds to it what it hands over, an outcome takes
--- from it what it ends, and `audit` compares it with the tables and with the log. Where only the topics are new, what is
--- open or parked is still owed.
+-- from it what it ends, and `audit` compares it with the tables and with the log. Where only the topics are new, what
+-- is open or parked is still owed.
 CREATE FUNCTION fq.begin_ledger(client text, owed boolean DEFAULT true) RETURNS void LANGUAGE sql VOLATILE BEGIN ATOMIC
     UPDATE fq.clients c
        SET counted_after = c.dispatched, counted = 0, counted_sum = 0,
@@ -70,6 +70,7 @@ CREATE FUNCTION fq.begin_ledger(client text, owed boolean DEFAULT true) RETURNS 
                      UNION ALL
                     SELECT p."offset" FROM fq.parked p WHERE p.client_id = client) o) t
      WHERE c.id = client;
+    DELETE FROM fq.uncounted u WHERE u.client_id = client;
 END;
 
 -- Begin the ledger anew in a new epoch, and where other events match from now on. This runs at the end of the
@@ -118,6 +119,7 @@ BEGIN
     DELETE FROM fq.deliveries WHERE client_id = OLD.id;
     DELETE FROM fq.lanes WHERE client_id = OLD.id;
     DELETE FROM fq.parked WHERE client_id = OLD.id;
+    DELETE FROM fq.uncounted WHERE client_id = OLD.id;
     DELETE FROM fq.replays WHERE client_id = OLD.id;
     DELETE FROM fq.aside WHERE client_id = OLD.id;
     RETURN NULL;
