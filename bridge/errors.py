@@ -16,6 +16,8 @@
     │   ├── SchemaTooNew          it is newer
     │   └── SchemaForeign         ``fq`` belongs to another program, or the server is too old
     ├── LogRewound            stop: the log is behind what was handed over; find out which events were lost
+    │   └── MarkAhead             the broker remembers more than the database does
+    ├── BrokerTaken           stop: the broker serves another log, or another broker serves this one
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
     │   │   ├── StoreReadOnly         it answers and takes no writes, as after a fail-over
@@ -104,6 +106,17 @@ class LogRewound(BridgeError):
 
     Offsets would be used twice, so nothing is handed over any more. Find out which events were lost.
     """
+
+
+class MarkAhead(LogRewound):
+    """The broker's mark is ahead of the database's, which was restored, or failed over without its last transactions.
+
+    Nothing is handed over and nothing is settled: what comes back would finish events that it is not about.
+    """
+
+
+class BrokerTaken(BridgeError):
+    """The broker's queue serves another log, or another broker serves this log: one of the two must have its own."""
 
 
 class Unavailable(BridgeError):

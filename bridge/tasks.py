@@ -15,14 +15,23 @@ from celery import Task, shared_task
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
 from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
-from bridge.errors import BridgeError, StoreUnavailable, Unavailable
+from bridge.errors import (
+    BridgeError,
+    BrokerTaken,
+    BrokerUnavailable,
+    LogRewound,
+    MarkAhead,
+    StoreUnavailable,
+    Unavailable,
+)
+from bridge.marks.witness import witness_of
 from bridge.pump.loop import pump_of
 from bridge.settle.read_callbacks import settle_callbacks
 from bridge.trouble import Trouble
 from bridge.worker.callbacks import JoinedCallback
 
 PATIENCE: dict[str, Any] = {  # an outcome is never given up: while Postgres is away, it waits
-    "autoretry_for": (Unavailable,),
+    "autoretry_for": (Unavailable, LogRewound, BrokerTaken),
     "max_retries": None,
     "retry_backoff": 1,
     "retry_backoff_max": 60,
@@ -38,7 +47,7 @@ def pump(self: Task[Any, Any]) -> dict[str, Any]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
     try:
         done = pump_of(bridge_of(self.app)).tick()
-    except StoreUnavailable as error:
+    except (StoreUnavailable, BrokerUnavailable, MarkAhead, BrokerTaken) as error:
         _away.went(error)
         return {"waits": str(error)}
     _away.back()
@@ -48,16 +57,23 @@ def pump(self: Task[Any, Any]) -> dict[str, Any]:
 @shared_task(bind=True, name=COMMIT, base=JoinedCallback, **PATIENCE)
 def commit(self: Task[Any, Any], *args: Any) -> None:
     """Settle one success. A worker with the collector does this for many at once."""
-    settle_callbacks(bridge_of(self.app), [(COMMIT, args)])
+    _settle(self, COMMIT, args)
 
 
 @shared_task(bind=True, name=FAIL, base=JoinedCallback, **PATIENCE)
 def fail(self: Task[Any, Any], *args: Any) -> None:
     """Settle one failure."""
-    settle_callbacks(bridge_of(self.app), [(FAIL, args)])
+    _settle(self, FAIL, args)
 
 
 @shared_task(bind=True, name=SETTLE, base=OwnTask, **PATIENCE)
 def settle(self: Task[Any, Any], *args: Any) -> None:
     """Settle many successes and failures, which come as pairs of task name and arguments."""
-    settle_callbacks(bridge_of(self.app), [(SETTLE, args)])
+    _settle(self, SETTLE, args)
+
+
+def _settle(task: Task[Any, Any], name: str, args: Any) -> None:
+    """Settle one callback, if Postgres and the broker still remember each other."""
+    bridge = bridge_of(task.app)
+    witness_of(bridge).check()
+    settle_callbacks(bridge, [(name, args)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
@@ -22,7 +23,8 @@ from bridge.collector.settling import Left, read_reports, settle_reported
 from bridge.collector.visibility import warn_of_visibility
 from bridge.collector.waiting import WaitingRoom
 from bridge.contract import SETTLED_TASKS
-from bridge.errors import SchemaError, StoreUnavailable
+from bridge.errors import BrokerTaken, LogRewound, SchemaError, Unavailable
+from bridge.marks.witness import witness_of
 from bridge.settle.policy import rest
 from bridge.store.migrate import check_schema
 from bridge.store.writable import check_writable
@@ -59,11 +61,12 @@ def collect(
         trouble: Says that Postgres or the broker is away.
 
     Raises:
-        StoreUnavailable, SchemaError: nothing was taken.
+        StoreUnavailable, SchemaError, LogRewound, BrokerTaken: nothing was taken.
         BrokerUnavailable: the messages that were taken are back on the queue, or will be put back.
     """
     check_schema(bridge.store.engine)
     check_writable(bridge.store)
+    witness_of(bridge).check()
     warn_of_visibility(bridge)
     kind = reader_on(bridge.app)
     assert kind is not None, "or the step would not have included itself"
@@ -95,7 +98,10 @@ class Collecting:
     def run(self) -> None:
         """Collect until told to stop."""
         adopted = 0.0
+        witness = witness_of(self._bridge)
         while not self._stopping.is_set():
+            with suppress(Unavailable):  # what is taken waits for the same check before it is settled
+                witness.check()
             if time.monotonic() - adopted > ADOPT_EVERY_SECONDS:
                 self._reader.adopt()
                 adopted = time.monotonic()
@@ -126,9 +132,10 @@ class Collecting:
             try:
                 left = self._waiting.try_again()
                 held = self._waiting.clients
+                witness_of(self._bridge).check()
                 reports = read_reports(calls, secret=self._bridge.secret)
                 new = settle_reported(self._bridge, reports, held=held)
-            except (StoreUnavailable, SchemaError) as error:
+            except (Unavailable, SchemaError, LogRewound, BrokerTaken) as error:
                 self._trouble.went(error)
                 self._stay(delay)
                 delay = min(2 * delay, LONGEST_DELAY_SECONDS)

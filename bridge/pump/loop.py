@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable
+from bridge.marks.witness import witness_of
 from bridge.pump.declared import Declared
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
@@ -63,6 +64,7 @@ class Pump:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._prepared = False
+        self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._declared = Declared(bridge)
 
@@ -94,9 +96,10 @@ class Pump:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
 
         Raises:
-            SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
+            SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
         """
         self.prepare()
+        self._witness.check()
         self._note_tick()
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
@@ -116,6 +119,7 @@ class Pump:
             )
             if not found.newest:
                 break
+            self._witness.check()
             if found.work:
                 began = time.monotonic()
                 done = self.catch_up()
@@ -139,6 +143,7 @@ class Pump:
                 if is_stopping():
                     return Tick(sent, looked, len(troubled))
                 self._note_tick()
+                self._witness.check()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:

@@ -83,7 +83,7 @@ def hand_over(
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     replaced: list[str] = []
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
             return None

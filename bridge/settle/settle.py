@@ -49,7 +49,7 @@ def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | N
     """
     if not reported:
         return Settled()
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         return _settle(connection, outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds), reported)
 
@@ -60,7 +60,7 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
         left = [outcome for outcome in reported if outcome.client in held]
