@@ -25,11 +25,12 @@ SET_SECONDS = 1.0  # a clock that changes by less is being adjusted, and nobody 
 def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
-    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; two
-    steps of a worker (`StartCheck`, `StopTicks`); and three steps of a worker's consumer (`Collector`, `Guard`,
-    `JoinedAcks`). Each step does something only where it is needed. It connects to the process' signals `task_success`
-    and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every
-    other app of the process knows them, too. Calling it again changes nothing.
+    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; three
+    steps of a worker (`StartCheck`, `StopTicks`, `OldMessages`); and three steps of a worker's consumer (`Collector`,
+    `Guard`, `JoinedAcks`). Each step does something only where it is needed. In a worker that can reach the log,
+    `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the process' signals
+    `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
+    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -40,10 +41,11 @@ def install(app: Celery) -> None:
     from bridge.pump.stopping import StopTicks
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
+    from bridge.worker.old_messages import OldMessages
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
-    app.steps["worker"].update((StartCheck, StopTicks))
+    app.steps["worker"].update((StartCheck, StopTicks, OldMessages))
     app.steps["consumer"].update((Collector, Guard, JoinedAcks))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)

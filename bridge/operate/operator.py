@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 
+from bridge.app import bridge_of
 from bridge.log.publish import publish
 from bridge.operate.audit import accept
 from bridge.operate.lifecycle import pause, remove, resume
@@ -26,6 +27,7 @@ from bridge.operate.registering import (
     register_clients,
 )
 from bridge.operate.replay import Replay, replay, stop_replays
+from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
 from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
@@ -247,6 +249,22 @@ class Operator(Viewer):
             reason: Why, for the journal.
         """
         return recall(self.app, self._store, client, keys=keys, offsets=offsets, reason=reason, by=self.by)
+
+    def resync(self, *, from_broker_mark: bool = False, above: int | None = None, dry_run: bool = False) -> Resynced:
+        """After a restore of the database, say what was lost, begin a new generation of the log, and go on.
+
+        It needs the rights of the schema's owner, as `migrate` does.
+
+        Args:
+            from_broker_mark: Refuse where the broker has no mark of this log.
+            above: Count offsets up to this one as drawn before, for example where the broker is new, too.
+            dry_run: Only say what would happen.
+
+        Raises:
+            UsageError: the broker has no mark of this log, and one was asked for.
+            BrokerUnavailable: the broker can't be asked, and no offset was given instead.
+        """
+        return resync(bridge_of(self.app), by=self.by, from_broker_mark=from_broker_mark, above=above, dry_run=dry_run)
 
 
 def user_at_host() -> str:

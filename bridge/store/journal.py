@@ -25,7 +25,7 @@ class JournalEntry:
         at: When.
         client: Id of the client; it may have been removed since.
         action: `pause`, `drain`, `drained`, `resume`, `halt`, `remove`, `seek`, `replay`, `stop replay`, `redrive`,
-            `discard` or `recall`.
+            `discard` or `recall`; `resync`, which is about no client.
         by: Who did it: user@host, or `bridge`.
         details: What goes with the action, such as `reason` of a pause, or `from` and `to` of a seek.
     """

@@ -18,12 +18,17 @@ LOCK_NOT_AVAILABLE = "55P03"
 
 
 class RetryPolicy(NamedTuple):
-    """What a client wants done with a failure; `verdict` is on an event that has no attempts left."""
+    """What a client wants done with a failure, and the log's generation while the client is locked.
+
+    Attributes:
+        verdict: What becomes of an event that has no attempts left.
+    """
 
     max_attempts: int
     backoff_seconds: float
     backoff_max_seconds: float
     verdict: OnExhausted
+    generation: int
 
 
 class Failing(NamedTuple):

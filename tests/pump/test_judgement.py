@@ -133,7 +133,7 @@ TODO: dict[str, Any] = {
 
 
 def client(state: str) -> Client:
-    return Client(id="c", task="t", offset=0, dispatched=0, epoch=1, filter="", state=state)
+    return Client(id="c", task="t", offset=0, dispatched=0, epoch=1, generation=1, filter="", state=state)
 
 
 @pytest.mark.parametrize(

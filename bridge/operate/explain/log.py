@@ -21,7 +21,7 @@ def explain_rewind(facts: ClientFacts) -> Iterator[Cause]:
             severity="error",
             text=f"the sequence of fq.events stands at {facts.drawn}, behind the horizon {facts.horizon}: events may "
             "have been lost in a restore or failover, so nothing is handed over to any client",
-            do='find out which events were lost; see "The log is behind the horizon" in docs/running.md',
+            do="`eventbridge resync` says what was lost, and goes on with `--yes`",
             data={"drawn": facts.drawn, "horizon": facts.horizon},
         )
 
