@@ -14,6 +14,7 @@ from celery import Celery
 from bridge.app import bridge_of
 from bridge.archive.places import place_of
 from bridge.log.publish import publish
+from bridge.operate.audit import accept
 from bridge.operate.erase import Erasure, erase
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
@@ -196,6 +197,10 @@ class Operator(Keeper):
     def stop_replays(self, client: str) -> list[StoppedReplay]:
         """Stop a client's replays where they are, those that wait as well."""
         return stop_replays(self._store, client, by=self.by)
+
+    def accept(self, client: str) -> None:
+        """Begin a client's ledger anew, from what its tables hold now, so that `audit` starts from here."""
+        accept(self._store, client, by=self.by)
 
     def redrive(
         self,
