@@ -26,10 +26,10 @@ def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
     It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; two
-    steps of a worker (`StartCheck`, `StopTicks`); and three steps of a worker's consumer (`Collector`, `Guard`,
-    `JoinedAcks`). Each step does something only where it is needed. It connects to the process' signals `task_success`
-    and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every
-    other app of the process knows them, too. Calling it again changes nothing.
+    steps of a worker (`StartCheck`, `StopTicks`); and four steps of a worker's consumer (`Collector`, `Guard`,
+    `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. It connects to the process' signals
+    `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
+    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -38,13 +38,14 @@ def install(app: Celery) -> None:
     from bridge.collector.guard import Guard
     from bridge.collector.step import Collector
     from bridge.pump.stopping import StopTicks
+    from bridge.watch.step import LostMessages
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
     app.steps["worker"].update((StartCheck, StopTicks))
-    app.steps["consumer"].update((Collector, Guard, JoinedAcks))
+    app.steps["consumer"].update((Collector, Guard, JoinedAcks, LostMessages))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)

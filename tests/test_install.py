@@ -115,7 +115,7 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         bridge.install(app)
         assert added() == first
         steps, _, schedule, tasks = first
-        assert steps == ["Collector", "Guard", "JoinedAcks", "StartCheck", "StopTicks"]
+        assert steps == ["Collector", "Guard", "JoinedAcks", "LostMessages", "StartCheck", "StopTicks"]
         assert schedule == ["bridge.pump", "mine"]
         assert sorted(tasks) == ["bridge.commit", "bridge.fail", "bridge.pump", "bridge.settle"]  # type: ignore[call-overload]
 
