@@ -45,6 +45,9 @@ class BridgeSettings:
     collector: Annotated[
         bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as a task.")
     ] = True
+    find_lost: Annotated[
+        bool, About("Find messages that are lost (Redis, RabbitMQ) before their leases end, and hand over again.")
+    ] = True
     stencil: Annotated[
         bool,
         About("Cut whole messages from a stencil on Redis (json); else only their bodies, and kombu publishes."),

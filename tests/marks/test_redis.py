@@ -111,7 +111,18 @@ def test_g10_a_user_who_may_keep_no_mark_is_told_so_once_and_served(
     redis: OwnRedis, make_shop: MakeShop, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis.ask(
-        "ACL", "SETUSER", "bridge", "on", ">secret", "+@all", f"~{FLEET}*", "~bridge", "~bridge[^.]*", "~_kombu*", "~unacked*", "&*"
+        "ACL",
+        "SETUSER",
+        "bridge",
+        "on",
+        ">secret",
+        "+@all",
+        f"~{FLEET}*",
+        "~bridge",
+        "~bridge[^.]*",
+        "~_kombu*",
+        "~unacked*",
+        "&*",
     )
     shop = make_shop(redis.url.replace("//", "//bridge:secret@"))
     shop.client()
