@@ -25,6 +25,7 @@ def client(
     id: str,
     *,
     start: str = "beginning",
+    bridge: str | None = None,
     routes: Sequence[tuple[str, str]] | None = None,
     queue: str | None = None,
     topics: Sequence[str] | None = None,
@@ -55,6 +56,8 @@ def client(
     Args:
         id: The client's name: letters, digits, `_`, `-` and `.`, at most 100.
         start: Where a new client begins: `beginning`, `now`, the offset after which it begins, or an ISO timestamp.
+        bridge: Name of the bridge that serves it: the `bridge_queue` of its app; by default the one that registers
+            it first. [`bridge`]
         routes: Pairs of topic pattern and task name; the first that matches an event names its task. [none]
         queue: Queue of the workers that run the task. [`celery`]
         topics: Topic patterns, one of which must match, such as `order.*` or `order.#`. [`#`, every topic]

@@ -21,7 +21,7 @@ def warn_of_visibility(bridge: Bridge) -> None:
     leases = {
         client.id: float(client.settings["ack_timeout_seconds"])
         for client in list_clients(bridge.store)
-        if not client.is_reader
+        if not client.is_reader and client.settings["bridge"] == bridge.settings.queue
     }
     if problem := visibility_problem(bridge.app, leases):
         _warn(problem)

@@ -30,6 +30,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("client", 0, left=True),
     Column("state", 0, left=True),
+    Column("bridge", 1, left=True),
     Column("lag", 0),
     Column("behind", 2),
     Column("open", 1),
@@ -55,10 +56,12 @@ def status_view(rows: Sequence[ClientStatus], *, width: int) -> RenderableType:
 def _fitting(rows: Sequence[ClientStatus], width: int) -> Table:
     """Make a table of the most columns that fit the width; those of rank 0 stay in any case."""
     lines = [_cells(row) for row in rows]
-    widths = {c.name: max(len(c.name), *(line[c.name].cell_len for line in lines)) for c in COLUMNS}
+    several = len({row.bridge for row in rows}) > 1
+    shown = [c for c in COLUMNS if several or c.name != "bridge"]
+    widths = {c.name: max(len(c.name), *(line[c.name].cell_len for line in lines)) for c in shown}
     least = widths | {"client": min(widths["client"], NAME_COLUMNS)}
-    for rank in range(max(c.rank for c in COLUMNS), -1, -1):
-        columns = [c for c in COLUMNS if c.rank <= rank]
+    for rank in range(max(c.rank for c in shown), -1, -1):
+        columns = [c for c in shown if c.rank <= rank]
         if sum(least[c.name] + GAP_COLUMNS for c in columns) - GAP_COLUMNS <= width:
             break
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
@@ -81,6 +84,7 @@ def _cells(row: ClientStatus) -> dict[str, Text]:
     return {
         "client": Text(plain(row.client)),
         "state": Text(row.state, style=STATE_STYLES.get(row.state, "")),
+        "bridge": Text(plain(row.bridge) if driven else "-", style="" if driven else "dim"),
         "lag": Text(f"{row.lag_events:,}" + ("" if row.lag_is_exact else "+"), style=lag_style),
         "behind": Text(span(row.lag_seconds) if row.lag_events else "-", style=lag_style),
         "open": Text(f"{row.open:,} / {row.window:,}") if driven else Text("-", style="dim"),

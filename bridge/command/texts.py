@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.operate.registering import RegisteredClient
+from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.store.clients import ListedClient
 from bridge.store.events import LoggedEvent
 from bridge.wording import counted, span
@@ -52,6 +53,8 @@ def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
     yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {call[its['call']]}"
     if its["routes"]:
         yield "routes", ", ".join(f"{plain(pattern)} to {plain(task)}" for pattern, task in its["routes"])
+    if its["bridge"] != DEFAULT_BRIDGE:
+        yield "bridge", plain(its["bridge"])
     yield "topics", ", ".join(map(plain, its["topics"]))
     yield "order", f"{ordering[its['ordering']]}; at most {its['window']:,} open"
     yield "lease", f"handed over again after {span(its['ack_timeout_seconds'])} without an answer"

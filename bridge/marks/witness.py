@@ -165,7 +165,12 @@ class Witness:
             return
         lost_at, why = lost
         done, held = recall_all(
-            store, sent_until=lost_at, reason=why, action="broker-lost", lock_seconds=RECALL_LOCK_SECONDS
+            store,
+            bridge=self._here.bridge,
+            sent_until=lost_at,
+            reason=why,
+            action="broker-lost",
+            lock_seconds=RECALL_LOCK_SECONDS,
         )
         if not held:
             marks.recalled(store, bridge=self._here.bridge, broker=broker, lost_at=lost_at)

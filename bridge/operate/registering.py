@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from celery import Celery
 
+from bridge.app import bridge_of
 from bridge.declare import registrations
 from bridge.errors import BridgeError, Unavailable, UsageError
 from bridge.model import Position, Registration
@@ -95,7 +96,8 @@ def register_client(
         InvalidClient: a new client has no task, or the settings contradict each other; nothing changed.
         ClientConflict: the id calls another task already; nothing changed.
     """
-    result = register(store, registration, replace_task=replace_task)
+    bridge = bridge_of(app).settings.queue
+    result = register(store, registration, bridge=bridge, replace_task=replace_task)
     task = registration.given.get("task")
     return RegisteredClient(
         client=registration.id,

@@ -13,7 +13,7 @@ from bridge.errors import UsageError
 from bridge.model import Position
 from bridge.store import Store
 from bridge.store.clients import resolve_position
-from bridge.store.held import StoppedReplay, add_replay, count_replay, end_replays, hold_driven_client
+from bridge.store.held import StoppedReplay, add_replay, count_replay, end_replays, hold_driven_client, hold_log
 from bridge.store.horizon import advance_horizon
 from bridge.store.journal import note
 
@@ -28,6 +28,8 @@ class Replay(NamedTuple):
         upto: The last one; at most the client's cursor.
         events: How many of the events in between match.
         exact: Whether that is all; else the range was too long to count, and `events` is the least.
+        pruned: The offset up to which events may be gone, where the range begins at or below it; else None.
+        restored: How many archived events were put back into the log for it.
     """
 
     id: int
@@ -36,6 +38,8 @@ class Replay(NamedTuple):
     upto: int
     events: int
     exact: bool
+    pruned: int | None = None
+    restored: int = 0
 
 
 def replay(
@@ -70,6 +74,7 @@ def replay(
         raise UsageError(f"a replay at {per_second:g} events a second never ends: must be above 0")
     horizon = advance_horizon(store)
     with store.transaction() as connection:
+        pruned = hold_log(connection)
         held = hold_driven_client(connection, client)
         first = start.offset if start.offset is not None else resolve_position(connection, start, horizon=horizon) + 1
         last = end.offset if end.offset is not None else resolve_position(connection, end, horizon=horizon)
@@ -86,7 +91,8 @@ def replay(
             "epoch": epoch,
         }
         note(connection, client, "replay", by=by, details=details)
-    return Replay(id, epoch, first, upto, events, exact)
+    gone = pruned if pruned is not None and first <= pruned else None
+    return Replay(id, epoch, first, upto, events, exact, gone)
 
 
 def stop_replays(store: Store, client: str, *, by: str) -> list[StoppedReplay]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bridge.model import Position
 from bridge.store import Store
 from bridge.store.clients import resolve_position
-from bridge.store.held import count_move, hold_client, move_client
+from bridge.store.held import count_move, hold_client, hold_log, move_client
 from bridge.store.horizon import advance_horizon
 from bridge.store.journal import note
 
@@ -26,6 +26,7 @@ class Sought(NamedTuple):
         passed_over: Events that are not finished, and never will be handed over.
         exact: Whether the two are all; else the way was too long to count, and they are the least.
         moved: Whether the cursor was moved; false for a dry run.
+        pruned: The offset up to which events may be gone, where that is above the new cursor; else None.
     """
 
     before: int
@@ -34,6 +35,7 @@ class Sought(NamedTuple):
     passed_over: int
     exact: bool
     moved: bool
+    pruned: int | None = None
 
 
 def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = False) -> Sought:
@@ -56,6 +58,7 @@ def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = Fa
     """
     horizon = advance_horizon(store)
     with store.transaction() as connection:
+        pruned = hold_log(connection)
         held = hold_client(connection, client)
         target = resolve_position(connection, to, horizon=horizon)
         count = count_move(connection, client, target=target)
@@ -63,4 +66,5 @@ def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = Fa
             moved = move_client(connection, client, target=target)
             details = {"from": held.offset, "to": target, **count._asdict(), **moved._asdict()}
             note(connection, client, "seek", by=by, details=details)
-    return Sought(held.offset, target, *count, moved=not dry_run)
+    gone = pruned if pruned is not None and target < pruned else None
+    return Sought(held.offset, target, *count, moved=not dry_run, pruned=gone)

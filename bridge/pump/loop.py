@@ -19,26 +19,21 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
-from bridge.declare import registrations
-from bridge.errors import BridgeError, LogRewound, StoreUnavailable, Unavailable
+from bridge.errors import BridgeError, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
+from bridge.pump.declared import Declared
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
-from bridge.store.clients import register
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
-from bridge.store.outcomes import is_held
-from bridge.trouble import Trouble
 
 logger = logging.getLogger("bridge")
 
 LONGEST_WAIT_SECONDS = 0.5  # of one statement: it holds a snapshot meanwhile, which keeps vacuum from dead rows
 FEW_CLIENTS = 10  # up to so many, a pass each costs less than to ask first which of them want any of the new events
-REGISTER_SECONDS = 1.0  # how long to wait for a client that a stranger's transaction holds: the others wait along
-BRIEF_SECONDS = 0.05
 TROUBLE_SECONDS = 1.0  # how long a client in trouble is left alone
 NOTE_SECONDS = 2.0  # how often a pump at work says so in Postgres, for `explain`
 LONGEST_APART_SECONDS = 5.0  # ticks that are closer together than this have not piled up, however long the interval
@@ -71,8 +66,12 @@ class Pump:
         self._prepared = False
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
-        self._held: set[str] = set()  # clients that are declared, and could not be registered yet
-        self._registering = Trouble(logger, what="a client is not registered yet", over="all clients are registered")
+        self._declared = Declared(bridge)
+
+    @property
+    def _name(self) -> str:
+        """The bridge's name, which is that of its queue: it serves the clients that name it."""
+        return self._bridge.settings.queue
 
     def prepare(self) -> None:
         """Check the schema, and register the clients that this process declares. Later calls do what is left of it.
@@ -83,31 +82,15 @@ class Pump:
         Raises:
             SchemaError: the schema is not the one that this code knows; the message says what to do.
         """
-        if self._prepared and not self._held:
+        if self._prepared and self._declared.is_registered:
             return
-        store = self._bridge.store
-        check_schema(store.engine)
-        declared = registrations()
-        wanted = [it for it in declared if it.id in self._held] if self._prepared else declared
-        held = set[str]()
-        for registration in wanted:
-            try:
-                done = register(store, registration, lock_seconds=BRIEF_SECONDS if held else REGISTER_SECONDS)
-            except Unavailable as error:
-                if not is_held(error):
-                    raise
-                held.add(registration.id)  # the next tick tries it again
-                self._registering.went(f"another transaction holds client {registration.id!r}")
-            except BridgeError as error:  # one client's trouble must not stop the others
-                logger.error("client %s is not registered: %s", registration.id, error)
-            else:
-                if done.created:
-                    logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
+        check_schema(self._bridge.store.engine)
+        if not self._prepared:
+            rounds.prepare_turns(self._bridge.store, bridge=self._name)
+        self._declared.register()
         if not self._prepared:
             gc.freeze()
-        if not held:
-            self._registering.back()
-        self._held, self._prepared = held, True
+        self._prepared = True
 
     def tick(self) -> Tick:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
@@ -128,7 +111,11 @@ class Pump:
         until = time.monotonic() + settings.linger_seconds
         while (left := until - time.monotonic()) > 0 and not is_stopping():
             found = rounds.wait_for_work(
-                store, holder=holder, seconds=min(left, LONGEST_WAIT_SECONDS), poll_seconds=settings.poll_seconds
+                store,
+                bridge=self._name,
+                holder=holder,
+                seconds=min(left, LONGEST_WAIT_SECONDS),
+                poll_seconds=settings.poll_seconds,
             )
             if not found.newest:
                 break
@@ -141,7 +128,7 @@ class Pump:
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
         else:  # no other tick came: those that wait behind this one begin now
-            rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)
+            rounds.end_tick(store, bridge=self._name, most_seconds=2 * settings.linger_seconds)
         return total
 
     def catch_up(self) -> Tick:
@@ -169,6 +156,7 @@ class Pump:
                         horizon=horizon,
                         limit=settings.pass_limit,
                         send=sender.send,
+                        bridge=self._name,
                         look=sender.length,
                         revoke=sender.revoke,
                         batch_bytes=settings.batch_bytes,
@@ -187,14 +175,14 @@ class Pump:
     def _clients_to_serve(self, horizon: int) -> list[str]:
         """List the clients that need a pass. If they are many, first move those that want none of the new events."""
         store = self._bridge.store
-        clients = rounds.clients_to_serve(store, horizon=horizon)
+        clients = rounds.clients_to_serve(store, bridge=self._name, horizon=horizon)
         if len(clients) <= FEW_CLIENTS:
             return clients
         try:
-            rounds.pass_over(store, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
+            rounds.pass_over(store, bridge=self._name, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
         except StoreUnavailable as error:  # then each is moved by a pass of its own
             logger.warning("clients that want none of the new events can't be moved together: %s", error)
-        return rounds.clients_to_serve(store, horizon=horizon)
+        return rounds.clients_to_serve(store, bridge=self._name, horizon=horizon)
 
     def _take_turn(self, holder: str) -> bool:
         """Take the turn to wait for work, unless this tick is one of those that have piled up."""
@@ -205,19 +193,20 @@ class Pump:
         runs_out = settings.linger_seconds > settings.interval_seconds
         taken = rounds.take_turn(
             store,
+            bridge=self._name,
             holder=holder,
             seconds=settings.linger_seconds,
             apart_seconds=apart_seconds,
             after_seconds=min(settings.interval_seconds * 0.9, LONGEST_APART_SECONDS) if runs_out else -1,
         )
         if not taken and runs_out:
-            rounds.end_tick(store, most_seconds=2 * settings.linger_seconds)
+            rounds.end_tick(store, bridge=self._name, most_seconds=2 * settings.linger_seconds)
         return taken
 
     def _note_tick(self) -> None:
         """Say in Postgres, every few seconds, that a pump is at work."""
         if time.monotonic() - self._noted >= NOTE_SECONDS:
-            rounds.note_tick(self._bridge.store, host=socket.gethostname(), clock=time.time())
+            rounds.note_tick(self._bridge.store, bridge=self._name, host=socket.gethostname(), clock=time.time())
             self._noted = time.monotonic()
 
     def _note_trouble(self, client: str, error: Exception) -> None:

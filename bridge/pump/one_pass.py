@@ -56,6 +56,7 @@ def hand_over(
     horizon: int,
     limit: int,
     send: Send,
+    bridge: str | None = None,
     look: Look = unknown_length,
     revoke: Revoke | None = None,
     batch_bytes: int = BATCH_BYTES,
@@ -69,20 +70,21 @@ def hand_over(
         limit: Most events to hand over.
         send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
             into a message.
+        bridge: The bridge that runs the pass; a client of another one is left alone. None for any.
         look: Says how long the client's queue is; asked only where leases have run out.
         revoke: Asks the workers not to run attempts that are replaced or given up.
         batch_bytes: Most that is fetched at once of large events.
 
     Returns:
         What was done; None if another transaction (a pump, settling, an operator) holds the client, or if it is neither
-        active nor draining.
+        active nor draining, or if another bridge serves it.
 
     Raises:
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     replaced: list[str] = []
     with store.transaction(vouched=True) as connection:
-        client = handover.lock_client(connection, client_id)
+        client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
             return None
         todo = handover.look_at_client(connection, client)
@@ -130,6 +132,8 @@ def _take_and_send(
             connection,
             client,
             delivered=taken.fresh,
+            counted=taken.counted,
+            owed=taken.owed,
             hungry=judgement.hungry,
             full=judgement.full,
             within_seconds=judgement.within_seconds,

@@ -20,6 +20,7 @@ OnExhausted = Literal["park", "hold-key", "halt"]
 BatchAs = Literal["list", "calls"]
 ReportBy = Literal["callback", "in-process"]
 
+DEFAULT_BRIDGE = "bridge"  # as the default of `bridge_queue`
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -36,6 +37,9 @@ class ClientSettings:
 
     id: str
     task: Annotated[str, About("Name of the Celery task that gets the client's events.")]
+    bridge: Annotated[str, About("Name of the bridge that serves the client: the `bridge_queue` of its app.")] = (
+        DEFAULT_BRIDGE
+    )
     routes: Annotated[
         tuple[tuple[str, str], ...],
         About("Topic patterns with a task of their own; the first that matches an event decides."),

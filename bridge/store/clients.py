@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from bridge.errors import ClientConflict, UsageError
 from bridge.model import Position, Registration
-from bridge.settings.client import SETTINGS, ClientSettings
+from bridge.settings.client import DEFAULT_BRIDGE, SETTINGS, ClientSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.horizon import advance_horizon
@@ -55,7 +55,12 @@ class Registered(NamedTuple):
 
 
 def register(
-    store: Store, registration: Registration, *, replace_task: bool = False, lock_seconds: float | None = None
+    store: Store,
+    registration: Registration,
+    *,
+    bridge: str = DEFAULT_BRIDGE,
+    replace_task: bool = False,
+    lock_seconds: float | None = None,
 ) -> Registered:
     """Register a client, or change the settings that are given; never the cursor of one that exists.
 
@@ -64,6 +69,7 @@ def register(
     Args:
         store: The event log and its clients.
         registration: What was declared.
+        bridge: The bridge that serves a new client, where the declaration names none.
         replace_task: Let an existing client call another task from now on.
         lock_seconds: How long to wait for another transaction that holds the client; None for the usual time.
 
@@ -78,7 +84,7 @@ def register(
         rows = connection.execute(statement("operate/find_client"), {"client": registration.id})
         found = rows.mappings().one_or_none()
         before = _settings(registration.id, found) if found and found["task"] else None
-        after = registration.applied_to(before)
+        after = registration.applied_to(before, bridge=bridge)
         if before and before.task != after.task and not replace_task:
             raise ClientConflict(
                 f"client {after.id!r} calls {before.task}, not {after.task}: "

@@ -109,6 +109,7 @@ class ClientFacts:
     """
 
     client: str
+    bridge: str
     task: str | None
     queue: str
     state: str

@@ -27,6 +27,7 @@ class HeldClient(NamedTuple):
     epoch: int
     open: int
     parked: int
+    released: bool = False  # whether the log is pruned without regard to it
 
 
 class MoveCount(NamedTuple):
@@ -85,6 +86,22 @@ def hold_driven_client(connection: Connection, client: str) -> HeldClient:
             f"client {client!r} is a plain SQL reader: it reads and commits by itself, the bridge hands it nothing"
         )
     return held
+
+
+def hold_log(connection: Connection, *, released: str | None = None) -> int | None:
+    """Let nobody remove events until the transaction ends; wait for who does, and return how far the log is pruned.
+
+    Args:
+        connection: It is in a transaction that has locked no client yet.
+        released: Do so only if this client is released.
+    """
+    pruned = connection.execute(statement("operate/hold_log"), {"released": released}).scalar_one_or_none()
+    return None if pruned is None else int(pruned)
+
+
+def release_client(connection: Connection, client: str, *, reason: str, by: str) -> None:
+    """Let a client stop holding the log."""
+    connection.execute(statement("operate/release"), {"client": client, "reason": reason, "by": by})
 
 
 def count_move(connection: Connection, client: str, *, target: int) -> MoveCount:

@@ -81,15 +81,16 @@ def recall(
     return done
 
 
-def clients_with_open(store: Store) -> list[str]:
-    """Return the ids of the clients that have open deliveries."""
+def clients_with_open(store: Store, *, bridge: str | None = None) -> list[str]:
+    """Return the ids of the clients that have open deliveries, of one bridge or of all."""
     with store.reading() as connection:
-        return list(connection.execute(statement("operate/clients_with_open")).scalars())
+        return list(connection.execute(statement("operate/clients_with_open"), {"bridge": bridge}).scalars())
 
 
 def recall_all(
     store: Store,
     *,
+    bridge: str | None = None,
     clients: Collection[str] | None = None,
     sent_until: datetime | None = None,
     by: str = "bridge",
@@ -101,7 +102,8 @@ def recall_all(
 
     Args:
         store: The event log and its clients.
-        clients: Only these; None for all that have open deliveries.
+        bridge: Only clients of this bridge; None for all.
+        clients: Only these clients; None for all that have open deliveries.
         sent_until: Only what was handed over until then. With it a call can be repeated for those that were held.
         by: Who does it, for the journal.
         reason: Why, for the journal.
@@ -115,7 +117,7 @@ def recall_all(
         StoreUnavailable: Postgres refused or dropped; some clients may be done.
     """
     done, held = list[Recalled](), list[str]()
-    for client in clients_with_open(store) if clients is None else sorted(clients):
+    for client in clients_with_open(store, bridge=bridge) if clients is None else sorted(clients):
         try:
             with store.transaction() as connection:
                 if lock_clients(connection, [client], lock_seconds=lock_seconds):

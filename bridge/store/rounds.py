@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.sql import statement
 from bridge.store.connect import Store
 
@@ -22,57 +23,87 @@ class Work(NamedTuple):
     newest: bool
 
 
-def clients_to_serve(store: Store, *, horizon: int) -> list[str]:
+def clients_to_serve(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int) -> list[str]:
     """Return the ids of the clients that need a pass, the one with the lowest `dispatched` first."""
     with store.reading() as connection:
-        return list(connection.execute(statement("pass/clients_to_serve"), {"horizon": horizon}).scalars())
+        return list(
+            connection.execute(statement("pass/clients_to_serve"), {"bridge": bridge, "horizon": horizon}).scalars()
+        )
 
 
-def pass_over(store: Store, *, horizon: int, slice: int) -> None:
-    """Move all clients over the next events, at most `slice`, where none of these matches their topics."""
+def prepare_turns(store: Store, *, bridge: str) -> None:
+    """Make the row that serialises `pass_over` for this bridge."""
     with store.writing() as connection:
-        connection.execute(statement("pass/pass_over"), {"horizon": horizon, "slice": slice})
+        connection.execute(statement("pass/prepare_turns"), {"bridge": bridge})
 
 
-def wait_for_work(store: Store, *, holder: str, seconds: float, poll_seconds: float) -> Work:
+def pass_over(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int, slice: int) -> None:
+    """Move all clients of a bridge over the next events, at most `slice`, where none of these matches their topics."""
+    with store.writing() as connection:
+        connection.execute(statement("pass/pass_over"), {"bridge": bridge, "horizon": horizon, "slice": slice})
+
+
+def wait_for_work(
+    store: Store, *, bridge: str = DEFAULT_BRIDGE, holder: str, seconds: float, poll_seconds: float
+) -> Work:
     """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn."""
     with store.reading() as connection:
-        binds = {"holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
+        binds = {"bridge": bridge, "holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
 
 
 def take_turn(
-    store: Store, *, holder: str, seconds: float, apart_seconds: float = -1, after_seconds: float = -1
+    store: Store,
+    *,
+    bridge: str = DEFAULT_BRIDGE,
+    holder: str,
+    seconds: float,
+    apart_seconds: float = -1,
+    after_seconds: float = -1,
 ) -> bool:
     """Take the turn to wait for work from the tick that has it; tell whether it was taken.
 
     Args:
         store: The event log and its clients.
+        bridge: Whose clients it serves.
         holder: The tick that wants it.
         seconds: For how long.
         apart_seconds: A tick that comes so soon after another one took the turn does not take it.
         after_seconds: Nor does one that comes so soon after the turn of another one ended.
     """
-    binds = {"holder": holder, "seconds": seconds, "apart_seconds": apart_seconds, "after_seconds": after_seconds}
+    binds = {
+        "bridge": bridge,
+        "holder": holder,
+        "seconds": seconds,
+        "apart_seconds": apart_seconds,
+        "after_seconds": after_seconds,
+    }
     with store.writing() as connection:
         return connection.execute(statement("pass/take_turn"), binds).one_or_none() is not None
 
 
-def end_tick(store: Store, *, most_seconds: float) -> None:
+def end_tick(store: Store, *, bridge: str = DEFAULT_BRIDGE, most_seconds: float) -> None:
     """Note the end of a tick whose turn has run out, or that has not taken it, for those close behind; not for ever.
 
     Args:
         store: The event log and its clients.
+        bridge: Whose tick it is.
         most_seconds: Longest time since the turn was taken: then the next tick takes it.
     """
     with store.writing() as connection:
-        connection.execute(statement("pass/end_tick"), {"most_seconds": most_seconds})
+        connection.execute(statement("pass/end_tick"), {"bridge": bridge, "most_seconds": most_seconds})
 
 
-def note_tick(store: Store, *, host: str, clock: float) -> None:
+def note_tick(store: Store, *, bridge: str = DEFAULT_BRIDGE, host: str, clock: float) -> None:
     """Remember that a pump is at work, and what time it is where it runs, in seconds since 1970."""
     with store.writing() as connection:
-        connection.execute(statement("pass/note_tick"), {"host": host, "clock": clock})
+        connection.execute(statement("pass/note_tick"), {"bridge": bridge, "host": host, "clock": clock})
+
+
+def silent_bridges(store: Store) -> list[str]:
+    """Return the bridges that have clients, and whose pumps have not been at work for a minute."""
+    with store.reading() as connection:
+        return list(connection.execute(statement("look/silent_bridges")).scalars())
 
 
 def note_trouble(store: Store, *, client: str, trouble: str) -> None:

@@ -18,6 +18,7 @@ class ClientStatus:
 
     Attributes:
         client: Its id.
+        bridge: The name of the bridge that serves it.
         state: `active`, `draining`, `paused` or `halted`; `reader` for a plain SQL reader.
         state_reason: Why it is in this state; None or empty if no reason was given.
         state_by: Who put it into this state: user@host, or `bridge`.
@@ -43,6 +44,7 @@ class ClientStatus:
     """
 
     client: str
+    bridge: str
     state: str
     state_reason: str | None
     state_by: str | None

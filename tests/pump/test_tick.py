@@ -95,7 +95,7 @@ def test_a_pump_waits_while_another_one_moves_many_clients_and_gives_none_of_the
     [last] = world.publish(None, topic="nobody.wants")
     horizon = advance_horizon(world.store)
     with ThreadPoolExecutor(1) as threads, world.store.transaction() as other:
-        other.execute(statement("pass/pass_over"), {"horizon": horizon, "slice": 100})
+        other.execute(statement("pass/pass_over"), {"bridge": "bridge", "horizon": horizon, "slice": 100})
         waiting = threads.submit(pump_of(bridge)._clients_to_serve, horizon)
         wait_until(
             lambda: world.eyes.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall(), what="the second one waits"

@@ -136,7 +136,7 @@ def test_a_registration_checks_what_is_given_and_needs_no_task_until_it_is_appli
     assert (after.task, after.window, after.batch) == ("t", 5, 10)
     # Tuples for lists: what was registered once compares equal to what is registered again.
     assert (after.topics, after.routes) == (("order.*",), (("order.paid", "t2"),))
-    with pytest.raises(InvalidClient, match="client 'c' has no setting 'windw': there are task, routes, queue"):
+    with pytest.raises(InvalidClient, match="client 'c' has no setting 'windw': there are task, bridge, routes, queue"):
         Registration(id="c", given={"windw": 5})
 
 

@@ -28,10 +28,12 @@ class Stage(Installation):
         super().__init__(database, broker_url or redis_url, directory, redis_url=redis_url)
         self.workers: list[Worker] = []
 
-    def bridge(self, name: str = "bridge", *, wait: bool = True, concurrency: int = 2, **env: str) -> Worker:
+    def bridge(
+        self, name: str = "bridge", *, queue: str = "bridge", wait: bool = True, concurrency: int = 2, **env: str
+    ) -> Worker:
         """Start a bridge worker with a beat, configured by the environment alone."""
-        env = {"BRIDGE_DATABASE_URL": self.database_url, **env}
-        return self._start("bridge", name, ["bridge"], concurrency=concurrency, beat=True, env=env, wait=wait)
+        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **env}
+        return self._start("bridge", name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait)
 
     def fleet(
         self,

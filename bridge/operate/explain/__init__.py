@@ -20,7 +20,7 @@ def explain(
     Args:
         facts: What the database knows.
         seen: What the broker and its workers say; None if they were not asked.
-        bridge_queue: The queue of the bridge's own tasks.
+        bridge_queue: The queue of the bridge's own tasks, which is its name.
         lingers: Whether pumps linger, and so leave a trace even when there is nothing to do.
 
     Returns:
@@ -36,6 +36,7 @@ def explain(
         *client.explain_locked(facts),
         *database.explain_locks(facts),
         *client.explain_state(facts),
+        *client.explain_bridge(facts, bridge_queue),
         *processes.explain_broker(seen),
     ]
     stopped = any(cause.kind in STOPS_THE_PUMP for cause in causes)
@@ -52,4 +53,4 @@ def explain(
         *client.explain_parked(facts),
         *database.explain_clocks(facts),
     ]
-    return [*causes, *client.explain_ordinary(facts, quiet=not causes)]
+    return [*causes, *client.explain_ordinary(facts, quiet=all(cause.kind == "other-bridge" for cause in causes))]

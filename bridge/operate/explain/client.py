@@ -31,6 +31,20 @@ def explain_state(facts: ClientFacts) -> Iterator[Cause]:
     yield Cause(kind=facts.state, severity=severity, text=said, do=do, data=data)
 
 
+def explain_bridge(facts: ClientFacts, here: str) -> Iterator[Cause]:
+    """Say that another bridge serves it."""
+    if facts.bridge != here:
+        yield Cause(
+            kind="other-bridge",
+            severity="info",
+            text=f"it is served by bridge {facts.bridge!r}, and here is bridge {here!r}: its broker and workers were "
+            "not asked",
+            do=f"ask an app whose bridge_queue is {facts.bridge!r}; to give it to the bridge here, "
+            f"`eventbridge register {facts.client} --bridge {here}`",
+            data={"bridge": facts.bridge, "here": here},
+        )
+
+
 def explain_locked(facts: ClientFacts) -> Iterator[Cause]:
     """Say who holds the client's row, so that no pass and no outcome gets it."""
     for holder in facts.lockers:

@@ -2,20 +2,21 @@
 --
 -- Binds      client  text
 --            most    bigint, most events of the log to look at
--- Returns    client, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order is
---            strict), offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds (since
---            a pump was last at work; negative while one lingers, NULL if none ever was), read_only, in_recovery,
---            clock_ahead_seconds and clock_host (of the pumps' host that differs most, NULL if none told), open,
---            retrying, parked, held, redriving, waiting (keys), unread (matching events above dispatched, at most as
---            many as were looked at), unread_seconds (age of the oldest of them); no row if there is no such client
+-- Returns    client, bridge, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order
+--            is strict), offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds
+--            (since a pump of its bridge was last at work; negative while one lingers, NULL if none ever was),
+--            read_only, in_recovery, clock_ahead_seconds and clock_host (of the pumps' host that differs most, NULL if
+--            none told), open, retrying, parked, held, redriving, waiting (keys), unread (matching events above
+--            dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them); no row if
+--            there is no such client
 -- Relies on  nothing
-SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
+SELECT c.id AS client, c.bridge, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
        fq.window_of(c) AS "window",
        c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon,
        -- A standby's sequence is ahead of the log: the primary writes down 32 offsets at a time before they are drawn.
        CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE fq.last_drawn() END AS drawn,
        (SELECT CAST(extract(epoch FROM clock_timestamp() - max(t.expires_at)) AS double precision)
-          FROM fq.turns t WHERE t.name IN ('linger', 'tick')) AS pump_silent_seconds,
+          FROM fq.turns t WHERE t.bridge = c.bridge AND t.name IN ('linger', 'tick')) AS pump_silent_seconds,
        current_setting('transaction_read_only') = 'on' AS read_only, pg_is_in_recovery() AS in_recovery,
        tick.clock_ahead_seconds, tick.holder AS clock_host,
        d.open, d.retrying, p.parked, p.held, p.redriving,
@@ -24,7 +25,7 @@ SELECT c.id AS client, c.task, c.queue, c.state, c.state_reason, c.state_by, c.s
        CAST(extract(epoch FROM clock_timestamp() - u.oldest) AS double precision) AS unread_seconds
   FROM fq.clients c
  CROSS JOIN fq.horizon h
-  LEFT JOIN fq.turns tick ON tick.name = 'tick'
+  LEFT JOIN fq.turns tick ON tick.bridge = c.bridge AND tick.name = 'tick'
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
                        FROM fq.open(c.id)) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked, count(*) FILTER (WHERE held) AS held,

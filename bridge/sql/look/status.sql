@@ -2,12 +2,13 @@
 --
 -- Binds      client  text, or NULL for all
 --            most    bigint, most events to count of a lag, or of what waits
--- Returns    one row per client: client, state, state_reason, state_by, offset, dispatched, horizon, epoch, task,
---            queue, topics, ordering, window, lag_events (matching events above the cursor, at most `most`),
+-- Returns    one row per client: client, bridge, state, state_reason, state_by, offset, dispatched, horizon, epoch,
+--            task, queue, topics, ordering, window, lag_events (matching events above the cursor, at most `most`),
 --            lag_seconds (age of the oldest of them), open, waiting (events read that wait for their key), retrying,
 --            parked, delivered, succeeded, trouble, stopped (why nothing goes on for any client, NULL if it does)
 -- Relies on  nothing
-SELECT c.id AS client, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state, c.state_reason, c.state_by,
+SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state,
+       c.state_reason, c.state_by,
        c."offset", c.dispatched, h."offset" AS horizon, c.epoch, c.task, c.queue, c.topics, c.ordering, c."window",
        lag.events AS lag_events,
        CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,

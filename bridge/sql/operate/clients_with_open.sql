@@ -1,6 +1,9 @@
--- List the clients that the bridge drives and that have open deliveries.
+-- List the clients of a bridge that have open deliveries.
 --
--- Binds      none
+-- Binds      bridge  text, or NULL for all
 -- Returns    id of each
 -- Relies on  nothing
-SELECT c.id FROM fq.clients c WHERE c.task IS NOT NULL AND EXISTS (SELECT FROM fq.open(c.id)) ORDER BY c.id
+SELECT c.id FROM fq.clients c
+ WHERE c.task IS NOT NULL AND c.bridge = coalesce(CAST(:bridge AS text), c.bridge)
+   AND EXISTS (SELECT FROM fq.open(c.id))
+ ORDER BY c.id

@@ -2,6 +2,7 @@
 --
 -- Binds      id                   text
 --            offset               bigint, the cursor of a new client
+--            bridge               text, which serves it
 --            task                 text
 --            routes               text, JSON: pairs of topic pattern and task name
 --            queue                text
@@ -21,15 +22,15 @@
 --            report_by           text
 -- Returns    "offset"
 -- Relies on  find_client having run in this transaction
-INSERT INTO fq.clients (id, "offset", task, routes, queue, topics, ordering, "window", call, serializer,
+INSERT INTO fq.clients (id, "offset", bridge, task, routes, queue, topics, ordering, "window", call, serializer,
                         ack_timeout_seconds, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch,
                         batch_wait_ms, batch_as, report_by)
-VALUES (:id, :offset, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS text[]), :ordering, :window, :call,
-        :serializer, :ack_timeout_seconds, :max_attempts, :backoff_seconds, :backoff_max_seconds, :on_exhausted, :batch,
-        :batch_wait_ms, :batch_as, :report_by)
+VALUES (:id, :offset, :bridge, :task, CAST(:routes AS jsonb), :queue, CAST(:topics AS text[]), :ordering, :window,
+        :call, :serializer, :ack_timeout_seconds, :max_attempts, :backoff_seconds, :backoff_max_seconds, :on_exhausted,
+        :batch, :batch_wait_ms, :batch_as, :report_by)
     ON CONFLICT (id) DO UPDATE
-   SET task = EXCLUDED.task, routes = EXCLUDED.routes, queue = EXCLUDED.queue, topics = EXCLUDED.topics,
-       ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call,
+   SET bridge = EXCLUDED.bridge, task = EXCLUDED.task, routes = EXCLUDED.routes, queue = EXCLUDED.queue,
+       topics = EXCLUDED.topics, ordering = EXCLUDED.ordering, "window" = EXCLUDED."window", call = EXCLUDED.call,
        serializer = EXCLUDED.serializer, ack_timeout_seconds = EXCLUDED.ack_timeout_seconds,
        max_attempts = EXCLUDED.max_attempts, backoff_seconds = EXCLUDED.backoff_seconds,
        backoff_max_seconds = EXCLUDED.backoff_max_seconds, on_exhausted = EXCLUDED.on_exhausted,

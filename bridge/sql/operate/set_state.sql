@@ -9,7 +9,7 @@
 WITH changed AS (
     UPDATE fq.clients
        SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = fq.at_once(),
-           "full" = false
+           "full" = false, released_at = CASE WHEN :state = 'halted' THEN released_at END
      WHERE id = :client AND task IS NOT NULL
     RETURNING id
 ), noted AS (

@@ -1,8 +1,9 @@
--- List the clients that need a pass.
+-- List the clients of a bridge that need a pass.
 --
--- Binds      horizon  bigint
+-- Binds      bridge   text
+--            horizon  bigint
 -- Returns    id of each, the lowest `dispatched` first
 -- Relies on  nothing
 SELECT id FROM fq.served
- WHERE dispatched < :horizon AND NOT "full" AND state = 'active' OR woken
+ WHERE bridge = :bridge AND (dispatched < :horizon AND NOT "full" AND state = 'active' OR woken)
  ORDER BY dispatched

@@ -1,16 +1,18 @@
--- Move all clients at once over the next events where none of these matches, so that only the others need a pass each.
--- A client that another transaction holds stays where it is; a pump that does the same already is waited for.
+-- Move all clients of a bridge at once over the next events where none of these matches, so that only the others need a
+-- pass each. A client that another transaction holds stays where it is; a pump that does the same already is waited
+-- for.
 --
--- Binds      horizon  bigint
+-- Binds      bridge   text
+--            horizon  bigint
 --            slice    bigint, most events to look at
 -- Returns    nothing
 -- Relies on  nothing
 WITH turn AS MATERIALIZED (  -- two at once would each pass by the clients that the other has locked
-    SELECT FROM fq.turns WHERE name = 'pass_over' FOR UPDATE
+    SELECT FROM fq.turns WHERE bridge = :bridge AND name = 'pass_over' FOR UPDATE
 ), behind AS MATERIALIZED (
     SELECT s.id, s.dispatched, c.filter, c.topics
       FROM fq.served s JOIN fq.clients c ON c.id = s.id
-     WHERE s.dispatched < :horizon AND NOT s."full" AND s.state = 'active' AND NOT s.woken
+     WHERE s.bridge = :bridge AND s.dispatched < :horizon AND NOT s."full" AND s.state = 'active' AND NOT s.woken
        AND coalesce(c.trouble_at < now() - interval '5 seconds', true)  -- a client in trouble must not hold up others
 ), slice AS MATERIALIZED (
     SELECT e."offset", e.topic FROM fq.events e

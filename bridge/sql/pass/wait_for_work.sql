@@ -2,10 +2,11 @@
 -- once, before the wait. A tick that loses it meanwhile waits on until this call ends, so two may wait for up to half a
 -- second.
 --
--- Binds      holder        text
+-- Binds      bridge        text
+--            holder        text
 --            seconds       double precision, longest wait
 --            poll_seconds  double precision, pause between two looks
 -- Returns    work: whether there is a client to look at, or events that a client has room for; newest: whether the
 --            holder had the turn when the wait began
 -- Relies on  no transaction around it, which would hold a snapshot for longer
-SELECT work, newest FROM fq.wait_for_work(:holder, :seconds, :poll_seconds)
+SELECT work, newest FROM fq.wait_for_work(:bridge, :holder, :seconds, :poll_seconds)

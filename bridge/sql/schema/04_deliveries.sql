@@ -20,6 +20,7 @@ CREATE TABLE fq.deliveries (
     traceback        text,
     waited_at        timestamptz,  -- when its lease had run out, and its message might still wait in the queue
     behind           bigint,  -- what was handed over after it and out at that moment; NULL once it has left the queue
+    losses           integer,  -- how many times in a row its message was found lost
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
@@ -53,6 +54,7 @@ CREATE TABLE fq.parked (
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
 CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
+CREATE INDEX parked_offset ON fq.parked ("offset");  -- for fq.held_events
 
 -- The replays: old events, from `next` up to `upto`, that go out to one client again beside its cursor. Each replay has
 -- an epoch of its own. `started_at` is where its rate counts from; it moves on after a standstill, so that no burst

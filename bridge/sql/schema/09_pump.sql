@@ -1,20 +1,23 @@
 -- The turns: `linger` is the right to wait for work, which the newest tick takes. The one before notices at its next
 -- call of fq.wait_for_work, so for up to half a second both may wait. A pump that moves many clients at once locks the
 -- row `pass_over`, so that only one does so at a time. `tick` says when a pump was last at work, and on which host the
--- clock differed most from this server's. All times are this server's: no two clocks have to agree.
+-- clock differed most from this server's. Each bridge has turns of its own, because it has clients of its own. All
+-- times are this server's: no two clocks have to agree.
 CREATE TABLE fq.turns (
-    name                text CONSTRAINT turns_pkey PRIMARY KEY,
+    bridge              text NOT NULL DEFAULT 'bridge',
+    name                text NOT NULL,
     holder              text NOT NULL,
     expires_at          timestamptz NOT NULL,
     taken_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-    clock_ahead_seconds double precision
+    clock_ahead_seconds double precision,
+    CONSTRAINT turns_pkey PRIMARY KEY (bridge, name)
 ) WITH (fillfactor = 50);
 INSERT INTO fq.turns (name, holder, expires_at) VALUES ('pass_over', '', 'epoch');
 
 -- The clients that pumps serve. A client is `woken` when the pump must look at its deliveries, lanes and replays, and
 -- not only at the log: a wait is over, or the next event of a key may go and the window has room for it.
 CREATE VIEW fq.served AS
-    SELECT c.id, c.dispatched, c.state, c."full",
+    SELECT c.id, c.bridge, c.dispatched, c.state, c."full",
            coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
               AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c)) AS woken
@@ -31,11 +34,11 @@ BEGIN
     done := true;
 END $$;
 
--- Wait until the pump must look at a client, or there are events that a client has room for. While all windows are full
--- nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is then taken
--- less often: waiting uses a fortieth of a core at most. The turn is looked at once, before the wait. For the settings
--- see fq.without_table_scans.
-CREATE FUNCTION fq.wait_for_work(holder text, seconds double precision, poll_seconds double precision,
+-- Wait until the pump must look at a client of its bridge, or there are events that one has room for. While all windows
+-- are full nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is
+-- then taken less often: waiting uses a fortieth of a core at most. The turn is looked at once, before the wait. For
+-- the settings see fq.without_table_scans.
+CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
                                  OUT work boolean, OUT newest boolean)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -44,12 +47,14 @@ DECLARE
     began   timestamptz;
     drawn   bigint;
 BEGIN
-    newest := EXISTS (SELECT FROM fq.turns t WHERE t.name = 'linger' AND t.holder = wait_for_work.holder);
+    newest := EXISTS (SELECT FROM fq.turns t WHERE t.bridge = wait_for_work.bridge AND t.name = 'linger'
+                                               AND t.holder = wait_for_work.holder);
     LOOP
         began := clock_timestamp();
         drawn := coalesce(pg_sequence_last_value(offsets), -1);
         work := EXISTS (SELECT FROM fq.served s
-                         WHERE s.dispatched < drawn AND NOT s."full" AND s.state = 'active' OR s.woken);
+                         WHERE s.bridge = wait_for_work.bridge
+                           AND (s.dispatched < drawn AND NOT s."full" AND s.state = 'active' OR s.woken));
         EXIT WHEN work OR NOT newest OR began >= until;
         PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));

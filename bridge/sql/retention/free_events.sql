@@ -1,0 +1,22 @@
+-- Find the next events that nobody needs any more, among so many of the log.
+--
+-- Binds      after   bigint, the last offset that was looked at
+--            upto    bigint, the last one that may be removed
+--            before  timestamptz: only what was created earlier; NULL: any
+--            most    bigint, most events to look at
+-- Returns    offsets: those of the free events, in order; events: how many were looked at; young: how many of
+--            those are too young; last: the last of them
+-- Relies on  read_bounds having given `upto` in an earlier statement
+WITH looked AS MATERIALIZED (
+    SELECT e."offset", e.created_at FROM fq.events e
+     WHERE e."offset" > :after AND e."offset" <= :upto
+     ORDER BY e."offset" LIMIT :most
+), held AS MATERIALIZED (
+    SELECT h."offset" FROM fq.held_events h
+     WHERE h."offset" BETWEEN (SELECT min("offset") FROM looked) AND (SELECT max("offset") FROM looked)
+)
+SELECT coalesce(array_agg(l."offset" ORDER BY l."offset")
+                FILTER (WHERE (l.created_at < :before OR CAST(:before AS timestamptz) IS NULL)
+                          AND l."offset" NOT IN (SELECT h."offset" FROM held h)), '{}') AS offsets,
+       count(*) AS events, count(*) FILTER (WHERE l.created_at >= :before) AS young, max(l."offset") AS last
+  FROM looked l
