@@ -36,6 +36,7 @@ def main(rounds: int) -> None:
     """Measure losses, and print a table."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+        (directory / "processes").mkdir()
         with run_postgres(directory / "postgres") as database, run_redis(directory / "redis") as redis:
             migrate(database)
             installation = Installation(database, redis, directory / "processes")
