@@ -169,6 +169,7 @@ def test_g6_a_tail_of_half_a_second_is_missed_too_when_it_was_handed_over(shop: 
     look_anew(shop, cluster)
     shop.world.publish("b")
     shop.witness._due = float("inf")  # noqa: SLF001 - nobody looks before the crash
+    shop.bridge.store.close()  # its sessions ended with the server
     shop.bridge.store.vouch("")
     from bridge.pump.loop import pump_of
 
