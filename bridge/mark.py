@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple, Self
 
+RESYNC = "a resync says what was lost, and goes on"  # the way out where the two contradict each other
+
 
 class Seen(NamedTuple):
     """The last event of the log at a moment at which something was handed over.

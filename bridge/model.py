@@ -26,6 +26,7 @@ class Client(ClientSettings):
         generation: The log's generation, from 1; so are outcomes of an older one.
         filter: `topics` as one regular expression, which is matched with '.' + topic.
         state: `active`, or `draining`: nothing new is handed over.
+        counted_after: Where its ledger begins, which counts the events above.
     """
 
     offset: int
@@ -34,6 +35,7 @@ class Client(ClientSettings):
     generation: int
     filter: str
     state: str
+    counted_after: int = -1
 
 
 UNTRACED: Mapping[str, str] = {}

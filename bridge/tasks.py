@@ -1,4 +1,4 @@
-"""The bridge's own Celery tasks: the pump that beat starts, and the callbacks of the tasks that it hands over.
+"""The bridge's own Celery tasks: the pump and the pruner that beat starts, and the callbacks of handed-over tasks.
 
 They are shared tasks: importing this module adds them to every app of the process. What they raise on purpose is a
 line in the worker's log and not a traceback (`throws`). A tick that finds Postgres away has nothing to do, and says so
@@ -14,7 +14,7 @@ from celery import Task, shared_task
 
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
-from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
+from bridge.contract import COMMIT, FAIL, PRUNE, PUMP, SETTLE
 from bridge.errors import (
     BridgeError,
     BrokerTaken,
@@ -26,6 +26,7 @@ from bridge.errors import (
 )
 from bridge.marks.witness import witness_of
 from bridge.pump.loop import pump_of
+from bridge.retention.regular import prune_regularly
 from bridge.settle.read_callbacks import settle_callbacks
 from bridge.trouble import Trouble
 from bridge.worker.callbacks import JoinedCallback
@@ -52,6 +53,19 @@ def pump(self: Task[Any, Any]) -> dict[str, Any]:
         return {"waits": str(error)}
     _away.back()
     return done._asdict()
+
+
+@shared_task(bind=True, name=PRUNE, base=OwnTask, throws=(BridgeError,))
+def prune(self: Task[Any, Any]) -> dict[str, Any]:
+    """Remove what `bridge_keep` lets go, for a moment, and warn of a log that is large; the result says what was done.
+
+    The moment is short, because it takes a process of the bridge worker's pool, which the pump may need.
+    """
+    bridge = bridge_of(self.app)
+    try:
+        return prune_regularly(bridge.store, keep=bridge.settings.keep, limit=bridge.settings.log_limit)
+    except StoreUnavailable as error:  # the next run goes on
+        return {"waits": str(error)}
 
 
 @shared_task(bind=True, name=COMMIT, base=JoinedCallback, **PATIENCE)

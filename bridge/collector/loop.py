@@ -17,6 +17,7 @@ from celery import Celery
 
 from bridge.app import Bridge
 from bridge.collector.amqp import AmqpReader
+from bridge.collector.note import CollectorNote
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import Left, read_reports, settle_reported
@@ -72,10 +73,12 @@ def collect(
     assert kind is not None, "or the step would not have included itself"
     reader = kind(bridge.app, queue=queue, others=others)
     trouble = trouble or Trouble(logger, what="outcomes wait", over="outcomes are settled again")
+    collecting = Collecting(bridge, reader, stopping, trouble)
     try:
-        Collecting(bridge, reader, stopping, trouble).run()
+        collecting.run()
     finally:
         reader.close()
+        collecting.forget()  # where closing fails, the broker gives what was taken to others only later
 
 
 class Collecting:
@@ -94,6 +97,7 @@ class Collecting:
         self._stopping = stopping
         self._trouble = trouble
         self._waiting = WaitingRoom(bridge, reader)
+        self._note = CollectorNote(bridge)
 
     def run(self) -> None:
         """Collect until told to stop."""
@@ -108,13 +112,20 @@ class Collecting:
             messages = self._reader.wait(self._waiting.seconds_to_wait(IDLE_SECONDS))
             messages += self._reader.take(MESSAGES_AT_ONCE - len(messages))
             began = time.monotonic()
+            self._note.write()
             if (messages or self._waiting.is_due()) and not self._settle(messages):
                 return
             self._trouble.back()
+            if len(messages) < MESSAGES_AT_ONCE and not self._waiting.messages:
+                self._note.settled_at = began  # all that there was had been taken then
             if self._waiting.is_full:  # what has just gone back to the queue comes again next
                 self._stopping.wait(FULL_SECONDS)
             elif len(messages) < MESSAGES_AT_ONCE // 4:
                 self._stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
+
+    def forget(self) -> None:
+        """Say that nothing is in hand any more."""
+        self._note.forget()
 
     def _settle(self, messages: list[Any]) -> bool:
         """Settle the callbacks among these messages, and pass on the rest; while Postgres is away, wait for it.

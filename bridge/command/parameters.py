@@ -10,6 +10,9 @@ from bridge.errors import UsageError
 from bridge.topics import TOPIC_PATTERN
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+archive_option = click.option(
+    "--archive", metavar="DIR", help="A directory, or a URL such as s3://bucket/events, with events that were pruned."
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
 
@@ -38,6 +41,18 @@ def event_offset(text: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         raise click.BadParameter(f"{text!r} is not the offset of an event, a number such as 1200")
     return int(text)
+
+
+def span_seconds(text: str) -> float:
+    """Read a span of time, such as 90d, 12h, 30min or 45s.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(d|h|min|s)", text.strip(), re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a span of time, such as 90d, 12h, 30min or 45s")
+    return float(found[1]) * {"d": 86_400, "h": 3_600, "min": 60, "s": 1}[found[2]]
 
 
 def route(text: str) -> tuple[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 from rich.text import Text
 
 from bridge.command.confirm import confirm
 from bridge.command.output import console, print_json
-from bridge.command.parameters import event_offset, json_option, yes_option
+from bridge.command.parameters import event_offset, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.store.parked import ParkedEvent
@@ -31,6 +32,13 @@ _filters = (
         type=event_offset,
         metavar="N",
         help="Only the event at this offset; may be repeated.",
+    ),
+    click.option(
+        "--older-than",
+        "older_seconds",
+        type=span_seconds,
+        metavar="SPAN",
+        help="Only events that have been parked for longer, as in 90d, 12h, 30min or 45s.",
     ),
 )
 MOST_NAMED = 20  # offsets in a line
@@ -61,6 +69,7 @@ def parked_command(
     keys: Sequence[str],
     error_types: Sequence[str],
     offsets: Sequence[int],
+    older_seconds: float | None,
     most: int,
     traceback: bool,
     as_json: bool,
@@ -71,7 +80,13 @@ def parked_command(
     unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
     fit it.
     """
-    found = operator_here(ctx).parked(client, keys=keys, error_types=error_types, offsets=offsets, most=most)
+    chosen: dict[str, Any] = {
+        "keys": keys,
+        "error_types": error_types,
+        "offsets": offsets,
+        "older_seconds": older_seconds,
+    }
+    found = operator_here(ctx).parked(client, **chosen, most=most)
     if as_json:
         print_json(found)
         return
@@ -79,7 +94,7 @@ def parked_command(
     for event in found:
         out.print(_block(event, traceback=traceback))
     if not found:
-        click.echo("no parked events fit" if keys or error_types or offsets else "no events are parked")
+        click.echo("no parked events fit" if any(chosen.values()) else "no events are parked")
 
 
 @click.command("redrive")
@@ -97,6 +112,7 @@ def redrive_command(
     keys: Sequence[str],
     error_types: Sequence[str],
     offsets: Sequence[int],
+    older_seconds: float | None,
     as_json: bool,
 ) -> None:
     """Hand parked events to CLIENT again.
@@ -105,7 +121,12 @@ def redrive_command(
     free; the cursor stays where it is.
     """
     done = operator_here(ctx).redrive(
-        client, everything=everything, keys=keys, error_types=error_types, offsets=offsets
+        client,
+        everything=everything,
+        keys=keys,
+        error_types=error_types,
+        offsets=offsets,
+        older_seconds=older_seconds,
     )
     if as_json:
         print_json({"client": client, "redriven": done})
@@ -136,6 +157,7 @@ def discard_command(
     keys: Sequence[str],
     error_types: Sequence[str],
     offsets: Sequence[int],
+    older_seconds: float | None,
     reason: str | None,
     yes: bool,
     as_json: bool,
@@ -146,15 +168,18 @@ def discard_command(
     open, and those that would be handed over next. The events themselves stay in the log.
     """
     operator = operator_here(ctx)
+    chosen: dict[str, Any] = {
+        "everything": everything,
+        "keys": keys,
+        "error_types": error_types,
+        "offsets": offsets,
+        "older_seconds": older_seconds,
+    }
     if not yes:
-        found = operator.count_parked(
-            client, everything=everything, keys=keys, error_types=error_types, offsets=offsets
-        )
+        found = operator.count_parked(client, **chosen)
         events = counted(len(set(offsets)), "event") if reason and offsets else _events(found)
         confirm(f"discard {events} of client {client}, so that it never gets them?", yes=yes, as_json=as_json)
-    done = operator.discard(
-        client, everything=everything, keys=keys, error_types=error_types, offsets=offsets, reason=reason
-    )
+    done = operator.discard(client, **chosen, reason=reason)
     if as_json:
         print_json({"client": client, "discarded": done})
         return

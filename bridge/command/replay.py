@@ -8,7 +8,7 @@ import click
 
 from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import json_option, topic_patterns
+from bridge.command.parameters import archive_option, json_option, topic_patterns
 from bridge.command.project import operator_here
 from bridge.model import Position
 from bridge.operate.replay import Replay
@@ -47,6 +47,7 @@ from bridge.wording import counted
     show_default=True,
     help="Most events to hand over in a second.",
 )
+@archive_option
 @click.option("--stop", is_flag=True, help="Stop the replays of CLIENT instead, those that wait as well.")
 @json_option
 @click.pass_context
@@ -59,6 +60,7 @@ def replay_command(
     end: Position,
     topics: Sequence[str] | None,
     per_second: float,
+    archive: str | None,
     stop: bool,
     as_json: bool,
 ) -> None:
@@ -73,7 +75,7 @@ def replay_command(
     if start is None:
         _show_stopped(client, operator.stop_replays(client), as_json=as_json)
     else:
-        started = operator.replay(client, start=start, end=end, topics=topics, per_second=per_second)
+        started = operator.replay(client, start=start, end=end, topics=topics, per_second=per_second, archive=archive)
         _show_started(client, started, per_second, as_json=as_json)
 
 
@@ -81,12 +83,16 @@ def _show_started(client: str, started: Replay, per_second: float, *, as_json: b
     if as_json:
         print_json({"client": client, **started._asdict()})
         return
+    if started.restored:
+        click.echo(f"{counted(started.restored, 'archived event')} put back into the log, until pruned again")
     least = "" if started.exact else "at least "
     say(
         f"{least}{counted(started.events, 'event')} from {started.first} to {started.upto} "
         f"{'goes' if started.events == 1 else 'go'} to client {client} again, "
         f"at most {per_second:g} a second: `eventbridge explain {client}` says how far it is"
     )
+    if started.pruned is not None:
+        click.echo(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out")
 
 
 def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: bool) -> None:

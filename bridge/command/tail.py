@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from bridge.command.output import event_json
-from bridge.command.parameters import json_option, topic_patterns
+from bridge.command.parameters import archive_option, json_option, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
@@ -32,6 +32,7 @@ from bridge.model import Position
     metavar="N",
     help="Show at most N events; without --from, the last N.  [default: all from there, or the last 10]",
 )
+@archive_option
 @json_option
 @click.pass_context
 def tail_command(
@@ -42,13 +43,18 @@ def tail_command(
     start: Position | None,
     follow: bool,
     most: int | None,
+    archive: str | None,
     as_json: bool,
 ) -> None:
     """Show events of the log, oldest first.
 
     An event is shown when it is final, so no event appears later between those that were shown. With --json, every
-    event is one line, which `publish --many` can read; otherwise a long payload is cut off.
+    event is one line, which `publish --many` can read; otherwise a long payload is cut off. With --archive and --from,
+    events that were pruned are shown too.
     """
     characters = None if as_json else SHOWN_CHARACTERS
-    for event in operator_here(ctx).tail(topics=topics, start=start, most=most, follow=follow, characters=characters):
+    events = operator_here(ctx).tail(
+        topics=topics, start=start, most=most, follow=follow, characters=characters, archive=archive
+    )
+    for event in events:
         click.echo(event_json(event) if as_json else event_line(event))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from bridge.broker.marks import Keeper
 from bridge.errors import BridgeError, BrokerTaken, MarkAhead
-from bridge.mark import NOTHING_SEEN, Held, Mark
+from bridge.mark import NOTHING_SEEN, RESYNC, Held, Mark
 from bridge.marks.compare import (
     Ahead,
     First,
@@ -66,6 +66,22 @@ class Here(NamedTuple):
     broker: str
 
 
+class Renewed(NamedTuple):
+    """What follows a mark.
+
+    Attributes:
+        mark: The next one, or the same one where the broker does not have it yet.
+        before: The nonce of the count before.
+        fresh: Whether the broker has not been seen with this `broker_id` yet.
+        anew: Whether the broker is to forget what was noted beside the old one.
+    """
+
+    mark: Mark
+    before: str | None
+    fresh: bool
+    anew: bool
+
+
 def look(store: Store, keeper: Keeper, here: Here, *, remembered: dict[str, int], silent: set[str]) -> Look:
     """Compare Postgres' mark with the broker's, and renew both where they fit.
 
@@ -109,49 +125,39 @@ def look(store: Store, keeper: Keeper, here: Here, *, remembered: dict[str, int]
             )
             if isinstance(verdict, Unseen | Ahead | OtherLog | OtherBroker):
                 return found
-            mark = _renewed(connection, here, facts, mine, theirs=taken.mark, verdict=verdict)
+            new = renewed(here.bridge, facts, mine, theirs, verdict)
+            if isinstance(verdict, Lost):
+                marks.lose(connection, bridge=here.bridge, broker=mine.broker, why=verdict.why)
+            _note_changes(connection, here, facts, mine)
+            marks.renew(connection, new.mark, broker=mine.broker, before=new.before, fresh=new.fresh, holder=holder())
             connection.commit()
-            written = taken.put(mark, anew=isinstance(verdict, First | Lost) or mine.fresh)
-            return replace(found, count=mark.count, written=written)
+            written = taken.put(new.mark, anew=new.anew)
+            return replace(found, count=new.mark.count, written=written)
 
 
-def _renewed(
-    connection: Connection,
-    here: Here,
-    facts: LogFacts,
-    mine: OurMark,
-    *,
-    theirs: Mark | Held | None,
-    verdict: Verdict,
-) -> Mark:
-    """Write the mark that the broker is to get; only one that the broker was seen to have is followed by another."""
-    lost, pending = isinstance(verdict, First | Lost), isinstance(verdict, Pending)
+def renewed(bridge: str, facts: LogFacts, mine: OurMark, theirs: Mark | Held | None, verdict: Verdict) -> Renewed:
+    """Say what both are to have next; only a mark that the broker was seen with is followed by another one."""
+    anew, pending = isinstance(verdict, First | Lost), isinstance(verdict, Pending)
     seen = NOTHING_SEEN
-    if isinstance(theirs, Mark) and theirs.broker_id == mine.broker_id and not lost:
+    if isinstance(theirs, Mark) and theirs.broker_id == mine.broker_id and not anew:
         seen = theirs.seen
     mark = Mark(
         log=facts.log,
         generation=facts.generation,
-        bridge=here.bridge,
-        broker_id=str(uuid.uuid4()) if lost or mine.broker_id is None else mine.broker_id,
+        bridge=bridge,
+        broker_id=str(uuid.uuid4()) if anew or mine.broker_id is None else mine.broker_id,
         system=facts.system or 0,
         timeline=facts.timeline or 0,
         count=mine.count if pending else mine.count + 1,
         nonce=mine.nonce if pending and mine.nonce else str(uuid.uuid4()),
         seen=seen,
     )
-    if isinstance(verdict, Lost):
-        marks.lose(connection, bridge=here.bridge, broker=mine.broker, why=verdict.why)
-    _note_changes(connection, here, facts, mine)
-    marks.renew(
-        connection,
-        mark,
-        broker=mine.broker,
+    return Renewed(
+        mark=mark,
         before=mine.before if pending else mine.nonce,
-        fresh=lost or (pending and mine.fresh),
-        holder=holder(),
+        fresh=anew or (pending and mine.fresh),
+        anew=anew or mine.fresh,
     )
-    return mark
 
 
 def _note_changes(connection: Connection, here: Here, facts: LogFacts, mine: OurMark) -> None:
@@ -170,12 +176,12 @@ def error_of(verdict: Verdict, here: Here) -> BridgeError | None:
         case Ahead(why):
             return MarkAhead(
                 f"the database was set back, by a restore or by a fail-over that lost its last transactions: {why}. "
-                f"Nothing is handed over or settled on queue {here.bridge!r}"
+                f"Nothing is handed over or settled on queue {here.bridge!r}: {RESYNC}"
             )
         case OtherLog(why):
             return BrokerTaken(
                 f"queue {here.bridge!r} on {here.broker} serves another log: {why}. Two logs on one broker need a "
-                "bridge_queue each"
+                f"bridge_queue each. If the other log is gone, {RESYNC}"
             )
         case OtherBroker(broker, holder):
             by = f", where {holder} runs" if holder else ""

@@ -48,6 +48,7 @@ class Witness:
         self._remembered: dict[str, int] = {}  # by log
         self._others: dict[str, tuple[int, float]] = {}  # by broker: count, and since when it stands still
         self._said: set[str] = set()
+        self._refused = False
 
     def check(self, *, trust_seconds: float = TRUST_SECONDS) -> None:
         """See that Postgres and the broker still remember each other; it costs nothing where that was just seen.
@@ -66,6 +67,11 @@ class Witness:
             return
         with self._turn:
             self._check(trust_seconds)
+
+    @property
+    def keeps_marks(self) -> bool:
+        """Whether the broker keeps a mark."""
+        return self._keeper is not None and not self._refused
 
     def close(self) -> None:
         """Disconnect from the broker."""
@@ -97,11 +103,13 @@ class Witness:
         except MarkRefused as error:
             self._say_once(f"the broker refuses the bridge's mark, and a loss will be noticed late: {error}")
             store.vouch("")
+            self._refused = True
             self._due = time.monotonic() + REFUSED_SECONDS
             return
         except (StoreLocked, BrokerUnavailable):
             if store.vouched == UNKNOWN:
                 raise  # else the last look still holds: this very server was compared
+        self._refused = False
         self._due = time.monotonic() + LOOK_SECONDS
 
     def _is_compared(self, trust_seconds: float) -> bool:

@@ -6,13 +6,18 @@ import getpass
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.archive.places import place_of
 from bridge.log.publish import publish
-from bridge.operate.lifecycle import pause, remove, resume
+from bridge.operate.audit import accept
+from bridge.operate.erase import Erasure, erase
+from bridge.operate.keeping import Keeper
+from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.publish_lines import publish_lines
@@ -26,15 +31,15 @@ from bridge.operate.registering import (
     register_clients,
 )
 from bridge.operate.replay import Replay, replay, stop_replays
+from bridge.operate.replay_archived import replay_archived
 from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
-from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Viewer):
+class Operator(Keeper):
     """See and do everything that an operator does.
 
     ::
@@ -44,7 +49,8 @@ class Operator(Viewer):
             print(row.client, row.state, row.lag_events)
         operator.seek("billing", to="2026-01-31T12:00:00+00:00", dry_run=True)
 
-    Each verb is one transaction: if it raises, nothing changed. Only `register_declared` has one for each client. `by`
+    Each verb is one transaction: if it raises, nothing changed. Only `register_declared` has one for each client, and
+    `erase` many. `by`
     is noted in the journal. The verbs that act on a `client` raise `UsageError` where it is a plain SQL reader, which
     the bridge does not drive; only `seek` and `remove` take such a client too. For the errors that every verb can raise
     see `Viewer`, which has the verbs that only look.
@@ -129,8 +135,8 @@ class Operator(Viewer):
         """
         return pause(self._store, client, reason=reason, by=self.by, drain=True)
 
-    def resume(self, client: str) -> str:
-        """Go on handing events to a client, and return the state that it was in."""
+    def resume(self, client: str) -> Resumed:
+        """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
         return resume(self._store, client, by=self.by)
 
     def remove(self, client: str, *, force: bool = False) -> HeldClient:
@@ -169,6 +175,7 @@ class Operator(Viewer):
         end: PlaceInLog = "end",
         topics: Sequence[str] | None = None,
         per_second: float = 100,
+        archive: str | None = None,
     ) -> Replay:
         """Start handing old events to a client again, beside its cursor, which stays.
 
@@ -178,16 +185,22 @@ class Operator(Viewer):
             end: The last event: `end`, an offset, or the moment before which it was created.
             topics: AMQP topic patterns, beside the client's own; None for all that it reads.
             per_second: Most events in a second (above 0).
+            archive: A directory or URL with events that were pruned: those of the range go back into the log first.
 
         Raises:
             UsageError: the client has finished nothing in this range.
         """
-        places = {"start": position_of(start), "end": position_of(end)}
-        return replay(self._store, client, **places, topics=topics, per_second=per_second, by=self.by)
+        begin = replay if archive is None else partial(replay_archived, archive=place_of(archive))
+        first, last = position_of(start), position_of(end)
+        return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)
 
     def stop_replays(self, client: str) -> list[StoppedReplay]:
         """Stop a client's replays where they are, those that wait as well."""
         return stop_replays(self._store, client, by=self.by)
+
+    def accept(self, client: str) -> None:
+        """Begin a client's ledger anew, from what its tables hold now, so that `audit` starts from here."""
+        accept(self._store, client, by=self.by)
 
     def redrive(
         self,
@@ -197,6 +210,7 @@ class Operator(Viewer):
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
     ) -> list[int]:
         """Hand parked events to a client again: those that fit all that is given, or `everything`.
 
@@ -206,7 +220,14 @@ class Operator(Viewer):
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         return redrive(self._store, client, selection, by=self.by)
 
     def discard(
@@ -217,6 +238,7 @@ class Operator(Viewer):
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
         reason: str | None = None,
     ) -> list[int]:
         """Give parked events up for good: those that fit all that is given, or `everything`.
@@ -229,8 +251,29 @@ class Operator(Viewer):
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         return discard(self._store, client, selection, by=self.by, reason=reason)
+
+    def erase(self, key: str, *, key_too: bool = False, archive: str | None = None, dry_run: bool = False) -> Erasure:
+        """Erase what the events of a key hold, for good: payloads, headers, and the texts of errors.
+
+        It takes many transactions, each of a bounded number of events; an interrupted run is finished by the next.
+
+        Args:
+            key: The ordering key.
+            key_too: Also replace the key by a random one, on the events that no client needs any more.
+            archive: A directory or URL with events that were pruned: they are erased too.
+            dry_run: Only count.
+        """
+        place = None if archive is None else place_of(archive)
+        return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
 
     def recall(
         self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""

@@ -19,6 +19,7 @@ from bridge.store.journal import note
 from bridge.store.outcomes import move_cursors
 from bridge.store.parked import Selection, discard_parked, redrive_parked
 from bridge.store.skipping import discard_open, skip
+from bridge.store.tally import Tally
 
 MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
 
@@ -30,17 +31,20 @@ def choose(
     keys: Sequence[str] = (),
     error_types: Sequence[str] = (),
     offsets: Sequence[int] = (),
+    older_seconds: float | None = None,
 ) -> Selection:
     """Return the selection of parked events that fit all that is given; `everything` has to be said.
 
     Raises:
         UsageError: nothing is given, or both `everything` and a part of it.
     """
-    selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+    selection = Selection(
+        keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
+    )
     if everything != selection.all:
         raise UsageError(
             f"say which parked events of client {client!r}: either all (--all), "
-            "or those that fit (--key, --error-type, --offset)"
+            "or those that fit (--key, --error-type, --offset, --older-than)"
         )
     return selection
 
@@ -104,21 +108,22 @@ def _give_up(connection: Connection, client: str, offsets: Sequence[int], *, hor
     """Give up what is open or next, in order: behind one that is passed over, the one after it is the next."""
     gone = discard_open(connection, client, offsets)
     if gone:  # a key whose open event is gone has its next event in its lane
-        move_cursors(connection, {client: 0}, failed=[client])
+        move_cursors(connection, {client: Tally()}, failed=[client])
     skipped = [offset for offset in offsets if offset not in gone and skip(connection, client, offset, horizon=horizon)]
     if skipped:
-        move_cursors(connection, {client: 0}, failed=[client])
+        move_cursors(connection, {client: Tally()}, failed=[client])
     return [*gone, *skipped]
 
 
 def _details(selection: Selection, offsets: Sequence[int]) -> dict[str, object]:
     asked = {
-        "keys": selection.keys,
-        "error_types": selection.error_types,
-        "offsets": selection.offsets[:MOST_NOTED_OFFSETS],
+        "keys": len(selection.keys),  # only how many: a key may name a person, and the journal can't forget
+        "error_types": list(selection.error_types),
+        "offsets": list(selection.offsets[:MOST_NOTED_OFFSETS]),
+        "older_seconds": selection.older_seconds,
     }
     return {
         "events": len(offsets),
         "offsets": list(offsets[:MOST_NOTED_OFFSETS]),
-        "asked": {name: list(value) for name, value in asked.items() if value} or "all",
+        "asked": {name: value for name, value in asked.items() if value} or "all",
     }

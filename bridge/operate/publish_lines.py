@@ -14,7 +14,7 @@ from bridge.event import NewEvent
 from bridge.log.publish import publish, publish_many
 
 CHUNK_EVENTS = 2000  # of one statement
-DRAWN = ("offset", "created_at")  # `tail --json` prints them; publishing draws new ones
+DRAWN = ("offset", "created_at", "generation", "headers_length")  # as `tail` and archives have them
 
 
 def publish_lines(connection: Connection, lines: Iterable[bytes], *, name: str) -> Iterator[int]:

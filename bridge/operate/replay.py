@@ -29,6 +29,7 @@ class Replay(NamedTuple):
         events: How many of the events in between match.
         exact: Whether that is all; else the range was too long to count, and `events` is the least.
         pruned: The offset up to which events may be gone, where the range begins at or below it; else None.
+        restored: How many archived events were put back into the log for it.
     """
 
     id: int
@@ -38,6 +39,7 @@ class Replay(NamedTuple):
     events: int
     exact: bool
     pruned: int | None = None
+    restored: int = 0
 
 
 def replay(

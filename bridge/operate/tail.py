@@ -8,8 +8,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 
+from bridge.archive.places import Place
 from bridge.model import Position
+from bridge.operate.archived import with_archived
 from bridge.store import Store
 from bridge.store.clients import resolve_position
 from bridge.store.events import LoggedEvent, events_after
@@ -28,6 +32,7 @@ def tail(
     most: int | None = None,
     follow: bool = False,
     characters: int | None = None,
+    archive: Place | None = None,
 ) -> Iterator[LoggedEvent]:
     """Yield final events whose topics match, oldest first.
 
@@ -38,9 +43,27 @@ def tail(
         most: How many; None for all from `start`, or for the last 10. To follow the last events has no end.
         follow: Wait for more at the end instead of returning.
         characters: Where payloads, and headers, are cut off; None: nowhere.
+        archive: Where events are that were pruned; they are read only from a `start` on.
     """
     if start is not None:
         after = _before(store, start)
+        if archive is not None:
+            pages = partial(read_events, store, topics=topics, characters=characters)
+            moment = start.since
+            yield from islice(
+                with_archived(
+                    store,
+                    archive,
+                    pages,
+                    after=after,
+                    since=moment,
+                    topics=topics,
+                    characters=characters,
+                    follow=follow,
+                ),
+                most,
+            )
+            return
         yield from read_events(store, after=after, topics=topics, most=most, follow=follow, characters=characters)
         return
     horizon = read_horizon(store)

@@ -8,13 +8,18 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.archive.places import place_of
 from bridge.errors import StoreLocked, UnknownClient
+from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
+from bridge.operate.explain.log import explain_size
 from bridge.operate.parked import choose
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.tail import tail
 from bridge.operate.workers import ask_workers
+from bridge.retention.size import size_warning
+from bridge.settings.amount import bytes_of
 from bridge.store import Store
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent
@@ -23,6 +28,7 @@ from bridge.store.journal import JournalEntry, list_journal
 from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
+from bridge.store.pruning import log_bytes
 from bridge.store.status import ClientStatus, read_status
 
 
@@ -57,6 +63,11 @@ class Viewer:
                 raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
             raise
 
+    def size_warning(self) -> str:
+        """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""
+        limit = bridge_of(self.app).settings.log_limit
+        return size_warning(log_bytes(self._store), bytes_of(limit)) if limit else ""
+
     def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
         """Say why a client stands where it stands, and what to do about it.
 
@@ -82,7 +93,23 @@ class Viewer:
             seen = ask_workers(
                 self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
             )
-        return explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        causes = explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        return [*causes, *explain_size(self.size_warning())]
+
+    def audit(self, client: str, *, first: int | None = None, last: int | None = None) -> Audit:
+        """Prove from the tables that every event of a range is accounted for, or name the offsets that are not.
+
+        It reads the log in slices, and takes about a second for a million events.
+
+        Args:
+            client: Id of a client.
+            first: The first offset; None for the first of the log.
+            last: The last one; None for the horizon.
+
+        Raises:
+            UsageError: it is a plain SQL reader, or the range is empty.
+        """
+        return audit(self._store, client, first=first, last=last)
 
     def tail(
         self,
@@ -92,6 +119,7 @@ class Viewer:
         most: int | None = None,
         follow: bool = False,
         characters: int | None = None,
+        archive: str | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yield events of the log, oldest first; only such as are final.
 
@@ -101,12 +129,22 @@ class Viewer:
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
+            archive: A directory or URL with events that were pruned; they are read only from a `start` on.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        return tail(self._store, topics=topics, start=position, most=most, follow=follow, characters=characters)
+        place = None if archive is None else place_of(archive)
+        return tail(
+            self._store,
+            topics=topics,
+            start=position,
+            most=most,
+            follow=follow,
+            characters=characters,
+            archive=place,
+        )
 
     def parked(
         self,
@@ -115,6 +153,7 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
         most: int = 50,
     ) -> list[ParkedEvent]:
         """List events that were set aside for a client, or for any; those that were set aside last come first.
@@ -124,11 +163,14 @@ class Viewer:
             keys: Only events of these keys.
             error_types: Only events that failed with these exceptions, such as `ValueError`.
             offsets: Only the events at these offsets.
+            older_seconds: Only events that have been parked for longer than this.
             most: How many at most.
         """
         if client is not None:
             self._check_client(client)
-        selection = Selection(keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets))
+        selection = Selection(
+            keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
+        )
         return list_parked(self._store, client, selection=selection, most=most)
 
     def count_parked(
@@ -139,13 +181,21 @@ class Viewer:
         keys: Sequence[str] = (),
         error_types: Sequence[str] = (),
         offsets: Sequence[int] = (),
+        older_seconds: float | None = None,
     ) -> int:
         """Count a client's parked events that fit all that is given, or `everything`, as `redrive` and `discard` would.
 
         Raises:
             UsageError: nothing is given, or both `everything` and a part of it.
         """
-        selection = choose(client, everything=everything, keys=keys, error_types=error_types, offsets=offsets)
+        selection = choose(
+            client,
+            everything=everything,
+            keys=keys,
+            error_types=error_types,
+            offsets=offsets,
+            older_seconds=older_seconds,
+        )
         self._check_client(client)
         return count_parked(self._store, client, selection=selection)
 

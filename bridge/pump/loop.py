@@ -27,7 +27,7 @@ from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
-from bridge.store.horizon import advance_horizon
+from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge")
@@ -137,7 +137,9 @@ class Pump:
         sent = looked = 0
         troubled: set[str] = set()
         while True:
-            horizon = advance_horizon(store)
+            horizon, last = advance(store)
+            if self._witness.keeps_marks:
+                self._bridge.sender.remember(last)
             hungry = False
             for client in self._clients_to_serve(horizon):
                 if is_stopping():

@@ -132,6 +132,8 @@ def _take_and_send(
             connection,
             client,
             delivered=taken.fresh,
+            counted=taken.counted,
+            owed=taken.owed,
             hungry=judgement.hungry,
             full=judgement.full,
             within_seconds=judgement.within_seconds,

@@ -18,6 +18,7 @@ from bridge.store.horizon import advance_horizon
 from bridge.store.pruning import Bounds, Holding, free_events, read_bounds, remove_events, who_holds
 
 BATCH_EVENTS = 1000
+ARCHIVED_EVENTS = 20_000  # in one file of an archive
 PAUSES = 2.0  # times as long as the batch before took
 LONGEST_PAUSE_SECONDS = 1.0
 MOST_EVENTS_COUNTED = 1_000_000  # by a dry run: this takes some seconds
@@ -103,7 +104,8 @@ def prune(
     advance_horizon(store)
     bounds, began = read_bounds(store, keep=keep), time.monotonic()
     events, lowest, highest, exact = 0, None, None, True
-    for found in free_ranges(store, before=before, bounds=bounds):
+    most = BATCH_EVENTS if first is None else ARCHIVED_EVENTS
+    for found in free_ranges(store, before=before, bounds=bounds, most=most):
         events += len(found.offsets) if dry_run else _remove(store, found, first)
         lowest, highest = found.first if lowest is None else lowest, found.last
         counted = dry_run and events >= MOST_EVENTS_COUNTED
@@ -115,10 +117,12 @@ def prune(
 
 
 def _remove(store: Store, found: FreeRange, first: Callable[[FreeRange], None] | None) -> int:
-    """Remove a range, and let the others have their turn."""
+    """Remove a range batch by batch, and let the others have their turn after each."""
     if first is not None:
         first(found)
-    began = time.monotonic()
-    removed = remove_events(store, found.offsets)
-    time.sleep(min(LONGEST_PAUSE_SECONDS, PAUSES * (time.monotonic() - began)))
+    removed = 0
+    for nth in range(0, len(found.offsets), BATCH_EVENTS):
+        began = time.monotonic()
+        removed += remove_events(store, found.offsets[nth : nth + BATCH_EVENTS])
+        time.sleep(min(LONGEST_PAUSE_SECONDS, PAUSES * (time.monotonic() - began)))
     return removed

@@ -94,7 +94,7 @@ def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: 
     retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
     failed = {failure.client for failure in failures}
     outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
-    total = sum(succeeded.values())
+    total = sum(finished.number for finished in succeeded.values())
     ignored = max(0, len(reported) - total - retried - parked)
     return Settled(total, retried, parked, ignored, len(others))
 

@@ -127,6 +127,23 @@ class Store:
                 yield connection
 
     @contextmanager
+    def snapshot(self, *, statement_seconds: float) -> Iterator[Connection]:
+        """Open a transaction that only reads, and in which all statements see one moment.
+
+        Args:
+            statement_seconds: Longest that one statement, or one wait for a lock, may take.
+
+        Raises:
+            StoreUnavailable: Postgres refused, dropped or timed out.
+        """
+        settings = session_settings(statement_seconds=statement_seconds, idle_seconds=SHORTEST_IDLE_SECONDS)
+        with self._connected(writes=False) as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                limit(connection, settings | {"transaction_read_only": "on"}, writes=False, anywhere=True)
+                yield connection
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a connection for single statements that only read: one round trip each, if there is no pooler.
 

@@ -53,6 +53,12 @@ class LoggedEvent:
         return value
 
 
+def topics_pattern(store: Store, topics: Sequence[str]) -> str:
+    """Return topic patterns as one regular expression over '.' and the topic, for Postgres and for Python."""
+    with store.reading() as connection:
+        return str(connection.execute(statement("log/topics_filter"), {"topics": list(topics)}).scalar_one())
+
+
 def events_after(
     store: Store, *, after: int, upto: int, topics: Sequence[str], most: int, characters: int | None = None
 ) -> list[LoggedEvent]:

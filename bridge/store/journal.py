@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 from bridge.sql import statement
 from bridge.store.connect import Store
 
+WHOLE_LOG = "*"  # in place of a client, where something is done to the log itself
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
@@ -23,9 +25,9 @@ class JournalEntry:
 
     Attributes:
         at: When.
-        client: Id of the client; it may have been removed since.
+        client: Id of the client; it may have been removed since. `*` for what was done to the log itself.
         action: `pause`, `drain`, `drained`, `resume`, `halt`, `remove`, `seek`, `replay`, `stop replay`, `redrive`,
-            `discard` or `recall`; `resync`, which is about no client.
+            `discard`, `recall` or `erase`; `resync`, which is about no client.
         by: Who did it: user@host, or `bridge`.
         details: What goes with the action, such as `reason` of a pause, or `from` and `to` of a seek.
     """

@@ -20,16 +20,18 @@ class Selection:
         keys: Ordering keys.
         error_types: Names of exceptions, as `parked` shows them.
         offsets: Offsets of events.
+        older_seconds: Only those that have been parked for longer than this; None: any.
     """
 
     keys: tuple[str, ...] = ()
     error_types: tuple[str, ...] = ()
     offsets: tuple[int, ...] = ()
+    older_seconds: float | None = None
 
     @property
     def all(self) -> bool:
         """Whether nothing narrows the selection down."""
-        return not (self.keys or self.error_types or self.offsets)
+        return not (self.keys or self.error_types or self.offsets or self.older_seconds is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +105,10 @@ def _offsets(connection: Connection, name: str, client: str, selection: Selectio
     return list(connection.execute(statement(name), {"client": client, **_binds(selection)}).scalars())
 
 
-def _binds(selection: Selection) -> dict[str, list[Any] | None]:
+def _binds(selection: Selection) -> dict[str, Any]:
     return {
         "keys": list(selection.keys) or None,
         "error_types": list(selection.error_types) or None,
         "offsets": list(selection.offsets) or None,
+        "older": selection.older_seconds,
     }

@@ -95,7 +95,11 @@ class Shop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what a process would end with."""
         self.witness.close()
-        self.bridge.sender.close()
+        if self.bridge._sender is not None:  # noqa: SLF001 - or it would be made now
+            self.bridge.sender.close()
         self.bridge.store.close()
-        self.app.close()

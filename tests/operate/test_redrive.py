@@ -8,6 +8,7 @@ import pytest
 
 from bridge.model import Position
 from bridge.operate.lifecycle import pause, resume
+from bridge.operate.parked import discard
 from bridge.operate.replay import replay
 from bridge.operate.seek import seek
 from bridge.sender.parcels import pack
@@ -184,3 +185,12 @@ def test_a_paused_client_s_redrive_waits_until_it_is_resumed(world: World) -> No
     assert world.one_pass() is None
     resume(world.store, "c", by=BY)
     assert offsets(world.hand_over()) == [1]
+
+
+def test_old_parked_events_are_chosen_by_how_long_they_have_been_parked(world: World) -> None:
+    park(world, "a", "b", "c")
+    world.eyes.execute('UPDATE fq.parked SET parked_at = now() - make_interval(days => 30 * "offset"::integer)')
+    assert redriven(world, older_seconds=75 * 86_400.0) == [3]
+    assert discard(world.store, "c", Selection(older_seconds=45 * 86_400.0), by=BY) == [2, 3]
+    assert world.rows("parked") == [1]
+    assert journal_of(world)[-1][1]["asked"] == {"older_seconds": 45 * 86_400}

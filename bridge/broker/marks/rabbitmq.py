@@ -21,11 +21,12 @@ from bridge.mark import HELD, Mark
 
 ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED = 403, 404, 406
 ONE_MESSAGE = {"x-max-length": 1, "x-overflow": "drop-head"}
+SOME_MESSAGES = {"x-max-length": 5, "x-overflow": "drop-head"}  # several pumps may note what they see
 WAIT_SECONDS = 0.5  # for a message that is there, or that another process is about to put back
 
 
 def seen_queue(queue: str) -> str:
-    """Name the queue whose one message says what the pump has seen."""
+    """Name the queue whose few messages say what the pumps have seen."""
     return f"{mark_key(queue)}.seen"
 
 
@@ -74,6 +75,8 @@ class TakenOnAmqp(Taken):
         if self.mark is HELD:
             return False
         self._declare()
+        if anew:
+            self._channel.queue_purge(self._seen_name)
         self._publish(mark.to_json())
         self._let_go()
         return True
@@ -127,18 +130,16 @@ class TakenOnAmqp(Taken):
         """Fold in what the pump has seen since the mark was written."""
         with self._connection.channel() as channel:  # of its own: the broker closes it where there is no such queue
             try:
-                message = channel.basic_get(self._seen_name, no_ack=False)
+                while (message := channel.basic_get(self._seen_name, no_ack=False)) is not None:
+                    if isinstance(self.mark, Mark):
+                        self.mark = self.mark.with_seen(read_seen(_bytes(message.body)))
             except self._connection.channel_errors:
                 return
-            if message is None:
-                return
-            if isinstance(self.mark, Mark):
-                self.mark = self.mark.with_seen(read_seen(_bytes(message.body)))
-            # leaving the channel gives it back
+            # leaving the channel gives them back
 
     def _declare(self) -> None:
-        for name in (self._name, self._seen_name):
-            options = {"queue": name, "durable": True, "auto_delete": False, "arguments": ONE_MESSAGE}
+        for name, arguments in ((self._name, ONE_MESSAGE), (self._seen_name, SOME_MESSAGES)):
+            options = {"queue": name, "durable": True, "auto_delete": False, "arguments": arguments}
             channel = self._connection.channel()  # of its own: an error closes it
             try:
                 channel.queue_declare(**options)

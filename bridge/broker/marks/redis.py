@@ -28,6 +28,14 @@ redis.call('HSET', KEYS[1], 'mark', ARGV[2])
 return 1
 """
 
+# Note the last event that was seen, unless another pump has noted a later one.
+_NOTE = """
+local old = redis.call('HGET', KEYS[1], 'seen')
+if old and tonumber(cjson.decode(old)[1]) > tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'seen', ARGV[1])
+return 1
+"""
+
 
 def mark_key(queue: str) -> str:
     """Name the key of a bridge's mark, without the app's prefix."""
@@ -37,6 +45,11 @@ def mark_key(queue: str) -> str:
 def seen_text(seen: Seen) -> str:
     """Return what is written into the field `seen`."""
     return json.dumps(seen)
+
+
+def note_command(key: str, seen: Seen) -> tuple[str, ...]:
+    """Return the command that notes the last event that was seen; the key is as Redis has it."""
+    return "EVAL", _NOTE, "1", key, seen_text(seen), str(seen.offset)
 
 
 class RedisKeeper(Keeper):

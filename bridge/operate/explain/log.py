@@ -45,6 +45,12 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
         yield Cause(kind="horizon-held", severity="warning", text=f"{others} the horizon too")
 
 
+def explain_size(warning: str) -> Iterator[Cause]:
+    """Say that the log comes near the size that it may have."""
+    if warning:
+        yield Cause(kind="log-large", severity="warning", text=warning)
+
+
 def say_holder(holder: Holder) -> tuple[str, str]:
     """Say who holds something that others wait for, and how to end it."""
     age = "" if holder.age_seconds is None else f" of {span(holder.age_seconds)} ago"

@@ -4,6 +4,7 @@
 --            keys         text[], or NULL
 --            error_types  text[], or NULL
 --            offsets      bigint[], or NULL
+--            older        double precision, or NULL: only those parked for more than so many seconds
 --            most         bigint
 -- Returns    client_id, "offset", topic (NULL where the event was pruned), key, epoch, attempts, error_type, error,
 --            traceback, reason, held, redrive, first_at, parked_at
@@ -15,4 +16,5 @@ SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_typ
    AND (CAST(:keys AS text[]) IS NULL OR p.key = ANY (CAST(:keys AS text[])))
    AND (CAST(:error_types AS text[]) IS NULL OR p.error_type = ANY (CAST(:error_types AS text[])))
    AND (CAST(:offsets AS bigint[]) IS NULL OR p."offset" = ANY (CAST(:offsets AS bigint[])))
+   AND (CAST(:older AS double precision) IS NULL OR p.parked_at < now() - make_interval(secs => :older))
  ORDER BY p.parked_at DESC, p.client_id, p."offset" DESC LIMIT :most

@@ -24,8 +24,10 @@ WITH doomed AS (
        AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- decision 14
        AND d.state = 'sent'
     RETURNING d.client_id, d."offset", d.key, d.epoch, d.attempt, d.first_at, p.reason,
-              coalesce(p.error_type, d.error_type) AS error_type, coalesce(p.error, d.error) AS error,
-              coalesce(p.traceback, d.traceback) AS traceback, p.held AND d.key IS NOT NULL AS held
+              coalesce(p.error_type, d.error_type) AS error_type,
+              fq.unless_erased(d."offset", coalesce(p.error, d.error)) AS error,
+              fq.unless_erased(d."offset", coalesce(p.traceback, d.traceback)) AS traceback,
+              p.held AND d.key IS NOT NULL AS held
 ), freed AS (
     UPDATE fq.lanes l SET ready = true FROM gone g
      WHERE l.client_id = g.client_id AND l.key = g.key AND NOT g.held

@@ -15,7 +15,8 @@
 UPDATE fq.deliveries d
    SET state = 'retrying', due_at = now() + make_interval(secs => r.wait_seconds),
        earlier_attempts = CASE WHEN r.anew THEN d.attempt ELSE d.earlier_attempts END,
-       error_type = r.error_type, error = r.error, traceback = r.traceback
+       error_type = r.error_type, error = fq.unless_erased(d."offset", r.error),
+       traceback = fq.unless_erased(d."offset", r.traceback)
   FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:wait_seconds AS double precision[]),
               CAST(:anew AS boolean[]), CAST(:error_types AS text[]), CAST(:errors AS text[]),
               CAST(:tracebacks AS text[]))

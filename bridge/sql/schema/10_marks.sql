@@ -27,6 +27,11 @@ CREATE TABLE fq.marks (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX marks_serving ON fq.marks (bridge) WHERE serving;
 
+-- What stops a bridge at a broker now. Of a broker that does not serve it, trouble is over once nobody notes it any more.
+CREATE VIEW fq.mark_troubles AS
+    SELECT m.bridge, m.broker, m.trouble_kind, m.trouble, m.trouble_at FROM fq.marks m
+     WHERE m.trouble IS NOT NULL AND (m.serving OR m.trouble_at > clock_timestamp() - interval '1 minute');
+
 -- Return what tells this server from others: its system identifier, and its timeline, which a fail-over changes. Both
 -- are NULL where the server does not tell: that is no reason to stop.
 CREATE FUNCTION fq.server(OUT system bigint, OUT timeline integer) LANGUAGE plpgsql STABLE

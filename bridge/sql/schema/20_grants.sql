@@ -3,6 +3,6 @@
 REVOKE ALL ON SCHEMA fq FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA fq FROM PUBLIC;
--- For the CHECK events_offset, for the offset that bridge.publish returns, and for the horizon of a reader. Who has
+-- For the trigger events_offset, for the offset that bridge.publish returns, and for the horizon of a reader. Who has
 -- INSERT on fq.events needs no more. Nobody can move the sequence with it.
 GRANT SELECT ON SEQUENCE fq.events_offset_seq TO PUBLIC;

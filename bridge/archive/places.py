@@ -1,0 +1,148 @@
+"""Where an archive is: a directory, or a place that fsspec reaches, such as s3://bucket/events.
+
+A file appears whole or not at all. In a directory it is written under another name, synced, and renamed. An object
+store shows an object when all of it has arrived.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from bridge.errors import NotInstalled, UsageError
+
+
+class Place(Protocol):
+    """A place for files."""
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a file, so that it is there whole or not at all, also after a crash."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to read it.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def names(self) -> list[str]:
+        """Name the files, in order."""
+
+    def age_seconds(self, name: str) -> float:
+        """Return how long ago a file was written, by this machine's clock."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+
+def place_of(text: str) -> Place:
+    """Return the place that a directory's path or a URL names.
+
+    Raises:
+        UsageError: it is empty, or a URL that fsspec does not know.
+        NotInstalled: a URL needs fsspec, or a package of its own.
+    """
+    if not text:
+        raise UsageError("an archive needs a directory or a URL such as s3://bucket/events")
+    if "://" not in text:
+        return Directory(Path(text))
+    if text.startswith("file://"):
+        return Directory(Path(text.removeprefix("file://")))
+    try:
+        import fsspec
+    except ImportError as error:
+        raise NotInstalled(f"the archive {text} needs fsspec: pip install 'celery-event-bridge[archive]'") from error
+    try:
+        filesystem, root = fsspec.core.url_to_fs(text)
+    except ImportError as error:  # of the package for this kind of URL
+        raise NotInstalled(f"the archive {text} can't be reached: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"the archive {text} is no place: {error}") from error
+    return Remote(filesystem, root)
+
+
+class Directory:
+    """A directory of this machine, which is made when the first file is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write under another name, sync, rename, sync the directory: a crash leaves the old file or the new one."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path / f".{name}.unfinished"
+        with unfinished.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path / name)
+        self._sync()
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to read it."""
+        return (self._path / name).open("rb")
+
+    def names(self) -> list[str]:
+        """Name the files, but for those that were never finished."""
+        if not self._path.is_dir():
+            return []
+        return sorted(path.name for path in self._path.iterdir() if not path.name.startswith("."))
+
+    def age_seconds(self, name: str) -> float:
+        """Return how long ago a file was written."""
+        return time.time() - (self._path / name).stat().st_mtime
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self._path / name).unlink(missing_ok=True)
+        self._sync()
+
+    def _sync(self) -> None:
+        directory = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+class Remote:
+    """A place that fsspec reaches."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Send a file; it is there once all of it has arrived."""
+        with self._filesystem.open(f"{self._root}/{name}", "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to read it."""
+        opened: IO[bytes] = self._filesystem.open(f"{self._root}/{name}", "rb")
+        return opened
+
+    def names(self) -> list[str]:
+        """Name the files."""
+        self._filesystem.invalidate_cache()
+        try:
+            found = self._filesystem.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(path).rpartition("/")[2] for path in found)
+
+    def age_seconds(self, name: str) -> float:
+        """Return how long ago a file was written; 0 where the place can't tell."""
+        try:
+            return time.time() - float(self._filesystem.modified(f"{self._root}/{name}").timestamp())
+        except NotImplementedError:
+            return 0
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if self._filesystem.exists(f"{self._root}/{name}"):
+            self._filesystem.rm(f"{self._root}/{name}")

@@ -1,0 +1,67 @@
+"""The SQL of archives: read what goes into one, and put back what a replay wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from bridge.archive.lines import ArchivedEvent
+from bridge.sql import statement
+from bridge.store.connect import Store
+
+STREAMED_EVENTS = 50  # in memory at once: each may be large
+
+
+class LogIdentity(NamedTuple):
+    """Which log this is, and the offset up to which events may be gone."""
+
+    id: str
+    generation: int
+    pruned: int
+
+
+def log_identity(store: Store) -> LogIdentity:
+    """Tell which log this is, and how far it is pruned."""
+    with store.reading() as connection:
+        return LogIdentity(*connection.execute(statement("archive/look_at_log")).one())
+
+
+def archivable_events(store: Store, offsets: Sequence[int]) -> Iterator[ArchivedEvent]:
+    """Yield events of the log as an archive keeps them, a few at a time, in one transaction."""
+    with store.transaction() as connection:
+        streamed = connection.execution_options(stream_results=True, yield_per=STREAMED_EVENTS)
+        for row in streamed.execute(statement("archive/read_events"), {"offsets": list(offsets)}):
+            yield ArchivedEvent(*row)
+
+
+def hold_range(store: Store, name: str, *, first: int, by: str) -> None:
+    """Keep the events from an offset on from being pruned, for an hour at the most."""
+    with store.writing() as connection:
+        connection.execute(statement("archive/hold"), {"name": name, "offset": max(0, first), "by": by})
+
+
+def end_hold(store: Store, name: str) -> None:
+    """Let them be pruned again."""
+    with store.writing() as connection:
+        connection.execute(statement("archive/end_hold"), {"name": name})
+
+
+def restore_events(store: Store, events: Sequence[ArchivedEvent]) -> int:
+    """Put archived events back into the log in one transaction, and return how many were not there.
+
+    Raises:
+        UsageError: one lies above what is pruned; nothing was put back.
+    """
+    binds = {
+        "offsets": [event.offset for event in events],
+        "topics": [event.topic for event in events],
+        "keys": [event.key for event in events],
+        "payloads": [event.payload_json for event in events],
+        "headers": [event.headers_json for event in events],
+        "created": [event.created_at for event in events],
+    }
+    with store.transaction() as connection:
+        savepoint = connection.begin_nested()
+        connection.execute(statement("archive/define_currval"))
+        savepoint.rollback()
+        return len(connection.execute(statement("archive/restore"), binds).all())
