@@ -91,7 +91,12 @@ class Viewer:
         seen = None
         if ask_broker and facts.task is not None and facts.bridge == settings.queue:
             seen = ask_workers(
-                self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
+                self.app,
+                queue=facts.queue,
+                bridge_queue=settings.queue,
+                timeout_seconds=timeout_seconds,
+                client=client,
+                tasks=facts.tasks,
             )
         causes = explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
         return [*causes, *explain_size(self.size_warning())]
