@@ -13,7 +13,7 @@ from celery import Celery
 
 from bridge.archive.places import place_of
 from bridge.log.publish import publish
-from bridge.operate.erase import Erasure, erase
+from bridge.operate.archivist import Archivist
 from bridge.operate.lifecycle import pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
@@ -30,13 +30,12 @@ from bridge.operate.registering import (
 from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
 from bridge.operate.seek import Sought, seek
-from bridge.operate.viewer import Viewer
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Viewer):
+class Operator(Archivist):
     """See and do everything that an operator does.
 
     ::
@@ -253,20 +252,6 @@ class Operator(Viewer):
             older_seconds=older_seconds,
         )
         return discard(self._store, client, selection, by=self.by, reason=reason)
-
-    def erase(self, key: str, *, key_too: bool = False, archive: str | None = None, dry_run: bool = False) -> Erasure:
-        """Erase what the events of a key hold, for good: payloads, headers, and the texts of errors.
-
-        It takes many transactions, each of a bounded number of events; an interrupted run is finished by the next.
-
-        Args:
-            key: The ordering key.
-            key_too: Also replace the key by a random one, on the events that no client needs any more.
-            archive: A directory or URL with events that were pruned: they are erased too.
-            dry_run: Only count.
-        """
-        place = None if archive is None else place_of(archive)
-        return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
 
     def recall(
         self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from bridge.archive.lines import ArchivedEvent
 from bridge.sql import statement
 from bridge.store.connect import Store
@@ -65,3 +67,19 @@ def restore_events(store: Store, events: Sequence[ArchivedEvent]) -> int:
         connection.execute(statement("archive/define_currval"))
         savepoint.rollback()
         return len(connection.execute(statement("archive/restore"), binds).all())
+
+
+def old_entries(store: Store, *, older_seconds: float, most: int) -> list[tuple[int, str]]:
+    """Return the oldest entries of the journal that are older than this, each with its number, as JSON."""
+    with store.reading() as connection:
+        rows = connection.execute(statement("archive/read_journal"), {"older": older_seconds, "most": most})
+        return [(id, line) for id, line in rows]
+
+
+def remove_entries(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove entries of the journal that are archived, in the transaction that notes it.
+
+    Raises:
+        UsageError: no entry says that they are.
+    """
+    connection.execute(statement("archive/remove_journal"), {"ids": list(ids)})
