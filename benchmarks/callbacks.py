@@ -30,7 +30,7 @@ def deliveries(bench: Bench, bridge: Bridge, client: str) -> list[tuple[object, 
 
     query = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries WHERE client_id = %s ORDER BY "offset"'
     rows = bench.eyes.execute(query, (client,)).fetchall()
-    return [(*row, sign(bridge.secret, row)) for row in rows]
+    return [(*row, sign(bridge.secret, row, generation=1)) for row in rows]
 
 
 def prefill(bench: Bench, bridge: Bridge, client: str) -> int:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 PUMP = "bridge.pump"
+PRUNE = "bridge.prune"
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message
@@ -23,10 +24,15 @@ SETTLED_TASKS = (COMMIT, FAIL, SETTLE)  # a message that calls one of these carr
 # Headers of the bridge's messages. The last two are only on those that carry no callbacks.
 CLIENT_HEADER = "bridge_client"
 OFFSET_HEADER = "bridge_offset"
+GENERATION_HEADER = "bridge_generation"  # the log's, when the message was sent
 ATTEMPT_HEADER = "bridge_attempt"
 EPOCH_HEADER = "bridge_epoch"
 OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
+
+FIRST_GENERATION = 1
+GENERATION_DIGITS = 9  # of the largest number that is read
+DIGEST_DIGITS = 32
 
 # How a fleet's worker publishes a callback. It is patient: a callback that can't be published fails a task whose work
 # is done.
@@ -115,26 +121,45 @@ def joined(offsets: Sequence[int]) -> str:
     return ",".join(map(str, offsets))
 
 
-def sign(secret: str, fields: SignedFields) -> str:
-    """Sign one attempt with keyed BLAKE2b, 128 bits: 32 hexadecimal digits. Source: RFC 7693, section 2.9."""
-    keyed = _keyed(secret).copy()
+def sign(secret: str, fields: SignedFields, *, generation: int) -> str:
+    """Sign one attempt with keyed BLAKE2b, 128 bits: 32 hexadecimal digits. Source: RFC 7693, section 2.9.
+
+    Args:
+        secret: The bridge's key.
+        fields: What is signed.
+        generation: The log's. It is the salt, and from the second on stands before the digits, as in `2.0f…`.
+    """
+    keyed = _keyed(secret, generation).copy()
     keyed.update("{}:{}:{}:{}".format(*fields).encode(errors="replace"))
     digest: str = keyed.hexdigest()
-    return digest
+    return digest if generation == FIRST_GENERATION else f"{generation}.{digest}"
 
 
-def is_genuine(signature: object, secret: str, fields: SignedFields) -> bool:
-    """Tell whether `sign` made this signature.
+def genuine_generation(signature: object, secret: str, fields: SignedFields) -> int | None:
+    """Return the generation in which `sign` made this signature; None if it did not.
 
     Among texts of the right length it takes the same time wherever the first wrong digit is, so that its time does not
     help to guess the right digits one by one.
     """
     if not isinstance(signature, str):
-        return False
-    return hmac.compare_digest(signature.encode(errors="replace"), sign(secret, fields).encode())
+        return None
+    generation = FIRST_GENERATION if len(signature) == DIGEST_DIGITS else _said_generation(signature)
+    if generation is None:
+        return None
+    genuine = hmac.compare_digest(
+        signature.encode(errors="replace"), sign(secret, fields, generation=generation).encode()
+    )
+    return generation if genuine else None
+
+
+def _said_generation(signature: str) -> int | None:
+    """Return the generation that a signature claims; None if it claims none."""
+    said = signature[: -DIGEST_DIGITS - 1]
+    return int(said) if len(said) <= GENERATION_DIGITS and said.isascii() and said.isdecimal() else None
 
 
 @lru_cache(maxsize=16)
-def _keyed(secret: str) -> Any:
+def _keyed(secret: str, generation: int) -> Any:
     """Make a hash that has read the key; the key is hashed first because BLAKE2b takes 64 bytes at most."""
-    return hashlib.blake2b(key=hashlib.sha512(secret.encode()).digest(), digest_size=16)
+    salt = (generation - FIRST_GENERATION).to_bytes(8, "little", signed=True)  # zeros are no salt
+    return hashlib.blake2b(key=hashlib.sha512(secret.encode()).digest(), salt=salt, digest_size=DIGEST_DIGITS // 2)

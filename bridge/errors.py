@@ -15,7 +15,9 @@
     │   ├── SchemaOutdated        it is older
     │   ├── SchemaTooNew          it is newer
     │   └── SchemaForeign         ``fq`` belongs to another program, or the server is too old
-    ├── LogRewound            stop: the log is behind what was handed over; find out which events were lost
+    ├── LogRewound            stop: the log is behind what was handed over; `eventbridge resync` goes on
+    │   └── MarkAhead             the broker remembers more than the database does
+    ├── BrokerTaken           stop: the broker serves another log, or another broker serves this one
     ├── Unavailable           wait and retry: nothing was lost
     │   ├── StoreUnavailable      Postgres refused, dropped or timed out
     │   │   ├── StoreReadOnly         it answers and takes no writes, as after a fail-over
@@ -102,8 +104,20 @@ class SchemaForeign(SchemaError):
 class LogRewound(BridgeError):
     """The events' sequence is behind the horizon, as after a restore or a failover that lost WAL.
 
-    Offsets would be used twice, so nothing is handed over any more. Find out which events were lost.
+    Offsets would be used twice, so nothing is handed over any more. `eventbridge resync` says what was lost, and goes
+    on.
     """
+
+
+class MarkAhead(LogRewound):
+    """The broker's mark is ahead of the database's, which was restored, or failed over without its last transactions.
+
+    Nothing is handed over and nothing is settled: what comes back would finish events that it is not about.
+    """
+
+
+class BrokerTaken(BridgeError):
+    """The broker's queue serves another log, or another broker serves this log: one of the two must have its own."""
 
 
 class Unavailable(BridgeError):

@@ -40,6 +40,9 @@ class Event(TypedDict):
 
     Attributes:
         offset: The event's place in the log, from 1; a higher one may have been committed before it.
+        generation: The age of the log in which it was written, from 1. After a restore of the database the log may give
+            an offset to another event, which then has another generation. `client`, `generation` and `offset` are the
+            same for every attempt, and name no other event: they are an idempotency key.
         topic: Dotted words, such as `order.created`.
         key: The ordering key; None if the event has none.
         payload: What was published, as JSON gives it back: tuples are lists, keys of objects are text. An event of
@@ -47,12 +50,13 @@ class Event(TypedDict):
         headers: What was published beside it; empty if nothing was.
         created_at: When the event was written: ISO 8601 in UTC with six decimals of a second,
             as in `2026-01-31T12:00:00.000000+00:00`. Read it with `datetime.fromisoformat`.
-        client: Id of the client that gets it. `client` and `offset` are the same for every attempt: an idempotency key.
+        client: Id of the client that gets it.
         attempt: How many times it was handed over to this client, this time included: 1 for the first.
         epoch: The client's epoch when it was handed over: each `seek` and each replay begins another one.
     """
 
     offset: int
+    generation: int
     topic: str
     key: str | None
     payload: Any

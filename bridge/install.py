@@ -1,4 +1,4 @@
-"""Put the bridge into a Celery app: its tasks, its workers' steps, its signal handlers, and the beat entry of the pump.
+"""Put the bridge into a Celery app: its tasks, its workers' steps, its signal handlers, and its beat entries.
 
 Importing `bridge` changes nothing in the host's process. The docstring of `install` lists everything that it adds.
 """
@@ -15,21 +15,24 @@ from celery.schedules import schedstate, schedule
 from celery.signals import beat_init
 
 from bridge.broker.internals.workers import real_app
-from bridge.contract import PUMP
+from bridge.contract import PRUNE, PUMP
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
+PRUNE_INTERVAL_SECONDS = 10.0
 SET_SECONDS = 1.0  # a clock that changes by less is being adjusted, and nobody waits for it
 
 
 def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
-    It adds to the app: the tasks `bridge.pump`, `commit`, `fail` and `settle`; a beat entry that runs the pump; two
-    steps of a worker (`StartCheck`, `StopTicks`); and three steps of a worker's consumer (`Collector`, `Guard`,
-    `JoinedAcks`). Each step does something only where it is needed. It connects to the process' signals `task_success`
-    and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every
-    other app of the process knows them, too. Calling it again changes nothing.
+    It adds to the app: the tasks `bridge.pump`, `prune`, `commit`, `fail` and `settle`; a beat entry that runs the
+    pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; three steps of a worker
+    (`StartCheck`, `StopTicks`, `OldMessages`); and four steps of a worker's consumer (`Collector`, `Guard`,
+    `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can reach the log,
+    `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the process' signals
+    `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
+    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -38,13 +41,15 @@ def install(app: Celery) -> None:
     from bridge.collector.guard import Guard
     from bridge.collector.step import Collector
     from bridge.pump.stopping import StopTicks
+    from bridge.watch.step import LostMessages
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
+    from bridge.worker.old_messages import OldMessages
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
-    app.steps["worker"].update((StartCheck, StopTicks))
-    app.steps["consumer"].update((Collector, Guard, JoinedAcks))
+    app.steps["worker"].update((StartCheck, StopTicks, OldMessages))
+    app.steps["consumer"].update((Collector, Guard, JoinedAcks, LostMessages))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)
@@ -117,19 +122,20 @@ def _clock_was_set() -> bool:
 
 
 def beat_entry(settings: BridgeSettings) -> dict[str, dict[str, Any]]:
-    """Make the beat entry of the pump.
+    """Make the beat entries: the pump's, and the pruner's where there is something for it to do.
 
     A tick has an expiry that the broker keeps by its own clock (RabbitMQ), and none that a worker compares with its
     clock (`expires`): a beat that is some seconds behind the worker would have all of its ticks revoked.
     """
+    entries = {PUMP: _entry(PUMP, settings.interval_seconds, settings.queue)}
+    if settings.keep or settings.log_limit:
+        entries[PRUNE] = _entry(PRUNE, PRUNE_INTERVAL_SECONDS, settings.queue)
+    return entries
+
+
+def _entry(task: str, seconds: float, queue: str) -> dict[str, Any]:
     return {
-        PUMP: {
-            "task": PUMP,
-            "schedule": Every(settings.interval_seconds),
-            "options": {
-                "queue": settings.queue,
-                "expiration": max(1.0, settings.interval_seconds * 2),
-                "ignore_result": True,
-            },
-        }
+        "task": task,
+        "schedule": Every(seconds),
+        "options": {"queue": queue, "expiration": max(1.0, seconds * 2), "ignore_result": True},
     }

@@ -23,15 +23,19 @@ class Client(ClientSettings):
         offset: Committed cursor: everything up to it is finished for this client; -1 where nothing is.
         dispatched: How far the log was handed over.
         epoch: The client's epoch number, from 1; outcomes of an older one are ignored.
+        generation: The log's generation, from 1; so are outcomes of an older one.
         filter: `topics` as one regular expression, which is matched with '.' + topic.
         state: `active`, or `draining`: nothing new is handed over.
+        counted_after: Where its ledger begins, which counts the events above.
     """
 
     offset: int
     dispatched: int
     epoch: int
+    generation: int
     filter: str
     state: str
+    counted_after: int = -1
 
 
 UNTRACED: Mapping[str, str] = {}
@@ -93,6 +97,7 @@ class Outcome:
     Attributes:
         failure: Why it failed; None for a success.
         batch_offsets: The offsets of the batch that it was part of, its own among them; empty for a single event.
+        generation: The log's generation when it was handed over; None for one that was found in the log itself.
     """
 
     client: str
@@ -101,6 +106,7 @@ class Outcome:
     attempt: int
     failure: Failure | None = None
     batch_offsets: tuple[int, ...] = ()
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ lines.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -64,3 +65,38 @@ class Trouble:
         if self._since is not None:
             lasted, self._since = self.seconds, None
             self._logger.warning("%s, after %s", self._over, span(lasted))
+
+
+class Tally:
+    """Counts what may come by the thousand, and says so once a minute at most.
+
+    Args:
+        logger: Where the lines go.
+        clock: Seconds, from any moment.
+
+    Attributes:
+        count: How many there were in this process.
+    """
+
+    def __init__(self, logger: logging.Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._said = float("-inf")
+        self._unsaid = 0
+        self.count = 0
+
+    def note(self, number: int, say: Callable[[int], str]) -> None:
+        """Count some more, and leave a line if the last one is long enough ago.
+
+        Args:
+            number: How many came now.
+            say: Makes the line, of the number that came since the last one.
+        """
+        with self._lock:
+            self.count += number
+            self._unsaid += number
+            if self._clock() - self._said < AGAIN_SECONDS:
+                return
+            number, self._unsaid, self._said = self._unsaid, 0, self._clock()
+        self._logger.warning("%s", say(number))

@@ -1,10 +1,11 @@
-"""The glossary names what is there, and nothing else: columns, settings, states, causes and commands."""
+"""The glossary names what is there, and nothing else: columns, settings, states, causes, commands and the rest."""
 
 from __future__ import annotations
 
 import re
 
 from bridge.command import bridge
+from bridge.operate.contradictions import KINDS
 from bridge.settings.bridge import SETTINGS
 from tests.conftest import Connect
 from tests.support.stage import REPOSITORY
@@ -48,6 +49,10 @@ def test_every_cause_is_explained() -> None:
     sources = (REPOSITORY / "bridge" / "operate" / "explain").glob("*.py")
     kinds = {kind for source in sources for kind in re.findall(r'\bkind="([a-z-]+)"', source.read_text())}
     assert {*kinds, "draining", "paused", "halted"} == section("Causes")
+
+
+def test_every_contradiction_is_explained() -> None:
+    assert set(KINDS) == section("Contradictions")
 
 
 def test_every_command_is_explained() -> None:

@@ -115,9 +115,11 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         bridge.install(app)
         assert added() == first
         steps, _, schedule, tasks = first
-        assert steps == ["Collector", "Guard", "JoinedAcks", "StartCheck", "StopTicks"]
+        names = ["Collector", "Guard", "JoinedAcks", "LostMessages", "OldMessages", "StartCheck", "StopTicks"]
+        assert steps == names
         assert schedule == ["bridge.pump", "mine"]
-        assert sorted(tasks) == ["bridge.commit", "bridge.fail", "bridge.pump", "bridge.settle"]  # type: ignore[call-overload]
+        names = [f"bridge.{name}" for name in ("commit", "fail", "prune", "pump", "settle")]
+        assert sorted(tasks) == names  # type: ignore[call-overload]
 
 
 def configure_before(app: Celery) -> None:

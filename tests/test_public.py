@@ -246,6 +246,7 @@ def test_an_event_is_what_a_handler_gets(world: World) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", created_at)
     assert full == {
         "offset": offset,
+        "generation": 1,
         "topic": "order.created",
         "key": "7",
         "payload": payload,

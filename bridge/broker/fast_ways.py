@@ -68,6 +68,11 @@ JOINED_ACKS = FastWay(
         Part("kombu.asynchronous:Hub.call_later", 3),
     ),
 )
+MARKS_ON_REDIS = FastWay(
+    name="keeping a mark on Redis",
+    instead="a Redis that loses its messages, or a database that is set back, is not noticed",
+    parts=(Part("kombu.transport.redis:Channel.global_keyprefix"), Part("kombu.transport.redis:Channel.pool")),
+)
 JOINED_CALLBACKS = FastWay(
     name="publishing many callbacks in one message",
     instead="each is a message of its own, about 0.4 ms of a pool process",
@@ -123,6 +128,7 @@ ALL = (
     DELIVERY_TAGS,
     CONFIRMS,
     JOINED_ACKS,
+    MARKS_ON_REDIS,
     JOINED_CALLBACKS,
     REDIS_COLLECTOR,
     AMQP_COLLECTOR,

@@ -10,19 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
 
 from bridge.app import Bridge
 from bridge.collector.amqp import AmqpReader
+from bridge.collector.note import CollectorNote
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import Left, read_reports, settle_reported
 from bridge.collector.visibility import warn_of_visibility
 from bridge.collector.waiting import WaitingRoom
 from bridge.contract import SETTLED_TASKS
-from bridge.errors import SchemaError, StoreUnavailable
+from bridge.errors import BrokerTaken, LogRewound, SchemaError, Unavailable
+from bridge.marks.witness import witness_of
 from bridge.settle.policy import rest
 from bridge.store.migrate import check_schema
 from bridge.store.writable import check_writable
@@ -59,20 +62,23 @@ def collect(
         trouble: Says that Postgres or the broker is away.
 
     Raises:
-        StoreUnavailable, SchemaError: nothing was taken.
+        StoreUnavailable, SchemaError, LogRewound, BrokerTaken: nothing was taken.
         BrokerUnavailable: the messages that were taken are back on the queue, or will be put back.
     """
     check_schema(bridge.store.engine)
     check_writable(bridge.store)
+    witness_of(bridge).check()
     warn_of_visibility(bridge)
     kind = reader_on(bridge.app)
     assert kind is not None, "or the step would not have included itself"
     reader = kind(bridge.app, queue=queue, others=others)
     trouble = trouble or Trouble(logger, what="outcomes wait", over="outcomes are settled again")
+    collecting = Collecting(bridge, reader, stopping, trouble)
     try:
-        Collecting(bridge, reader, stopping, trouble).run()
+        collecting.run()
     finally:
         reader.close()
+        collecting.forget()  # where closing fails, the broker gives what was taken to others only later
 
 
 class Collecting:
@@ -91,24 +97,35 @@ class Collecting:
         self._stopping = stopping
         self._trouble = trouble
         self._waiting = WaitingRoom(bridge, reader)
+        self._note = CollectorNote(bridge)
 
     def run(self) -> None:
         """Collect until told to stop."""
         adopted = 0.0
+        witness = witness_of(self._bridge)
         while not self._stopping.is_set():
+            with suppress(Unavailable):  # what is taken waits for the same check before it is settled
+                witness.check()
             if time.monotonic() - adopted > ADOPT_EVERY_SECONDS:
                 self._reader.adopt()
                 adopted = time.monotonic()
             messages = self._reader.wait(self._waiting.seconds_to_wait(IDLE_SECONDS))
             messages += self._reader.take(MESSAGES_AT_ONCE - len(messages))
             began = time.monotonic()
+            self._note.write()
             if (messages or self._waiting.is_due()) and not self._settle(messages):
                 return
             self._trouble.back()
+            if len(messages) < MESSAGES_AT_ONCE and not self._waiting.messages:
+                self._note.settled_at = began  # all that there was had been taken then
             if self._waiting.is_full:  # what has just gone back to the queue comes again next
                 self._stopping.wait(FULL_SECONDS)
             elif len(messages) < MESSAGES_AT_ONCE // 4:
                 self._stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
+
+    def forget(self) -> None:
+        """Say that nothing is in hand any more."""
+        self._note.forget()
 
     def _settle(self, messages: list[Any]) -> bool:
         """Settle the callbacks among these messages, and pass on the rest; while Postgres is away, wait for it.
@@ -126,9 +143,10 @@ class Collecting:
             try:
                 left = self._waiting.try_again()
                 held = self._waiting.clients
+                witness_of(self._bridge).check()
                 reports = read_reports(calls, secret=self._bridge.secret)
                 new = settle_reported(self._bridge, reports, held=held)
-            except (StoreUnavailable, SchemaError) as error:
+            except (Unavailable, SchemaError, LogRewound, BrokerTaken) as error:
                 self._trouble.went(error)
                 self._stay(delay)
                 delay = min(2 * delay, LONGEST_DELAY_SECONDS)

@@ -7,16 +7,19 @@ import click
 
 from bridge import __version__
 from bridge.command import (
+    audit,
     demo,
     erase,
     explain,
     journal,
     migrate,
     parked,
+    prune,
     publish,
     recall,
     register,
     replay,
+    resync,
     seek,
     state,
     status,
@@ -38,9 +41,9 @@ def bridge() -> None:
 
 bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
-bridge.add_section("Watch", parked.parked_command, journal.journal_command)
+bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
-bridge.add_section("Act", recall.recall_command)
-bridge.add_section("Keep", erase.erase_command)
+bridge.add_section("Act", recall.recall_command, resync.resync_command)
+bridge.add_section("Keep", prune.prune_command, prune.release_command, prune.hold_command, erase.erase_command)
 bridge.add_section("Try", demo.demo_command)

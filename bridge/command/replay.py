@@ -91,6 +91,8 @@ def _show_started(client: str, started: Replay, per_second: float, *, as_json: b
         f"{'goes' if started.events == 1 else 'go'} to client {client} again, "
         f"at most {per_second:g} a second: `eventbridge explain {client}` says how far it is"
     )
+    if started.pruned is not None:
+        click.echo(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out")
 
 
 def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: bool) -> None:

@@ -55,3 +55,5 @@ def _show(client: str, sought: Sought, *, as_json: bool) -> None:
         f"{least}{counted(sought.again, 'event')} will be delivered again, "
         f"{least}{sought.passed_over:,} will be passed over"
     )
+    if sought.pruned is not None:
+        click.echo(f"the log is pruned: events up to {sought.pruned} may be gone, and are not delivered")

@@ -43,11 +43,13 @@ def pause_command(ctx: click.Context, client: str, reason: str, drain: bool, as_
 @click.pass_context
 def resume_command(ctx: click.Context, client: str, as_json: bool) -> None:
     """Go on handing events to CLIENT, where it was paused or halted."""
-    was = operator_here(ctx).resume(client)
+    was, missed = operator_here(ctx).resume(client)
     if as_json:
-        print_json({"client": client, "state": "active", "was": was})
-    else:
-        click.echo(f"client {client} is active" + (" already" if was == "active" else f", it was {was}"))
+        print_json({"client": client, "state": "active", "was": was} | ({"missed": missed} if missed else {}))
+        return
+    click.echo(f"client {client} is active" + (" already" if was == "active" else f", it was {was}"))
+    if missed:
+        click.echo(f"it goes on after {missed[1]}: what was pruned from {missed[0]} on while it was released is missed")
 
 
 @click.command("remove")

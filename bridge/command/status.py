@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from bridge.command.group import say_warning
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
@@ -43,6 +44,8 @@ def status_command(ctx: click.Context, client: str | None, seconds: float | None
         else:
             out = console(ctx)
             out.print(status_view(rows, width=out.width))
+            if warning := operator.size_warning():
+                say_warning(warning)
     elif as_json:
         while True:
             print_json(operator.status(client), indent=None)

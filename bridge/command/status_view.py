@@ -45,7 +45,9 @@ def status_view(rows: Sequence[ClientStatus], *, width: int) -> RenderableType:
     """Show where clients stand: a table that fits the width, and notes on what is wrong with them below it."""
     if not rows:
         return Text(as_typed(NO_CLIENTS))
-    notes = [note for row in rows for note in _notes(row)]
+    stopped = {row.stopped: None for row in rows if row.stopped}
+    notes = [Text(f"stopped: {plain(as_typed(why))}", style="bold red") for why in stopped]
+    notes += [note for row in rows for note in _notes(row)]
     horizon = rows[0].horizon
     final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
     return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))

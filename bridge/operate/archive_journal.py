@@ -34,7 +34,7 @@ def archive_journal(store: Store, place: Place, *, older_seconds: float, by: str
     Each file is written, read back and compared before its entries are removed.
     """
     log, moved, files = log_identity(store), 0, list[str]()
-    while entries := old_entries(store, older_seconds=older_seconds, most=BATCH_ENTRIES):
+    while entries := old_entries(store, older_seconds=older_seconds, upto=log.last_entry, most=BATCH_ENTRIES):
         manifest = write_file(place, entries, kind="journal", log=log.id, generation=log.generation)
         if manifest is None:
             break

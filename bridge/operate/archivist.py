@@ -21,10 +21,11 @@ class Archivist(Viewer):
         Args:
             key: The ordering key.
             key_too: Also replace the key by a random one, on the events that no client needs any more.
-            archive: A directory or URL with events that were pruned: they are erased too.
+            archive: A directory or URL with events that were pruned: they are erased too. None:
+                `bridge_archive`.
             dry_run: Only count.
         """
-        place = None if archive is None else place_of(archive)
+        place = self._archive(archive)
         return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
 
     def archive_journal(self, archive: str, *, older_seconds: float) -> ArchivedJournal:

@@ -11,10 +11,12 @@ from typing import Any
 
 from celery import Celery
 
-from bridge.archive.places import place_of
+from bridge.app import bridge_of
 from bridge.log.publish import publish
 from bridge.operate.archivist import Archivist
-from bridge.operate.lifecycle import pause, remove, resume
+from bridge.operate.audit import accept
+from bridge.operate.keeping import Keeper
+from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.publish_lines import publish_lines
@@ -29,13 +31,14 @@ from bridge.operate.registering import (
 )
 from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
+from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Archivist):
+class Operator(Keeper, Archivist):
     """See and do everything that an operator does.
 
     ::
@@ -131,8 +134,8 @@ class Operator(Archivist):
         """
         return pause(self._store, client, reason=reason, by=self.by, drain=True)
 
-    def resume(self, client: str) -> str:
-        """Go on handing events to a client, and return the state that it was in."""
+    def resume(self, client: str) -> Resumed:
+        """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
         return resume(self._store, client, by=self.by)
 
     def remove(self, client: str, *, force: bool = False) -> HeldClient:
@@ -182,17 +185,23 @@ class Operator(Archivist):
             topics: AMQP topic patterns, beside the client's own; None for all that it reads.
             per_second: Most events in a second (above 0).
             archive: A directory or URL with events that were pruned: those of the range go back into the log first.
+                None: `bridge_archive`.
 
         Raises:
             UsageError: the client has finished nothing in this range.
         """
-        begin = replay if archive is None else partial(replay_archived, archive=place_of(archive))
+        place = self._archive(archive)
+        begin = replay if place is None else partial(replay_archived, archive=place)
         first, last = position_of(start), position_of(end)
         return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)
 
     def stop_replays(self, client: str) -> list[StoppedReplay]:
         """Stop a client's replays where they are, those that wait as well."""
         return stop_replays(self._store, client, by=self.by)
+
+    def accept(self, client: str) -> None:
+        """Begin a client's ledger anew, from what its tables hold now, so that `audit` starts from here."""
+        accept(self._store, client, by=self.by)
 
     def redrive(
         self,
@@ -265,6 +274,22 @@ class Operator(Archivist):
             reason: Why, for the journal.
         """
         return recall(self.app, self._store, client, keys=keys, offsets=offsets, reason=reason, by=self.by)
+
+    def resync(self, *, from_broker_mark: bool = False, above: int | None = None, dry_run: bool = False) -> Resynced:
+        """After a restore of the database, say what was lost, begin a new generation of the log, and go on.
+
+        It needs the rights of the schema's owner, as `migrate` does.
+
+        Args:
+            from_broker_mark: Refuse where the broker has no mark of this log.
+            above: Count offsets up to this one as drawn before, for example where the broker is new, too.
+            dry_run: Only say what would happen.
+
+        Raises:
+            UsageError: the broker has no mark of this log, and one was asked for.
+            BrokerUnavailable: the broker can't be asked, and no offset was given instead.
+        """
+        return resync(bridge_of(self.app), by=self.by, from_broker_mark=from_broker_mark, above=above, dry_run=dry_run)
 
 
 def user_at_host() -> str:

@@ -19,6 +19,7 @@ from bridge.store.journal import note
 from bridge.store.outcomes import move_cursors
 from bridge.store.parked import Selection, discard_parked, redrive_parked
 from bridge.store.skipping import discard_open, skip
+from bridge.store.tally import Tally
 
 MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
 
@@ -107,10 +108,10 @@ def _give_up(connection: Connection, client: str, offsets: Sequence[int], *, hor
     """Give up what is open or next, in order: behind one that is passed over, the one after it is the next."""
     gone = discard_open(connection, client, offsets)
     if gone:  # a key whose open event is gone has its next event in its lane
-        move_cursors(connection, {client: 0}, failed=[client])
+        move_cursors(connection, {client: Tally()}, failed=[client])
     skipped = [offset for offset in offsets if offset not in gone and skip(connection, client, offset, horizon=horizon)]
     if skipped:
-        move_cursors(connection, {client: 0}, failed=[client])
+        move_cursors(connection, {client: Tally()}, failed=[client])
     return [*gone, *skipped]
 
 

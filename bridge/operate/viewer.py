@@ -8,14 +8,18 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.archive.places import place_of
+from bridge.archive.places import Place, place_of
 from bridge.errors import StoreLocked, UnknownClient
+from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
+from bridge.operate.explain.log import explain_size
 from bridge.operate.parked import choose
 from bridge.operate.places import PlaceInLog, position_of
 from bridge.operate.tail import tail
 from bridge.operate.workers import ask_workers
+from bridge.retention.size import size_warning
+from bridge.settings.amount import bytes_of
 from bridge.store import Store
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent
@@ -24,6 +28,7 @@ from bridge.store.journal import JournalEntry, list_journal
 from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
+from bridge.store.pruning import log_bytes
 from bridge.store.status import ClientStatus, read_status
 
 
@@ -58,6 +63,11 @@ class Viewer:
                 raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
             raise
 
+    def size_warning(self) -> str:
+        """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""
+        limit = bridge_of(self.app).settings.log_limit
+        return size_warning(log_bytes(self._store), bytes_of(limit)) if limit else ""
+
     def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
         """Say why a client stands where it stands, and what to do about it.
 
@@ -83,7 +93,23 @@ class Viewer:
             seen = ask_workers(
                 self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
             )
-        return explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        causes = explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
+        return [*causes, *explain_size(self.size_warning())]
+
+    def audit(self, client: str, *, first: int | None = None, last: int | None = None) -> Audit:
+        """Prove from the tables that every event of a range is accounted for, or name the offsets that are not.
+
+        It reads the log in slices, and takes about a second for a million events.
+
+        Args:
+            client: Id of a client.
+            first: The first offset; None for the first of the log.
+            last: The last one; None for the horizon.
+
+        Raises:
+            UsageError: it is a plain SQL reader, or the range is empty.
+        """
+        return audit(self._store, client, first=first, last=last)
 
     def tail(
         self,
@@ -103,13 +129,14 @@ class Viewer:
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
-            archive: A directory or URL with events that were pruned; they are read only from a `start` on.
+            archive: A directory or URL with events that were pruned; they are read only from a `start` on. None:
+                `bridge_archive`.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        place = None if archive is None else place_of(archive)
+        place = self._archive(archive)
         return tail(
             self._store,
             topics=topics,
@@ -203,6 +230,11 @@ class Viewer:
             check_schema(store.engine)
             self._opened = store
         return self._opened
+
+    def _archive(self, named: str | None) -> Place | None:
+        """Return the archive of this name, else that of `bridge_archive`, if there is one."""
+        name = bridge_of(self.app).settings.archive if named is None else named
+        return place_of(name) if name else None
 
     def _check_client(self, client: str) -> None:
         if all(found.id != client for found in list_clients(self._store)):

@@ -20,13 +20,14 @@ from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable
+from bridge.marks.witness import witness_of
 from bridge.pump.declared import Declared
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
-from bridge.store.horizon import advance_horizon
+from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 
 logger = logging.getLogger("bridge")
@@ -63,6 +64,7 @@ class Pump:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._prepared = False
+        self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._declared = Declared(bridge)
 
@@ -94,9 +96,10 @@ class Pump:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
 
         Raises:
-            SchemaError, LogRewound, StoreUnavailable: nothing more could be done; nothing is lost.
+            SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
         """
         self.prepare()
+        self._witness.check()
         self._note_tick()
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
@@ -116,6 +119,7 @@ class Pump:
             )
             if not found.newest:
                 break
+            self._witness.check()
             if found.work:
                 began = time.monotonic()
                 done = self.catch_up()
@@ -133,12 +137,15 @@ class Pump:
         sent = looked = 0
         troubled: set[str] = set()
         while True:
-            horizon = advance_horizon(store)
+            horizon, last = advance(store)
+            if self._witness.keeps_marks:
+                self._bridge.sender.remember(last)
             hungry = False
             for client in self._clients_to_serve(horizon):
                 if is_stopping():
                     return Tick(sent, looked, len(troubled))
                 self._note_tick()
+                self._witness.check()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
                 try:

@@ -83,7 +83,7 @@ def hand_over(
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     replaced: list[str] = []
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
             return None
@@ -132,6 +132,8 @@ def _take_and_send(
             connection,
             client,
             delivered=taken.fresh,
+            counted=taken.counted,
+            owed=taken.owed,
             hungry=judgement.hungry,
             full=judgement.full,
             within_seconds=judgement.within_seconds,

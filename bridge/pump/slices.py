@@ -13,6 +13,7 @@ from bridge.model import Client, Delivery
 from bridge.pump.portions import portions
 from bridge.pump.stopping import is_stopping
 from bridge.store import handover
+from bridge.store.tally import Tally
 
 SLICE_EVENTS = 1000  # of the usual slice: the round trip does not count, and the rows fit into the processor's cache
 LONGEST_LOOK_EVENTS = 10_000  # that one pass looks at where few events match or many of them wait
@@ -32,6 +33,7 @@ class Slices:
     Attributes:
         upto: How far the log was looked through.
         taken: How many events were handed over.
+        tally: The same, with the sum of their offsets.
         refused: Those among them that can't be sent.
     """
 
@@ -42,6 +44,7 @@ class Slices:
         self._batch_bytes = batch_bytes
         self.upto = client.dispatched
         self.taken = 0
+        self.tally = Tally()
         self._connection = connection
         self._client = client
         self._horizon = horizon
@@ -70,6 +73,7 @@ class Slices:
                 self._connection, self._client, after=before, horizon=self._horizon, slice=size, room=room
             )
             self.taken += len(found)
+            self.tally += Tally.of(it.offset for it in found)
             looked += self.upto - before
             wider = 1 if 2 * len(found) >= size else wider * 4
             yield from portions(self._connection, self._client, found, self.refused, most_bytes=self._batch_bytes)

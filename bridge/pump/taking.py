@@ -21,6 +21,7 @@ from bridge.pump.portions import portions
 from bridge.pump.slices import Slices
 from bridge.store import handover
 from bridge.store.handover import Replayed
+from bridge.store.tally import Tally
 
 LONGEST_REPLAY_LOOK_EVENTS = 1000  # events of a replay that one pass looks at
 SAFETY_NET_SECONDS = 1  # a blocked delivery is woken when its blocker ends; as a safety net, look again this often
@@ -35,6 +36,8 @@ class Taken:
     Attributes:
         again: Retries: deliveries that went out once more.
         fresh: All other deliveries: new events, successors, redriven and replayed events.
+        counted: Those that were handed over for the first time since the client's ledger began.
+        owed: Those that were neither open nor parked before.
         looked: Events of the log that were looked at.
         refused: The deliveries among them that cannot be turned into a message.
         more: Whether there may be more in the log or in a replay, given room.
@@ -43,6 +46,8 @@ class Taken:
 
     again: int
     fresh: int
+    counted: Tally
+    owed: Tally
     looked: int
     refused: tuple[Undeliverable, ...]
     more: bool
@@ -55,12 +60,16 @@ class Old(NamedTuple):
     Attributes:
         deliveries: First those that go out again, then the others.
         again: How many go out again.
+        successors: The first hand-overs among them since the client's ledger began.
+        owed: Those that were neither open nor parked before.
         redrive_seconds: Seconds until redrives must be checked again; None if there are none.
         replay_seconds: Seconds until replays must be checked again: 0 is at once; None if there are none.
     """
 
     deliveries: list[Delivery]
     again: int
+    successors: Tally
+    owed: Tally
     redrive_seconds: float | None
     replay_seconds: float | None
 
@@ -105,6 +114,8 @@ def take(
     return Taken(
         again=old.again,
         fresh=budget.room(again=old.again) - left + len(rest.deliveries),
+        counted=old.successors + new.tally,
+        owed=old.owed + new.tally + _tally(rest.deliveries),
         looked=new.upto - client.dispatched,
         refused=tuple(refused),
         more=(new.upto < horizon and not waits) or rest.within_seconds == 0,
@@ -123,7 +134,18 @@ def _take_old(connection: Connection, client: Client, budget: Budget) -> Old:
     # Half of the window is the replay's while there are events for all of it; either may use what the other leaves.
     replayed = _take_replayed(connection, client, budget, room=min(left, budget.replayed or 0))
     deliveries = [*again, *redriven.deliveries, *successors, *replayed.deliveries]
-    return Old(deliveries, len(again), redriven.within_seconds, replayed.within_seconds)
+    return Old(
+        deliveries,
+        len(again),
+        Tally.of(it.offset for it in successors if it.offset > client.counted_after),
+        _tally(successors) + _tally(replayed.deliveries),
+        redriven.within_seconds,
+        replayed.within_seconds,
+    )
+
+
+def _tally(deliveries: Sequence[Delivery]) -> Tally:
+    return Tally.of(delivery.offset for delivery in deliveries)
 
 
 def _take_redriven(connection: Connection, client: Client, budget: Budget, *, room: int) -> Replayed:

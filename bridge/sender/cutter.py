@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
 
 class Kept(NamedTuple, Generic[Place]):
-    """The stencils of one client, for as long as its settings are these."""
+    """The stencils of one client, for as long as its settings and the log's generation are these."""
 
     settings: tuple[object, ...]
     stencils: dict[Shape, tuple[Place, Stencil]]
@@ -86,7 +86,7 @@ class Cutter(Writer, Generic[Place]):
 
         Every setting counts. Where one that goes into messages were left out, a running pump would keep its old value.
         """
-        settings = tuple(getattr(client, name) for name in SETTINGS)
+        settings = (client.generation, *(getattr(client, name) for name in SETTINGS))
         kept = self._kept.get(client.id)
         if kept is None or kept.settings != settings:
             kept = self._kept[client.id] = Kept(settings, {})

@@ -15,6 +15,7 @@ from bridge.contract import (
     COMMIT,
     EPOCH_HEADER,
     FAIL,
+    GENERATION_HEADER,
     MAP,
     OFFSET_HEADER,
     OFFSETS_HEADER,
@@ -56,7 +57,7 @@ def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
     """Make the signature of a message's callbacks."""
     head = parcel[0]
     offsets = head.offset if len(parcel) == 1 else joined([delivery.offset for delivery in parcel])
-    return sign(secret, (head.client.id, offsets, head.epoch, head.attempt))
+    return sign(secret, (head.client.id, offsets, head.epoch, head.attempt), generation=head.client.generation)
 
 
 def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, queue: str) -> None:
@@ -109,6 +110,7 @@ def _headers(client: Client, call: TaskCall) -> dict[str, object]:
     headers: dict[str, object] = {
         CLIENT_HEADER: client.id,
         OFFSET_HEADER: call.offset,
+        GENERATION_HEADER: client.generation,
         ATTEMPT_HEADER: call.callback.attempt,
         EPOCH_HEADER: call.callback.epoch,
         **call.trace,

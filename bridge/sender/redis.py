@@ -13,7 +13,7 @@ from typing import Any
 
 from kombu import Producer
 from kombu.utils.json import dumps
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.bounds import COMMAND_BYTES
 from bridge.broker.conformance import Differs
@@ -51,7 +51,10 @@ class RedisWriter(Cutter[str]):
         chunks: dict[str, list[str]] = {}
         pushed: list[str] = []
         room = COMMAND_BYTES  # of all chunks together
+        beside, self.beside = self.beside, ()
         with redis_connection(self._producer.channel) as connection:
+            if beside:
+                connection.send_command(*beside)
 
             def flush(key: str) -> None:
                 connection.send_command("LPUSH", key, *chunks.pop(key))
@@ -69,6 +72,9 @@ class RedisWriter(Cutter[str]):
             yield push
             for key in list(chunks):
                 flush(key)
+            with suppress(ResponseError):  # the mark is no reason why a message should not go out
+                if beside:
+                    connection.read_response()
             for _ in pushed:
                 connection.read_response()
 

@@ -14,7 +14,7 @@ _BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-o
 
 
 def _client(**settings: Any) -> Client:
-    position = {"offset": 0, "dispatched": 0, "epoch": 1, "filter": "", "state": "active"}
+    position = {"offset": 0, "dispatched": 0, "epoch": 1, "generation": 2, "filter": "", "state": "active"}
     return Client(**{"id": "trial", "task": "trial", "queue": SAMPLE_QUEUE, **position, **settings})
 
 

@@ -27,9 +27,11 @@ from bridge.bounds import BATCH_BYTES
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
 from bridge.broker.internals.connections import drop, is_virtual
 from bridge.broker.internals.rabbitmq import try_confirms
+from bridge.broker.marks import note_seen
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
 from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
+from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
@@ -79,6 +81,7 @@ class Sender:
         self._redis_writer = redis_writer
         self._batch_bytes = batch_bytes
         self._largest = 0  # of the messages that this connection's broker has taken
+        self._seen = self._noted = NOTHING_SEEN  # the last event of the log, and what this broker was told of it
         self._connected: Connected | None = None
         self._cutter: Writer | None = None
         self._pid = 0
@@ -111,13 +114,20 @@ class Sender:
         alone = 0 if is_ordinary(largest, self._largest) else largest
         with self._connection() as (producer, confirms):
             writer = self._writer(client, producer)
+            seen = self._seen
+            if seen > self._noted:  # before any message: so the broker has seen at least what it has messages of
+                writer.beside = note_seen(producer, self._queue, seen, together=isinstance(writer, RedisWriter))
             with refusals(producer, confirms, alone=alone):
                 refused = writer.send(client, deliveries)
                 unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
             if client.queue in unroutable:
                 raise QueueMissing(client.queue)
-            self._largest = max(self._largest, alone)
+            self._largest, self._noted = max(self._largest, alone), max(self._noted, seen)
             return refused
+
+    def remember(self, seen: Seen) -> None:
+        """Let the broker note, along with the next messages, the last event that the log has now."""
+        self._seen = seen
 
     def length(self, queue: str) -> int | None:
         """Return how many messages wait in a queue; None where the broker does not say, or does not keep their order.
@@ -142,6 +152,7 @@ class Sender:
         """Close this process's connection, after what is being sent; of a broken one only our end."""
         with self._my_turn():
             connected, self._connected, self._cutter, self._largest = self._connected, None, None, 0
+            self._noted = NOTHING_SEEN
         if connected is not None and self._pid == os.getpid():
             if broken:
                 drop(connected.producer.connection)
@@ -181,7 +192,7 @@ class Sender:
         """Lend this process's connection; any trouble closes it and means that the broker is not there."""
         try:
             if self._connected is None or self._pid != os.getpid():
-                self._cutter, self._pid = None, os.getpid()
+                self._cutter, self._pid, self._noted = None, os.getpid(), NOTHING_SEEN
                 self._connected = connect(
                     self._app,
                     queue=self._queue,

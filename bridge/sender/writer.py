@@ -27,6 +27,7 @@ class Writer(ABC):
         self._producer = producer
         self._queue = queue
         self._secret = secret
+        self.beside: tuple[str, ...] = ()  # a command of Redis that goes out once, before the next messages
 
     @abstractmethod
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:

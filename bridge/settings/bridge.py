@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 from bridge.bounds import BATCH_BYTES
 from bridge.errors import ConfigurationError
+from bridge.settings.amount import bytes_of, seconds_of
 from bridge.settings.setting import About, Setting, settings_of
 
 PREFIX = "bridge_"
@@ -44,6 +45,9 @@ class BridgeSettings:
     collector: Annotated[
         bool, About("Settle outcomes many at a time (Redis, RabbitMQ); else each callback runs as a task.")
     ] = True
+    find_lost: Annotated[
+        bool, About("Find messages that are lost (Redis, RabbitMQ) before their leases end, and hand over again.")
+    ] = True
     stencil: Annotated[
         bool,
         About("Cut whole messages from a stencil on Redis (json); else only their bodies, and kombu publishes."),
@@ -60,6 +64,25 @@ class BridgeSettings:
     statement_timeout_seconds: Annotated[
         float, About("Longest that one statement, or one wait for a lock, may take.", above=0)
     ] = 60.0
+
+    keep: Annotated[
+        str,
+        About(
+            "How long events are kept, as `30d`: what is older and needed no more is removed; empty: for ever.",
+            read=seconds_of,
+        ),
+    ] = ""
+    archive: Annotated[
+        str,
+        About("Directory or URL, as `s3://bucket/events`, where pruning archives what it removes; empty: nowhere."),
+    ] = ""
+    log_limit: Annotated[
+        str,
+        About(
+            "How large the log may grow, as `200GB`: from four fifths on it is warned of; empty: no limit.",
+            read=bytes_of,
+        ),
+    ] = ""
 
     @classmethod
     def read(cls, conf: Mapping[str, Any], environ: Mapping[str, str]) -> Self:

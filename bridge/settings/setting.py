@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -47,12 +47,14 @@ class About:
         least: The least number that is allowed.
         above: The number that must be exceeded, instead of `least`.
         most: The greatest number that is allowed.
+        read: What reads a text that is not empty, such as an age; it raises `ValueError` with what it must be.
     """
 
     help: str
     least: float = 0
     above: float | None = None
     most: float = MOST
+    read: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class Setting:
         least: The least number that is allowed.
         above: The number that must be exceeded; None where `least` says it.
         most: The greatest number that is allowed.
+        read: What reads a text that is not empty; None where any text is right.
     """
 
     name: str
@@ -78,13 +81,15 @@ class Setting:
     least: float
     above: float | None
     most: float
+    read: Callable[[str], object] | None = None
 
     def problem(self, value: object) -> str:
         """Return what is wrong with a value, such as `must be text, not empty`; nothing if it is right."""
         match self.kind:
             case "text":
                 # Only a setting that is empty by default may be emptied.
-                return "" if isinstance(value, str) and (value or self.default == "") else "must be text, not empty"
+                right = isinstance(value, str) and (value or self.default == "")
+                return self._problem_of_text(value) if right else "must be text, not empty"
             case "switch":
                 return "" if isinstance(value, bool) else "must be true or false"
             case "choice":
@@ -123,6 +128,14 @@ class Setting:
             raise ValueError(f"must be {wanted}") from None
         return text
 
+    def _problem_of_text(self, value: object) -> str:
+        try:
+            if self.read and value:
+                self.read(str(value))
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def _problem_of_number(self, value: object) -> str:
         kinds = int if self.kind == "whole number" else int | float
         is_number = isinstance(value, kinds) and not isinstance(value, bool)  # a bool is an int to Python
@@ -154,6 +167,7 @@ def settings_of(owner: type[Any]) -> Mapping[str, Setting]:
             least=about.least,
             above=about.above,
             most=about.most,
+            read=about.read,
         )
     return MappingProxyType(found)
 

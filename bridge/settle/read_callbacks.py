@@ -20,7 +20,7 @@ from typing import Any
 
 from bridge.app import Bridge
 from bridge.bounds import CLIENT_CHARACTERS
-from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, is_genuine, joined
+from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, genuine_generation, joined
 from bridge.errors import StoreUnavailable
 from bridge.model import Failure, Outcome
 from bridge.settle.apply import name_of
@@ -92,13 +92,15 @@ def verified(args: object, *, secret: str) -> list[Outcome]:
         logger.warning("a callback with malformed arguments is ignored: %s", reprlib.repr(args))
         return []
     client, offsets, epoch, attempt, signature = found
-    if not is_genuine(signature, secret, (client, joined(offsets), epoch, attempt)):
+    generation = genuine_generation(signature, secret, (client, joined(offsets), epoch, attempt))
+    if generation is None:
         about = (reprlib.repr(client), reprlib.repr(offsets))
         logger.warning("a callback with a wrong signature is ignored: client %s, events %s", *about)
         return []
     batch = offsets if len(offsets) > 1 else ()
     return [
-        Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, batch_offsets=batch) for offset in offsets
+        Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, batch_offsets=batch, generation=generation)
+        for offset in offsets
     ]
 
 

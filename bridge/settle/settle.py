@@ -2,13 +2,17 @@
 
 Outcomes that are reported together are settled in one transaction, whatever their order, number or age. A success of
 this epoch finishes the event, whether it is of the recorded attempt or of an earlier one. A failure counts only for the
-recorded attempt while that is out. Everything else changes nothing. The caller tells the broker that outcomes are
+recorded attempt while that is out. Everything else changes nothing, and nothing does what was handed over in another
+generation of the log: its offsets may name other events now. That is compared while the clients are locked, and no
+generation begins then. The caller tells the broker that outcomes are
 settled only after this has returned, so after a crash they are settled again, which does no harm.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
@@ -17,19 +21,25 @@ from bridge.model import Failure, Outcome
 from bridge.settle.policy import backoff, halves
 from bridge.store import Store, outcomes
 from bridge.store.outcomes import Exhausted, Failing, Retry, RetryPolicy, Split
+from bridge.trouble import Tally
 from bridge.wording import counted
+
+_outdated = Tally(logging.getLogger("bridge"))
 
 
 class Settled(NamedTuple):
     """How many outcomes finished an event, had it retried, had it parked, or did none of these.
 
-    `ignored` counts the last kind: late, repeated or about no delivery, or the failure for which its client is halted.
+    Attributes:
+        ignored: The last kind: late, repeated or about no delivery, or the failure for which its client is halted.
+        outdated: Those among them that are of another generation of the log.
     """
 
     succeeded: int = 0
     retried: int = 0
     parked: int = 0
     ignored: int = 0
+    outdated: int = 0
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
         """Return what both came to together."""
@@ -49,7 +59,7 @@ def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | N
     """
     if not reported:
         return Settled()
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         return _settle(connection, outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds), reported)
 
@@ -60,7 +70,7 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
-    with store.transaction() as connection:
+    with store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
         left = [outcome for outcome in reported if outcome.client in held]
@@ -71,6 +81,10 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
 def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: Sequence[Outcome]) -> Settled:
     """Apply outcomes of clients that are locked; those of unknown clients are ignored."""
     known = [outcome for outcome in reported if outcome.client in policies]
+    generation = next((policy.generation for policy in policies.values()), None)
+    if others := [it for it in known if it.generation != generation and it.generation is not None]:
+        _outdated.note(len(others), partial(_say_outdated, others[-1], generation))
+        known = [it for it in known if it.generation == generation or it.generation is None]
     failures = [outcome for outcome in known if outcome.failure is not None]
     successes = [outcome for outcome in known if outcome.failure is None]
     if failures:  # another event of the batch failed, say, after this one's handler had committed
@@ -80,8 +94,9 @@ def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: 
     retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
     failed = {failure.client for failure in failures}
     outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
-    total = sum(succeeded.values())
-    return Settled(total, retried, parked, max(0, len(reported) - total - retried - parked))
+    total = sum(finished.number for finished in succeeded.values())
+    ignored = max(0, len(reported) - total - retried - parked)
+    return Settled(total, retried, parked, ignored, len(others))
 
 
 def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> tuple[int, int]:
@@ -112,6 +127,15 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
     outcomes.split(connection, splits)
     outcomes.retry_later(connection, retries)
     return len(splits) + len(retries), outcomes.give_up(connection, exhausted)
+
+
+def _say_outdated(last: Outcome, generation: int | None, number: int) -> str:
+    """Say that outcomes are of another generation: they are genuine, and change nothing."""
+    ignored = counted(number, "outcome of another generation is ignored", "outcomes of another generation are ignored")
+    return (
+        f"{ignored}: event {last.offset} was handed over to client {last.client} in generation {last.generation}, "
+        f"and the log is in generation {generation}"
+    )
 
 
 def _wait_seconds(delivery: Failing, policy: RetryPolicy) -> float:

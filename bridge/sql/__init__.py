@@ -6,7 +6,9 @@
 - `pass/`: the pump.
 - `outcomes/`: settling, and `bridge.transaction` in a handler (`begin_effect`, `end_effect`).
 - `operate/`: what operators change; settling and the pump halt a client with `set_state`, and recall, too.
+- `watch/`: looking for lost messages.
 - `look/`: what operators read.
+- `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
 
 A file opens with a header: one sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes

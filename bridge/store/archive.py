@@ -15,11 +15,12 @@ STREAMED_EVENTS = 50  # in memory at once: each may be large
 
 
 class LogIdentity(NamedTuple):
-    """Which log this is, and the offset up to which events may be gone."""
+    """Which log this is, the offset up to which events may be gone, and the last entry of its journal."""
 
     id: str
     generation: int
     pruned: int
+    last_entry: int
 
 
 def log_identity(store: Store) -> LogIdentity:
@@ -69,10 +70,12 @@ def restore_events(store: Store, events: Sequence[ArchivedEvent]) -> int:
         return len(connection.execute(statement("archive/restore"), binds).all())
 
 
-def old_entries(store: Store, *, older_seconds: float, most: int) -> list[tuple[int, str]]:
+def old_entries(store: Store, *, older_seconds: float, upto: int, most: int) -> list[tuple[int, str]]:
     """Return the oldest entries of the journal that are older than this, each with its number, as JSON."""
     with store.reading() as connection:
-        rows = connection.execute(statement("archive/read_journal"), {"older": older_seconds, "most": most})
+        rows = connection.execute(
+            statement("archive/read_journal"), {"older": older_seconds, "upto": upto, "most": most}
+        )
         return [(id, line) for id, line in rows]
 
 

@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 
+from bridge.errors import StoreUnavailable
 from bridge.settings.address import read_address
 from bridge.store.driver_errors import translated
 from bridge.store.sessions import (
     CLIENT_TCP_OPTIONS,
     DIRECT,
+    STARTED,
     attend,
     limit,
     lock_settings,
@@ -31,6 +33,7 @@ from bridge.store.sessions import (
 )
 
 SHORTEST_IDLE_SECONDS = 20.0
+UNKNOWN = "unknown"  # the start of no server
 
 
 class Store:
@@ -66,6 +69,7 @@ class Store:
         self._role = role
         self._engines: dict[str, Engine] = {}
         self._pid = 0
+        self._vouched = ""  # the server that was compared with the broker
 
     @property
     def engine(self) -> Engine:
@@ -78,15 +82,34 @@ class Store:
         return self._engine_of(f"{self._role} handler", self._handlers_settings)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, vouched: bool = False) -> Iterator[Connection]:
         """Open a transaction that may write: it is committed at the end, and rolled back on any exception.
+
+        Args:
+            vouched: Whether the server must be the one that this process has vouched for, if it has for any.
 
         Raises:
             StoreUnavailable: Postgres refused, dropped or timed out, or takes no writes; nothing is committed.
         """
         with self._connected(writes=True) as connection, connection.begin():
             limit(connection, self._settings, writes=True)
+            if vouched and self._vouched and connection.info.get(STARTED) != self._vouched:
+                self._vouched = UNKNOWN
+                raise StoreUnavailable("Postgres was restarted or replaced: it is compared with the broker first")
             yield connection
+
+    def vouch(self, started: str) -> None:
+        """Let transactions run on this server only: it was compared with the broker. A restart makes it another one.
+
+        Args:
+            started: Its start; `UNKNOWN` for no server at all, until one is vouched for.
+        """
+        self._vouched = started
+
+    @property
+    def vouched(self) -> str:
+        """The start of the server that was vouched for, `UNKNOWN` for none at all; empty where any will do."""
+        return self._vouched
 
     @contextmanager
     def looking(self, *, lock_seconds: float) -> Iterator[Connection]:
@@ -101,6 +124,23 @@ class Store:
             renew_if_read_only(connection)  # else it would be told of a fail-over that is over
             with connection.begin():
                 limit(connection, settings, writes=False, anywhere=True)
+                yield connection
+
+    @contextmanager
+    def snapshot(self, *, statement_seconds: float) -> Iterator[Connection]:
+        """Open a transaction that only reads, and in which all statements see one moment.
+
+        Args:
+            statement_seconds: Longest that one statement, or one wait for a lock, may take.
+
+        Raises:
+            StoreUnavailable: Postgres refused, dropped or timed out.
+        """
+        settings = session_settings(statement_seconds=statement_seconds, idle_seconds=SHORTEST_IDLE_SECONDS)
+        with self._connected(writes=False) as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                limit(connection, settings | {"transaction_read_only": "on"}, writes=False, anywhere=True)
                 yield connection
 
     @contextmanager

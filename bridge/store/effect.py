@@ -9,10 +9,11 @@ from bridge.store.callers import run_on
 
 
 class HandedOver(NamedTuple):
-    """Which hand-over of an event a handler has: the four fields that fence its effect."""
+    """Which hand-over of an event a handler has: the five fields that fence its effect."""
 
     client: str
     offset: int
+    generation: int
     epoch: int
     attempt: int
 

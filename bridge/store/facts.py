@@ -9,6 +9,7 @@ from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, blockers
+from bridge.store.marks import MarkStatus, list_marks
 from bridge.store.status import MOST_EVENTS_COUNTED
 
 MOST_KEYS = 3
@@ -104,6 +105,7 @@ class ClientFacts:
         holders: Transactions that the horizon waits for.
         blockers: Transactions of others that sessions of the bridge wait for.
         lockers: Who holds the client's row, so that nobody else gets it.
+        marks: How bridges and brokers get on.
     """
 
     client: str
@@ -143,6 +145,7 @@ class ClientFacts:
     blockers: tuple[Holder, ...] = ()
     replays: tuple[RunningReplay, ...] = ()
     lockers: tuple[Holder, ...] = ()
+    marks: tuple[MarkStatus, ...] = ()
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:
@@ -177,4 +180,5 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             blockers=blockers(connection),
             replays=tuple(RunningReplay(**found) for found in replays),
             lockers=tuple(Holder(**found) for found in lockers),
+            marks=tuple(list_marks(connection)),
         )

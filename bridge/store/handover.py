@@ -11,6 +11,7 @@ from bridge.bounds import ASIDE_EVENTS, TRACE_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
+from bridge.store.tally import Tally
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
 WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
@@ -156,12 +157,24 @@ def leap(connection: Connection, client: Client, *, after: int, horizon: int) ->
 
 
 def finish_pass(
-    connection: Connection, client: Client, *, delivered: int, hungry: bool, full: bool, within_seconds: float | None
+    connection: Connection,
+    client: Client,
+    *,
+    delivered: int,
+    counted: Tally,
+    owed: Tally,
+    hungry: bool,
+    full: bool,
+    within_seconds: float | None,
 ) -> None:
     """End a pass: move the cursor past events that do not match, and say when the pump must look again."""
     binds = {
         "client": client.id,
         "delivered": delivered,
+        "counted": counted.number,
+        "counted_sum": counted.total,
+        "owed": owed.number,
+        "owed_sum": owed.total,
         "hungry": hungry,
         "full": full,
         "within_seconds": within_seconds,

@@ -2,8 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from bridge.mark import NOTHING_SEEN, Seen
 from bridge.sql import statement
 from bridge.store.connect import Store
+
+
+class Final(NamedTuple):
+    """What is final.
+
+    Attributes:
+        horizon: The highest offset.
+        last: The last event up to it.
+    """
+
+    horizon: int
+    last: Seen
+
+
+def advance(store: Store) -> Final:
+    """Move the horizon as far as it is final, and return it with the last event up to it.
+
+    Raises:
+        LogRewound: the sequence is behind the horizon; nothing moved.
+    """
+    with store.writing() as connection:
+        row = connection.execute(statement("pass/advance_horizon")).one()
+        return Final(row.horizon, NOTHING_SEEN if row.offset is None else Seen(row.offset, row.created_us))
 
 
 def advance_horizon(store: Store) -> int:
@@ -12,8 +38,7 @@ def advance_horizon(store: Store) -> int:
     Raises:
         LogRewound: the sequence is behind the horizon; nothing moved.
     """
-    with store.writing() as connection:
-        return int(connection.execute(statement("pass/advance_horizon")).scalar_one())
+    return advance(store).horizon
 
 
 def read_horizon(store: Store, *, wait_ms: int = 100) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,17 +12,23 @@ from bridge.model import Client, Failure, Outcome
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
+from bridge.store.tally import Tally
 
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 class RetryPolicy(NamedTuple):
-    """What a client wants done with a failure; `verdict` is on an event that has no attempts left."""
+    """What a client wants done with a failure, and the log's generation while the client is locked.
+
+    Attributes:
+        verdict: What becomes of an event that has no attempts left.
+    """
 
     max_attempts: int
     backoff_seconds: float
     backoff_max_seconds: float
     verdict: OnExhausted
+    generation: int
 
 
 class Failing(NamedTuple):
@@ -102,12 +108,13 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> Counter[str]:
-    """Finish the deliveries that succeeded; return how many events each client finished."""
-    finished = Counter[str]()
+def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> defaultdict[str, Tally]:
+    """Finish the deliveries that succeeded; return the events that each client finished."""
+    finished = defaultdict[str, Tally](Tally)
     for some in chunks(outcomes, most=max(1, len(outcomes))):
         rows = connection.execute(statement("outcomes/succeed"), _attempt_binds(some) | range_of(some))
-        finished.update({row.client_id: row.finished for row in rows})
+        for row in rows:
+            finished[row.client_id] += Tally(row.finished, row.total)
     return finished
 
 
@@ -182,11 +189,12 @@ def set_state(connection: Connection, client: str, *, state: str, reason: str, b
     return connection.execute(statement("operate/set_state"), binds).one_or_none() is not None
 
 
-def move_cursors(connection: Connection, succeeded: Mapping[str, int], *, failed: Collection[str] = ()) -> None:
+def move_cursors(connection: Connection, succeeded: Mapping[str, Tally], *, failed: Collection[str] = ()) -> None:
     """Move the cursors of these clients up to what is finished, and let the pump look at them where it must."""
     binds = {
         "clients": list(succeeded),
-        "succeeded": list(succeeded.values()),
+        "succeeded": [finished.number for finished in succeeded.values()],
+        "totals": [finished.total for finished in succeeded.values()],
         "failed": [client in failed for client in succeeded],
     }
     connection.execute(statement("outcomes/move_cursors"), binds)

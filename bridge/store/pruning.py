@@ -92,3 +92,9 @@ def who_holds(store: Store, *, upto: int, before: datetime | None) -> list[Holdi
     with store.reading() as connection:
         rows = connection.execute(statement("retention/who_holds"), {"upto": upto, "before": before}).mappings()
         return [Holding(**row) for row in rows]
+
+
+def log_bytes(store: Store) -> int:
+    """Return how large the log is, with its indexes."""
+    with store.reading() as connection:
+        return int(connection.execute(statement("look/log_size")).scalar_one())

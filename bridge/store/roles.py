@@ -20,14 +20,15 @@ GRANTS = {
     "fq_publisher": ["GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_publisher"],
     "fq_bridge": [
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_bridge",
-        "REVOKE INSERT, UPDATE, DELETE ON fq.events, fq.settings, fq.alembic_version FROM fq_bridge",
+        "REVOKE INSERT, UPDATE ON fq.events FROM fq_bridge",  # it may delete what nobody needs: bridge_keep
+        "REVOKE INSERT, UPDATE, DELETE ON fq.settings, fq.alembic_version FROM fq_bridge",
         "REVOKE UPDATE, DELETE ON fq.journal FROM fq_bridge",
         "REVOKE INSERT, DELETE ON fq.clients FROM fq_bridge",
     ],
     "fq_operator": [
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_operator",
         "REVOKE ALL ON fq.settings FROM fq_operator",  # who has the secret can report any event as done
-        "REVOKE INSERT, UPDATE ON fq.events FROM fq_operator",  # it may delete what every client has finished
+        "REVOKE INSERT, UPDATE ON fq.events FROM fq_operator",  # it may delete what nobody needs
         "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_operator",
         "GRANT UPDATE (key, payload, headers) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
         'GRANT INSERT ("offset", created_at) ON fq.events TO fq_operator',  # to put back what was pruned: likewise

@@ -30,6 +30,7 @@ READ_ONLY = "read only"
 USED_AT = "used at"  # time.monotonic()
 GENERATION = "generation"
 OF_ROLE = "of role"  # how its role looks up names
+STARTED = "started"  # the start of its server
 
 # Errors that are their statement's own fault, or another transaction's: the session is as good as before. They are:
 # wrong data (21, 22, 23), SQL or rights (42, 44), too complex (54), no lock at once (55), a deadlock, a time-out, and
@@ -99,6 +100,7 @@ def limit(connection: Connection, settings: Mapping[str, str], *, writes: bool, 
     if DIRECT in connection.info and not anywhere:
         return
     found = connection.execute(statement("boot/limit"), _binds(settings, local=True)).one()
+    connection.info[STARTED] = found.started
     if writes and found.read_only == "on":
         raise read_only()
 
@@ -140,7 +142,8 @@ class _Attendant:
         """
         try:
             connection.autocommit = True  # else the limits would be rolled back
-            pid, mode, search_path, row_security = _look(connection)
+            pid, mode, search_path, row_security, started = _look(connection)
+            record.info[STARTED] = started
             if pid == connection.info.backend_pid:
                 connection.prepare_threshold = PREPARE_AFTER
                 binds = _binds({**self._settings, **TCP_SETTINGS}, local=False)
@@ -200,11 +203,11 @@ def is_harmless(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(HARMLESS)
 
 
-def _look(connection: psycopg.Connection[Any]) -> tuple[int, str, str, str]:
-    """Return the server's process id, whether it is `on` or `off` that it takes no writes, and how names are found."""
+def _look(connection: psycopg.Connection[Any]) -> tuple[int, str, str, str, str]:
+    """Return the server's process id, `on` if it takes no writes, how names are found, and the server's start."""
     row = connection.execute(for_psycopg("boot/look_at_session")).fetchone()
     assert row is not None
-    return row[0], row[1], row[2], row[3]
+    return row[0], row[1], row[2], row[3], row[4]
 
 
 def _mark(record: ConnectionPoolEntry, read_only: str) -> None:

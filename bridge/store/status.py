@@ -40,6 +40,7 @@ class ClientStatus:
         delivered: Hand-overs since it was registered, without retries: new, redriven and replayed events.
         succeeded: Events that it has finished since then.
         trouble: Why the last pass could not serve it; None if it could.
+        stopped: Why nothing is handed over or settled for any client; None if nothing stands in the way.
     """
 
     client: str
@@ -65,6 +66,7 @@ class ClientStatus:
     delivered: int
     succeeded: int
     trouble: str | None
+    stopped: str | None = None
 
     @property
     def lag_is_exact(self) -> bool:

@@ -20,6 +20,7 @@ from celery.signals import task_failure, task_success
 
 from bridge.app import Bridge, bridge_of
 from bridge.contract import CallbackArgs, args_in_headers
+from bridge.marks.witness import witness_of
 from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
@@ -27,6 +28,9 @@ from bridge.settle.reasons import failure_of
 from bridge.worker.outbox import outbox
 
 logger = logging.getLogger("bridge.outbox")
+
+
+TRUST_SECONDS = 10.0  # a fleet has many processes: it is enough that a bridge worker has compared so lately
 
 
 class Report(NamedTuple):
@@ -63,6 +67,7 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
     Raises:
         StoreUnavailable: some may be settled; settle the same reports again, which does no harm.
     """
+    witness_of(bridge).check(trust_seconds=TRUST_SECONDS)
     secret = bridge.secret
     found = [(it, [replace(one, failure=it.failure) for one in verified(it.args, secret=secret)]) for it in reports]
     held = set[tuple[str, int]]()

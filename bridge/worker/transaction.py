@@ -5,8 +5,9 @@ handler's body runs; while the body runs, its lock on the delivery keeps the lea
 doubled.
 
 The effect is fenced as every outcome is. A message of another epoch has none, whenever it is handled: one from before a
-`seek`, or from a client that was removed and registered again. Of one epoch any attempt that was handed over may take
-effect, the first one that comes, and no second one.
+`seek`, or from a client that was removed and registered again. Nor has an event of another generation: a restore of the
+database has taken it away, and its offset may name another event now. Of one epoch any attempt that was handed over may
+take effect, the first one that comes, and no second one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
                 session.execute(...)
 
     Args:
-        event: The event as the handler got it: `client`, `offset`, `epoch` and `attempt` say which hand-over it is.
+        event: The event as the handler got it: `client`, `offset`, `generation`, `epoch` and `attempt` say which
+            hand-over it is.
         on: A SQLAlchemy session or psycopg connection on the bridge's database, outside of any transaction; by default
             a session of the bridge's own.
 
@@ -57,8 +59,8 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
         The session or connection. Leaving the block commits, an exception rolls everything back.
 
     Raises:
-        AlreadyDone: another attempt has finished the event, or it was handed over in another epoch; the block does not
-            run. Let it through: Celery then ignores the task.
+        AlreadyDone: another attempt has finished the event, it was handed over in another epoch, or it is of another
+            generation of the log; the block does not run. Let it through: Celery then ignores the task.
         BatchInterrupted: the same, in a batch in calls; let it through, the rest of the batch goes out again.
         UsageError: this is no event's dict, or `on` is inside a transaction.
     """
@@ -75,7 +77,10 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
             break
     if state == DONE:
         _finish(on, mine)
-    refused = AlreadyDone(f"event {mine.offset} is not open for client {mine.client!r} in epoch {mine.epoch}")
+    refused = AlreadyDone(
+        f"event {mine.offset} of generation {mine.generation} is not open for client {mine.client!r} "
+        f"in epoch {mine.epoch}"
+    )
     if current_app.tasks[MAP].request.id is not None:  # this task runs inside that one
         raise BatchInterrupted(f"{refused}, its batch goes on without it") from refused
     raise refused
@@ -91,15 +96,15 @@ def _handed_over(event: Mapping[str, Any]) -> HandedOver:
         client, offset = str(event["client"]), int(event["offset"])
     except (TypeError, KeyError, ValueError):
         raise UsageError(
-            "bridge.transaction needs the event's dict with its client, offset, epoch and attempt: "
+            "bridge.transaction needs the event's dict with its client, offset, generation, epoch and attempt: "
             "register the client with --call event"
         ) from None
     try:
-        return HandedOver(client, offset, int(event["epoch"]), int(event["attempt"]))
+        return HandedOver(client, offset, *(int(event[name]) for name in ("generation", "epoch", "attempt")))
     except (TypeError, KeyError, ValueError):
         raise UsageError(
-            f"event {offset} of client {client!r} does not say its epoch and attempt, as one from an older bridge: "
-            "its attempt fails, and the next one says so; a handler must pass the event's dict on as it got it"
+            f"event {offset} of client {client!r} does not say its generation, epoch and attempt, as one from an older "
+            "bridge: its attempt fails, and the next one says so; a handler must pass the event's dict on as it got it"
         ) from None
 
 

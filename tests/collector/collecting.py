@@ -129,7 +129,7 @@ def collecting(world: World, broker_url: str, **conf: Any) -> Iterator[Bridge]:
 def genuine(delivery: Delivery) -> list[Any]:
     """Return the arguments of a delivery's callback."""
     client, offset, epoch, attempt = delivery.client.id, delivery.offset, delivery.epoch, delivery.attempt
-    return [client, offset, epoch, attempt, sign("s", (client, offset, epoch, attempt))]
+    return [client, offset, epoch, attempt, sign("s", (client, offset, epoch, attempt), generation=1)]
 
 
 def body_of(args: list[Any]) -> bytes:

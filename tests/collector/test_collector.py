@@ -295,7 +295,7 @@ def test_g6_forged_callbacks_at_python_s_limit_of_nesting_do_not_keep_the_genuin
     for depth in range(600, 1101, 5):
         body = f'[["c", {"[" * depth}{"]" * depth}, 1, 1, "s"], {{}}, {{}}]'
         broker.lpush("bridge", json.dumps({**plain, "body": base64.b64encode(body.encode()).decode()}))
-    publisher.send_task("bridge.commit", args=["c", 1, 1, 1, sign("s", ("c", 1, 1, 1))], queue="bridge")
+    publisher.send_task("bridge.commit", args=["c", 1, 1, 1, sign("s", ("c", 1, 1, 1), generation=1)], queue="bridge")
     with collecting(world, redis_url):
         wait_until(lambda: world.cursor() == 1, what="the genuine one is settled")
     assert broker.llen("bridge") == 0 and own_lists(broker) == []

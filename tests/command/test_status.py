@@ -18,8 +18,9 @@ from tests.command.running import Run, Start, done, parsed
 
 def a_row(**other: Any) -> ClientStatus:
     row: dict[str, Any] = {
-        "client": "c", "state": "active", "state_reason": None, "state_by": None, "offset": 10, "dispatched": 12,
-        "horizon": 12, "epoch": 1, "task": "shop.bill", "queue": "celery", "topics": ["#"], "ordering": "key",
+        "client": "c", "bridge": "bridge", "state": "active", "state_reason": None, "state_by": None,
+        "offset": 10, "dispatched": 12, "horizon": 12,
+        "epoch": 1, "task": "shop.bill", "queue": "celery", "topics": ["#"], "ordering": "key",
         "window": 1000, "lag_events": 1, "lag_seconds": 1.0, "open": 2, "waiting": 0, "retrying": 0, "parked": 3,
         "delivered": 20, "succeeded": 9, "trouble": None,
     }  # fmt: skip
@@ -38,6 +39,7 @@ def test_status_counts_what_is_behind_open_waiting_and_parked(run: Run, eyes: ps
     [row] = parsed(run("status", "billing", "--json"))
     assert {
         "client",
+        "bridge",
         "state",
         "offset",
         "dispatched",
@@ -98,3 +100,14 @@ def test_a_watched_status_ends_quietly_at_ctrl_c(run: Run, start: Start) -> None
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=30)
     assert (seen, process.returncode, rest[1]) == (["billing", "billing"], 130, "")
+
+
+def test_the_bridges_are_shown_where_there_are_several() -> None:
+    def shown(*rows: ClientStatus) -> str:
+        out = Console(width=100)
+        with out.capture() as captured:
+            out.print(status_view(rows, width=100))
+        return captured.get()
+
+    assert "bridge" not in shown(a_row(), a_row(client="d"))
+    assert "bridge-b" in shown(a_row(), a_row(client="d", bridge="bridge-b"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from bridge.operate.audit import audit
 from bridge.operate.parked import discard
 from bridge.store.parked import Selection
 from tests.conftest import Connect
@@ -117,3 +118,14 @@ def test_g10_what_a_handler_has_in_its_transaction_or_has_committed_stays(
     assert discarded(world, 1) == []
     handler.rollback()
     assert world.rows("deliveries") == [1]
+
+
+def test_g4_the_next_event_of_the_log_is_not_next_while_others_of_its_key_wait(world: World) -> None:
+    world.client()
+    world.publish("a", "a")
+    world.hand_over()
+    world.publish("a", "b")
+    assert discarded(world, 3) == [], "2 waits in the lane of its key, and 3 would go out after it all the same"
+    assert discarded(world, 4) == [], "3 comes first in the log"
+    assert discarded(world, 2, 3, 4) == [2, 3, 4]
+    assert audit(world.store, "c").holds

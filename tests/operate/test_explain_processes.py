@@ -101,7 +101,7 @@ def test_a_sequence_behind_the_horizon_comes_first(world: World) -> None:
     cause = causes(world)[0]
     assert cause.kind == "rewound"
     assert "stands at 1, behind the horizon 3" in cause.text
-    assert "find out which events were lost" in (cause.do or "")
+    assert "eventbridge resync" in (cause.do or "")
     assert "resync" not in (cause.do or "")
 
 

@@ -40,10 +40,10 @@ def test_states_are_in_the_journal_and_so_is_a_halt(world: World) -> None:
     world.client(max_attempts=1, on_exhausted="halt")
     world.publish(None)
     pause(world.store, "c", reason="lunch", by=BY)
-    assert resume(world.store, "c", by=BY) == "paused"
-    assert resume(world.store, "c", by=BY) == "active"
+    assert resume(world.store, "c", by=BY).was == "paused"
+    assert resume(world.store, "c", by=BY).was == "active"
     fail(world, world.hand_over()[0], "ValueError")
-    assert resume(world.store, "c", by=BY) == "halted"
+    assert resume(world.store, "c", by=BY).was == "halted"
     assert journal_of(world) == [
         ("pause", {"reason": "lunch"}),
         ("resume", {"reason": ""}),

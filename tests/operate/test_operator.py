@@ -76,7 +76,7 @@ def test_a_client_is_registered_seen_stopped_and_removed(operator: bridge.Operat
     assert operator.pause("billing", reason="lunch") == "paused"
     causes = operator.explain("billing", ask_broker=False)
     assert (causes[0].kind, causes[0].severity, causes[0].do) == ("paused", "warning", "`eventbridge resume billing`")
-    assert operator.resume("billing") == "paused"
+    assert operator.resume("billing").was == "paused"
     world.hand_over("billing")
     assert operator.drain("billing") == "draining"
     with pytest.raises(UsageError, match="open delivery"):

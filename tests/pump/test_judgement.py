@@ -12,6 +12,7 @@ from bridge.pump.budget import Budget, budget_of
 from bridge.pump.judgement import Judgement, judge
 from bridge.pump.taking import Taken
 from bridge.store.handover import Todo
+from bridge.store.tally import Tally
 
 BUDGET: dict[str, Any] = {
     "limit": 100,
@@ -24,7 +25,16 @@ BUDGET: dict[str, Any] = {
     "replayed": None,
     "refill_at": None,
 }
-TAKEN: dict[str, Any] = {"again": 0, "fresh": 0, "looked": 0, "refused": (), "more": False, "within_seconds": None}
+TAKEN: dict[str, Any] = {
+    "again": 0,
+    "fresh": 0,
+    "counted": Tally(),
+    "owed": Tally(),
+    "looked": 0,
+    "refused": (),
+    "more": False,
+    "within_seconds": None,
+}
 REFUSED = (Undeliverable(1, "no way"),)
 
 # What the pass found, its budget and what it took as far as they differ from those above, whether the client was woken;
@@ -123,7 +133,7 @@ TODO: dict[str, Any] = {
 
 
 def client(state: str) -> Client:
-    return Client(id="c", task="t", offset=0, dispatched=0, epoch=1, filter="", state=state)
+    return Client(id="c", task="t", offset=0, dispatched=0, epoch=1, generation=1, filter="", state=state)
 
 
 @pytest.mark.parametrize(

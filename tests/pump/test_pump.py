@@ -35,7 +35,7 @@ def test_the_handler_s_event_is_the_json_that_postgres_made(world: World) -> Non
     )
     [delivery] = world.hand_over()
     event = json.loads(delivery.body)
-    fields = ["offset", "topic", "key", "payload", "headers", "created_at", "client", "attempt", "epoch"]
+    fields = ["offset", "generation", "topic", "key", "payload", "headers", "created_at", "client", "attempt", "epoch"]
     assert list(event) == fields
     assert (event["offset"], event["topic"], event["key"], event["client"], event["attempt"]) == (1, "a.b", "k", "c", 1)
     assert "0.1000000000000000055" in delivery.body, "numbers keep every digit"

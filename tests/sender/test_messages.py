@@ -52,6 +52,7 @@ def client(**settings: Any) -> Client:
         "offset": 0,
         "dispatched": 0,
         "epoch": 1,
+        "generation": 1,
         "filter": "",
         "state": "active",
     }
@@ -100,15 +101,23 @@ def sending(app: Celery, writer: str) -> Iterator[Sender]:
 @WRITERS
 @pytest.mark.parametrize("call", ["payload", "kwargs"])
 @pytest.mark.parametrize("trace", [{}, TRACE], ids=["untraced", "traced"])
-@pytest.mark.parametrize(("epoch", "attempt"), [(1, 1), (3, 2)])
+@pytest.mark.parametrize(("epoch", "attempt", "generation"), [(1, 1, 1), (3, 2, 4)])
 def test_a_message_is_what_send_task_would_send(
-    app: Celery, redis_url: str, *, writer: str, call: str, trace: dict[str, str], epoch: int, attempt: int
+    app: Celery,
+    redis_url: str,
+    *,
+    writer: str,
+    call: str,
+    trace: dict[str, str],
+    epoch: int,
+    attempt: int,
+    generation: int,
 ) -> None:
-    to = client(call=call)
+    to = client(call=call, generation=generation)
     out = delivery(to, epoch=epoch, attempt=attempt, trace=trace)
     with sending(app, writer) as sender:
         assert sender.send(to, [out]) == []
-    signed = ("c", 42, epoch, attempt, sign("s", ("c", 42, epoch, attempt)))
+    signed = ("c", 42, epoch, attempt, sign("s", ("c", 42, epoch, attempt), generation=generation))
     payload = json.loads(out.body)
     app.send_task(
         "fleet.handle",
@@ -123,6 +132,7 @@ def test_a_message_is_what_send_task_would_send(
             "bridge_offset": 42,
             "bridge_attempt": attempt,
             "bridge_epoch": epoch,
+            "bridge_generation": generation,
             **trace,
         },
         **FLEETS_OWN,
@@ -142,8 +152,9 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
     with sending(app, writer) as sender:
         assert sender.send(to, out) == []
     many, alone = sent(redis_url)
-    signed = ("c", [42, 43, 44], 1, 1, sign("s", ("c", "42,43,44", 1, 1)))
+    signed = ("c", [42, 43, 44], 1, 1, sign("s", ("c", "42,43,44", 1, 1), generation=1))
     headers: dict[str, Any] = {"bridge_client": "c", "bridge_offset": 42, "bridge_attempt": 1, "bridge_epoch": 1}
+    headers["bridge_generation"] = 1
     if report_by == "in-process":
         headers |= {"bridge_offsets": [42, 43, 44], "bridge_signature": signed[-1]}
     by_callback = report_by == "callback"

@@ -171,7 +171,7 @@ def test_g10_while_the_backend_hangs_successes_and_failures_are_settled(
     calls: list[Any] = []
     for delivery in world.hand_over():
         task = "bridge.fail" if delivery.offset == 2 else "bridge.commit"
-        calls.append((task, ["c", delivery.offset, 1, 1, sign("s", ("c", delivery.offset, 1, 1))]))
+        calls.append((task, ["c", delivery.offset, 1, 1, sign("s", ("c", delivery.offset, 1, 1), generation=1)]))
     it = bridge("cache+memory://")
     for_ever = threading.Event()
     asked: list[str] = []

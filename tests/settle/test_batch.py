@@ -87,8 +87,8 @@ def test_what_a_handler_s_transaction_ended_is_done_although_its_batch_failed(wo
     world.publish(*[None] * 4)
     deliveries = world.hand_over()
     with world.eyes.transaction():
-        begin_effect(world.eyes, HandedOver("c", 1, epoch=1, attempt=1))
-        end_effect(world.eyes, HandedOver("c", 1, epoch=1, attempt=1))
+        begin_effect(world.eyes, HandedOver("c", 1, generation=1, epoch=1, attempt=1))
+        end_effect(world.eyes, HandedOver("c", 1, generation=1, epoch=1, attempt=1))
     settled = settle(world.store, outcomes([1, 2, 3, 4], deliveries, Failure(type="E")))
     assert (settled.succeeded, settled.retried) == (1, 3)
     assert world.cursor() == 1, "its key goes on at once, not when its lease ends"

@@ -84,7 +84,7 @@ def test_a_bad_pair_of_a_message_costs_the_genuine_ones_beside_it_nothing(
     world.hand_over()
 
     def genuine(offset: int) -> list[Any]:
-        return ["c", offset, 1, 1, sign("s", ("c", offset, 1, 1))]
+        return ["c", offset, 1, 1, sign("s", ("c", offset, 1, 1), generation=1)]
 
     pairs: list[Any] = [
         ["bridge.commit", genuine(1)],
@@ -126,6 +126,6 @@ def test_very_many_outcomes_are_settled_in_parts_that_no_callback_spans(monkeypa
     monkeypatch.setattr(module, "settle_with_reasons", settle)
     with Celery("c", set_as_current=False) as app:
         app.conf.update(bridge_secret="s", bridge_database_url="postgresql://nobody@127.0.0.1:1/x")
-        callback = ("bridge.commit", ["c", [1, 2, 3], 1, 1, sign("s", ("c", "1,2,3", 1, 1))])
+        callback = ("bridge.commit", ["c", [1, 2, 3], 1, 1, sign("s", ("c", "1,2,3", 1, 1), generation=1)])
         done = settle_callbacks(Bridge(app), [("bridge.settle", [[callback] * 3])])
     assert (sizes, done.succeeded) == ([6, 3], 9)

@@ -27,7 +27,10 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "UPDATE fq.events SET created_at = now()": (),
     "UPDATE fq.events SET payload = '{}'": (OPERATOR,),  # to erase, and trigger events_erased refuses all else
     "SELECT FROM fq.events FOR UPDATE": (OPERATOR,),
-    "DELETE FROM fq.events WHERE false": (OPERATOR,),
+    "DELETE FROM fq.events WHERE false": (BRIDGE, OPERATOR),
+    "SELECT * FROM fq.held_ranges": (BRIDGE, OPERATOR, MONITOR),
+    "UPDATE fq.log SET pruned = pruned": (BRIDGE, OPERATOR),
+    "DELETE FROM fq.holds": (BRIDGE, OPERATOR),
     "TRUNCATE fq.events": (),
     "SELECT nextval('fq.events_offset_seq')": (),
     "SELECT setval('fq.events_offset_seq', 1000)": (),

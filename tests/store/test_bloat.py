@@ -14,6 +14,7 @@ from bridge.sql import for_psycopg
 from bridge.store.chunks import MOST_CUTS, chunks
 from bridge.store.handover import lock_client
 from bridge.store.outcomes import lock_clients, succeed
+from bridge.store.tally import Tally
 from tests.conftest import Connect
 from tests.support.world import World
 
@@ -102,7 +103,12 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "call": "event",
         "lease_seconds": 60,
     },
-    "pass/finish_pass": {"delivered": 1, "hungry": False, "full": False, "within_seconds": None},
+    "pass/finish_pass": {
+        **dict.fromkeys(("delivered", "counted", "counted_sum", "owed", "owed_sum"), 1),
+        "hungry": False,
+        "full": False,
+        "within_seconds": None,
+    },
 }
 
 WITH_LISTS: dict[str, dict[str, Any]] = {
@@ -133,7 +139,7 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world.eyes.execute(REPLAY, [DEAD + 1])
     binds = {name: {"client": "c", **given} for name, given in (STATEMENTS | WITH_LISTS).items()}
     binds |= {name: {**ABOUT, **given} for name, given in OUTCOMES.items()}
-    binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "failed": [False]}
+    binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "totals": [1], "failed": [False]}
     read = {name: pages(world, name, given) for name, given in binds.items()}
     world.eyes.execute('UPDATE fq.clients SET "full" = true')
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
@@ -180,7 +186,7 @@ def test_outcomes_that_are_far_apart_are_all_finished(world: World) -> None:
     reported = [Outcome(client="c", offset=offset, epoch=1, attempt=1) for offset in offsets]
     with world.store.transaction() as connection:
         lock_clients(connection, ["c"])
-        assert succeed(connection, reported) == {"c": 3}
+        assert succeed(connection, reported) == {"c": Tally(3, sum(offsets))}
     assert world.rows("deliveries") == []
 
 

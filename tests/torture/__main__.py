@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.torture.checker import Verdict, check
-from tests.torture.run import Plan, Run, torture
+from tests.torture.plan import Plan, Run
+from tests.torture.run import torture
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=2, help="mean seconds between two kills (default: 2)")
     parser.add_argument("--poison", type=float, default=0.03, help="share of events nobody can read (default: 0.03)")
     parser.add_argument("--rest-seconds", type=float, default=180, help="how long the end may take (default: 180)")
+    parser.add_argument("--restore", action="store_true", help="put a copy of the database's disk back, and resync")
     parser.add_argument("--calm", action="store_true", help="kill nothing, fail nothing: then nothing may come twice")
     parser.add_argument("--logs", type=Path, help="keep logs and the record in this directory")
     parser.add_argument("--verbose", action="store_true", help="say what is killed, and when")
@@ -34,6 +36,7 @@ def main() -> int:
         per_second=asked.per_second,
         kill_every_seconds=asked.kill_every,
         poison=asked.poison,
+        restores=asked.restore,
         calm=asked.calm,
         rest_seconds=asked.rest_seconds,
     )
@@ -65,7 +68,7 @@ def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
     console.print(table)
     weather = ", ".join(f"{number} {kind}" for kind, number in sorted(run.weather.items())) or "none"
     console.print(f"kill -9: {sum(run.kills.values())} ({kills}); weather: {weather}")
-    console.print(f"forged callbacks: {run.forged}; ", end="")
+    console.print(f"forged callbacks: {run.forged}; audits: {run.audits}; ", end="")
     console.print(f"transactions rolled back: {run.rolled_back}; at rest after {run.rest_seconds:.1f} s")
     for guarantee, what in verdict.violations:
         console.print(f"[bold red]VIOLATION[/] {guarantee}: {what}", highlight=False)

@@ -56,12 +56,19 @@ class Publishers:
             thread.join(30)
 
     def _run(self, choose: random.Random) -> None:
-        try:
-            with psycopg.connect(self._url) as connection:
-                while not self._stopping.wait(choose.uniform(0, 2 * self._pause_seconds)):
-                    self._publish(connection, choose)
-        except BaseException as error:
-            self.errors.append(error)
+        while not self._stopping.wait(choose.uniform(0, 2 * self._pause_seconds)):
+            try:
+                with psycopg.connect(self._url) as connection:
+                    while not self._stopping.wait(choose.uniform(0, 2 * self._pause_seconds)):
+                        self._publish(connection, choose)
+            except (
+                psycopg.OperationalError,
+                psycopg.errors.ReadOnlySqlTransaction,
+            ):  # or a new session
+                continue
+            except BaseException as error:
+                self.errors.append(error)
+                return
 
     def _publish(self, connection: psycopg.Connection[Any], choose: random.Random) -> None:
         for _ in range(choose.randint(1, 5)):

@@ -9,12 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 from celery import Celery
 
 from bridge.demo.installation import Installation
@@ -22,11 +23,16 @@ from bridge.demo.process import Process
 from bridge.demo.servers import run_postgres, run_redis
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
-from tests.torture.checker import Evidence, gather
+from tests.torture.auditor import Auditor
+from tests.torture.broker import LOSSES, lose
+from tests.torture.clients import CLIENTS
+from tests.torture.evidence import gather
+from tests.torture.plan import Plan, Run
 from tests.torture.poison import LARGEST_MESSAGE_BYTES
 from tests.torture.publishers import Publishers
 from tests.torture.sampler import Sampler
 from tests.torture.victims import children, is_beat
+from tests.torture.volume import Volume, resync
 from tests.torture.weather import Weather
 
 FLEET = Path(__file__).parent / "fleet"
@@ -35,67 +41,13 @@ THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
-WEATHER = ["locked row", "read-only", "frozen pump"]
+STALE_SECONDS = (1.0, 5.0)  # from a restore to its resync, while publishers write
+WEATHER = ["locked row", "read-only", "frozen pump", "lost broker"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
-CLIENTS: dict[str, dict[str, Any]] = {
-    "orders": {"topics": ("order.#",), "window": 20, "max_attempts": 60},
-    "everything": {"topics": ("#",), "window": 15, "ordering": "none", "max_attempts": 60},
-    "line": {"topics": ("line.#",), "ordering": "strict", "max_attempts": 60},
-    "poison": {"topics": ("order.paid.#",), "window": 8, "max_attempts": 4},
-    "parcels": {"topics": ("order.#",), "window": 20, "batch": 5, "batch_as": "calls", "max_attempts": 60},
-}
 
 
 class Interrupted(Exception):
     """Something was not reached in time; the evidence is gathered all the same."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The choices of one run.
-
-    Attributes:
-        seconds: How long to publish and to kill.
-        seed: Of all random choices. The moments at which they take effect depend on the machine.
-        publishers: Number of publishers at once.
-        per_second: Events per second, all publishers together.
-        kill_every_seconds: Mean pause between two kills.
-        poison: Share of the events that nobody could read; as many again are read with difficulty.
-        weather_every_seconds: Mean pause between two locks, read-only databases or frozen pumps.
-        calm: Kill nothing, poison nothing and let no handler fail. Then nothing may be handled twice.
-        rest_seconds: How long it may take in the end until everything is done.
-    """
-
-    seconds: float
-    seed: int
-    publishers: int = 16
-    per_second: float = 30
-    kill_every_seconds: float = 2.0
-    poison: float = 0.03
-    weather_every_seconds: float = 4.0
-    calm: bool = False
-    rest_seconds: float = 180
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The results of one run.
-
-    Attributes:
-        evidence: All that the checker reads.
-        kills: How often each kind of victim was killed.
-        weather: How often each kind of bad weather was made.
-        forged: Forged callbacks that were sent.
-        rolled_back: Transactions of publishers that were rolled back.
-        rest_seconds: How long it took in the end until everything was done.
-    """
-
-    evidence: Evidence
-    kills: Counter[str]
-    weather: Counter[str]
-    forged: int
-    rolled_back: int
-    rest_seconds: float
 
 
 class Torture(Installation):
@@ -107,6 +59,8 @@ class Torture(Installation):
             stack.enter_context(run_redis(directory)),
         )
         super().__init__(database, broker, directory, role="torture", environment=THIS_TREE)
+        self._volume = Volume(database, directory)
+        stack.callback(self._volume.close)
         stack.callback(self.close)
         stack.callback(self.processes.kill)  # runs first: nothing here is worth the wait for a warm shutdown
         self.plan, self.choose, self.say = plan, random.Random(plan.seed), say
@@ -116,6 +70,9 @@ class Torture(Installation):
         self.weather: Counter[str] = Counter()
         self._ended = threading.Event()
         self._sky = Weather(database, choose=random.Random(f"{plan.seed} sky"), pause=self._ended.wait)
+        self._one_at_a_time = threading.Lock()  # of weather and restore
+        self.losses = 0
+        self.restored: int | None = None
         self.forged = 0
         self._errors: list[BaseException] = []
         self._victims: list[str] = []
@@ -140,7 +97,7 @@ class Torture(Installation):
     def run(self) -> Run:
         """Publish and kill, then wait until everything is done; return what came of it."""
         self.wait_until(lambda: self.ask(SERVED), READY_SECONDS)
-        sampler = Sampler(self.database_url, self.record)
+        sampler, auditor = Sampler(self.database_url, self.record), Auditor(self.database_url, list(CLIENTS))
         publishers = Publishers(
             self.database_url,
             seed=self.plan.seed,
@@ -152,7 +109,7 @@ class Torture(Installation):
         sky = threading.Thread(target=self._make_weather, daemon=True)
         sky.start()
         try:
-            self._torment(time.monotonic() + self.plan.seconds)
+            self._torment(time.monotonic() + self.plan.seconds, sampler)
         finally:
             self._ended.set()
             publishers.stop()
@@ -165,22 +122,38 @@ class Torture(Installation):
         with suppress(Interrupted):  # the checker says what is left
             self.wait_until(self.is_done, self.plan.rest_seconds)
         rested = time.monotonic() - began
-        samples = sampler.stop()
-        for error in (*publishers.errors, *sampler.errors, *self._errors):
+        samples, alarms = sampler.stop(), auditor.stop()
+        for error in (*publishers.errors, *sampler.errors, *auditor.errors, *self._errors):
             raise error
-        evidence = gather(self.database_url, self.record, samples, locks=self._sky.locks, calm=self.plan.calm)
+        evidence = gather(
+            self.database_url,
+            self.record,
+            samples,
+            alarms=alarms,
+            locks=self._sky.locks,
+            losses=self.losses,
+            restored=self.restored,
+            calm=self.plan.calm,
+        )
         return Run(
             evidence=evidence,
             kills=self.kills,
             weather=self.weather,
             forged=self.forged,
             rolled_back=publishers.rolled_back,
+            audits=auditor.audits,
             rest_seconds=rested,
         )
 
-    def _torment(self, until: float) -> None:
+    def _torment(self, until: float, sampler: Sampler) -> None:
         next_kill = time.monotonic() + self.plan.kill_every_seconds
+        share = self.choose.uniform(0.2, 0.4) * self.plan.seconds
+        steps: list[tuple[float, Callable[[], None]]] = []
+        if self.plan.restores:
+            steps = [(until - share, partial(self._restore, sampler)), (until - 2 * share, self._keep_copy)]
         while (now := time.monotonic()) < until:
+            if steps and now >= steps[-1][0]:
+                steps.pop()[1]()
             self._forge()
             if now >= next_kill and not self.plan.calm:
                 self._kill()
@@ -188,20 +161,45 @@ class Torture(Installation):
             time.sleep(min(FORGE_EVERY_SECONDS, max(0.0, until - now)))
 
     def _make_weather(self) -> None:
-        """Lock rows, refuse writes and freeze pumps, one after the other, until the torture ends."""
+        """Lock rows, refuse writes, freeze pumps and lose the broker, one after the other, until the torture ends."""
         choose, every = random.Random(f"{self.plan.seed} weather"), self.plan.weather_every_seconds
-        kinds: list[str] = []
+        kinds, losses = list[str](), list[str]()
         try:
             while not self.plan.calm and not self._ended.wait(choose.uniform(0.5, 1.5) * every):
                 kinds = kinds or choose.sample(WEATHER, len(WEATHER))  # each kind has its turn, as victims have
+                losses = losses or choose.sample(LOSSES, len(LOSSES))
                 kind = kinds.pop()
-                if kind == "frozen pump":
-                    self._freeze_pump(choose)
-                else:
-                    self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
+                with self._one_at_a_time:
+                    self._make(kind, losses, choose)
                 self.weather[kind] += 1
         except BaseException as error:
             self._errors.append(error)
+
+    def _keep_copy(self) -> None:
+        with self._one_at_a_time:
+            self._volume.keep()
+            self.eyes = psycopg.connect(self.database_url, autocommit=True)
+        self.say("the database's disk was copied")
+
+    def _restore(self, sampler: Sampler) -> None:
+        """Put the copy of the database's disk back, let publishers write for a while, and resync."""
+        with self._one_at_a_time:
+            self._volume.put_back()
+            self.eyes = psycopg.connect(self.database_url, autocommit=True)
+            self.say("the database's disk was put back")
+            time.sleep(self.choose.uniform(*STALE_SECONDS))
+            self.losses += 1
+            self.say(resync(self.database_url, self.broker_url))
+            self.restored = len(sampler.samples)
+
+    def _make(self, kind: str, losses: list[str], choose: random.Random) -> None:
+        if kind == "frozen pump":
+            self._freeze_pump(choose)
+        elif kind == "lost broker":
+            self.losses += 1
+            self.say(lose(self.redis, losses.pop(), choose))
+        else:
+            self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
 
     def _freeze_pump(self, choose: random.Random) -> None:
         port = urlsplit(self.database_url).port
@@ -235,9 +233,7 @@ class Torture(Installation):
 
     def _forge(self) -> None:
         """Report open deliveries as done, with a wrong signature."""
-        rows = self.eyes.execute(
-            'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries ORDER BY random() LIMIT 3'
-        ).fetchall()
+        rows = self.eyes.execute(OPEN).fetchall()
         for client, offset, epoch, attempt in rows:
             args = [client, offset, epoch, attempt, "0" * 32]
             self._forger.send_task("bridge.commit", args=args, queue="bridge", ignore_result=True)
@@ -258,6 +254,7 @@ class Torture(Installation):
             time.sleep(0.1)
 
 
+OPEN = 'SELECT client_id, "offset", epoch, attempt FROM fq.deliveries ORDER BY random() LIMIT 3'
 SERVED = "SELECT bool_and(wake_at IS DISTINCT FROM 'epoch') FROM fq.clients"
 
 

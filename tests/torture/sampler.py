@@ -56,15 +56,20 @@ class Sampler:
         return self.samples
 
     def _run(self) -> None:
-        try:
-            with psycopg.connect(self._url, autocommit=True) as connection:
-                while not self._stopping.is_set():
-                    began = time.monotonic()
+        while True:
+            try:
+                with psycopg.connect(self._url, autocommit=True) as connection:
+                    while not self._stopping.is_set():
+                        began = time.monotonic()
+                        self._look(connection)
+                        self._stopping.wait(max(0.001, EVERY_SECONDS - (time.monotonic() - began)))
                     self._look(connection)
-                    self._stopping.wait(max(0.001, EVERY_SECONDS - (time.monotonic() - began)))
-                self._look(connection)
-        except BaseException as error:
-            self.errors.append(error)
+                return
+            except psycopg.OperationalError:  # the server was stopped
+                time.sleep(EVERY_SECONDS)
+            except BaseException as error:
+                self.errors.append(error)
+                return
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         rows: list[Any] = connection.execute(LOOK).fetchall()

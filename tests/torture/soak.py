@@ -21,8 +21,9 @@ from typing import Any
 
 import psutil
 
+from tests.torture.plan import Plan
 from tests.torture.publishers import Publishers
-from tests.torture.run import Interrupted, Plan, Torture, torture
+from tests.torture.run import Interrupted, Torture, torture
 
 EVERY_SECONDS = 5.0
 GROWTH = 1.25  # of the last quarter against the second one; a leak of 1 % a minute gives more in half an hour

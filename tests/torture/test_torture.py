@@ -20,7 +20,8 @@ import pytest
 
 from tests.support.servers import need_postgres_programs
 from tests.support.waiting import wait_until
-from tests.torture.checker import Evidence, Line, check
+from tests.torture.checker import check
+from tests.torture.evidence import Evidence, Line
 from tests.torture.sampler import Seen
 from tests.torture.weather import Lock
 
@@ -44,7 +45,7 @@ def start(directory: Path, *options: str) -> subprocess.Popen[str]:
 
 @pytest.mark.torture
 @pytest.mark.timeout(SECONDS + REST_SECONDS + 120)
-@pytest.mark.parametrize("options", [["--seed", "1"], ["--seed", "2"]], ids=" ".join)
+@pytest.mark.parametrize("options", [["--seed", "1"], ["--seed", "2", "--restore"]], ids=" ".join)
 def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Path, options: list[str]) -> None:
     torture = start(
         tmp_path, "--seconds", str(SECONDS), "--rest-seconds", str(REST_SECONDS), "--kill-every", "1", *options
@@ -93,12 +94,16 @@ def evidence(
     odd: Sequence[int] = (),
     aside: Sequence[int] = (),
     locks: Sequence[Lock] = (),
+    alarms: Sequence[str] = (),
+    losses: int = 0,
+    restored: int | None = None,
     **client: Any,
 ) -> Evidence:
     """Return what a run of four events leaves behind; every line of the record is one byte long.
 
     Args:
-        record: `b1` begins event 1, `s1` is its success, `s1.3` its success in attempt 3.
+        record: `b1` begins event 1, `s1` is its success, `s1.3` its success in attempt 3, `s1@x` that of
+            another event at its offset, of the same generation.
         samples: Cursor, and length of the record by then.
         events: Offsets and keys.
         parked: Offsets and attempts.
@@ -107,26 +112,35 @@ def evidence(
         odd: Events that nobody can read.
         aside: Events that are parked as undeliverable.
         locks: Locks on clients' rows.
+        alarms: What audits found.
+        losses: How often the broker lost messages.
+        restored: Samples from before the log was restored.
         **client: Columns of the client.
     """
     words = {"b": "start", "s": "success", "f": "failure"}
     lines = []
     for position, noted in enumerate(record.split(), start=1):
-        offset, _, attempt = noted[1:].partition(".")
-        lines.append(Line(words[noted[0]], "c", int(offset), int(attempt or 1), 1, position))
+        name, _, written = noted.partition("@")
+        offset, _, attempt = name[1:].partition(".")
+        lines.append(Line(words[name[0]], "c", int(offset), int(attempt or 1), 1, written, 1, position))
     row = {"id": "c", "offset": 4, "dispatched": 4, "ordering": "key", "window": 2, "topics": ["#"], "max_attempts": 3}
     seen = [sample.split(":") for sample in samples.split()]
     rows = {n: SimpleNamespace(offset=n, attempts=tries, reason="failed") for n, tries in parked.items()}
     rows |= {n: SimpleNamespace(offset=n, attempts=1, reason="undeliverable: x") for n in aside}
     return Evidence(
-        events={n: SimpleNamespace(offset=n, topic="t", key=key, odd=n in odd) for n, key in events.items()},
+        events={
+            n: SimpleNamespace(offset=n, topic="t", key=key, odd=n in odd, written="") for n, key in events.items()
+        },
         clients={"c": SimpleNamespace(**row | client)},
         parked={"c": rows},
         deliveries=Counter(),
         lanes=Counter(),
         record=lines,
         samples=[Seen("c", int(at), 4, 4, open, 1, [*rows], int(length)) for at, length in seen],
+        alarms={"c": alarms},
         locks=locks,
+        losses=losses,
+        restored=restored,
         calm=calm,
     )
 
@@ -141,6 +155,9 @@ def evidence(
         evidence("b1 b2 s1 s2 b3 b4 s3 s4", samples="4:8", calm=True),
         evidence("s3 s1 s2 s4", ordering="none", samples="4:4"),
         evidence(open=2),
+        evidence("s1.4 s2 s3 s4", losses=1),
+        evidence("s1 s2 s3 s4 s5", restored=0),
+        evidence(samples="0:0 4:2 2:2 4:4", restored=2),
         evidence("s2 s3 s4", samples="4:3", odd=[1], aside=[1]),
         evidence(locks=[Lock("c", 3, 0), Lock("c", 3, 7), Lock("c", 0, 0), Lock("d", 3, 0)]),
     ],
@@ -154,6 +171,8 @@ def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> Non
     [
         ("G1/G2 skipped", evidence("s1 s2 s4", samples="2:2")),
         ("G1 at rest", evidence(offset=3)),
+        ("G6 identity", evidence("s4@x s1 s2 s3 s4", samples="4:5", restored=0)),
+        ("G1/G2 skipped", evidence("s1 s2 s4 s3@x", samples="2:2", restored=0)),
         ("G2 unknown", evidence("s1 s2 s3 s4 s5")),
         ("G3 cursor", evidence(samples="0:0 3:2 4:4")),
         ("G3 cursor", evidence(samples="0:0 4:4 3:4")),
@@ -168,6 +187,7 @@ def test_the_checker_finds_nothing_where_nothing_is_wrong(good: Evidence) -> Non
         ("G10 set aside", evidence("s2 s3 s4", samples="4:3", odd=[1], parked={1: 3})),
         ("G10 set aside", evidence("b1 s2 s3 s4", samples="4:4", odd=[1], aside=[1])),
         ("G10 neighbours", evidence("s2 s3 s4", samples="4:3", aside=[1])),
+        ("G1 audit", evidence(alarms=["missing: it is gone [3]", "missing: it is gone [3]"])),
         ("G10 locks", evidence(locks=[Lock("d", 3, 0), Lock("c", 3, 0), Lock("c", 3, 0)])),
     ],
 )

@@ -47,7 +47,7 @@ class Known(RuleBasedStateMachine):
         self.aside: set[int] = set()  # offsets of this epoch that were ever parked
         self.holding: set[int] = set()  # those of them whose keys wait for them
         self.disordered: set[int] = set()  # offsets of this epoch that went out while no order per key was asked for
-        self.clock = self.opened = 0
+        self.clock = self.opened = self.steps = 0
 
     def went_out(self, messages: list[Delivery]) -> None:
         """Check a pass that was remembered: nothing is sent without a reason, and nothing before its turn."""

@@ -44,6 +44,7 @@ def test_the_handler_gets_exactly_the_event_as_one_dict(loop: Stage) -> None:
     )
     assert event == {
         "offset": offset,
+        "generation": 1,
         "topic": "shape.a.b",
         "key": "key 1",
         "payload": payload,

@@ -10,6 +10,7 @@ new ones, run `BRIDGE_TEST_STATEFUL=2000 pytest tests/whole/test_guarantees_stat
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from hypothesis.stateful import (
 
 from bridge.errors import BrokerUnavailable, Undeliverable
 from bridge.model import Client, Delivery, Position
+from bridge.operate.audit import audit
 from bridge.operate.parked import discard, redrive
 from bridge.operate.seek import seek
 from bridge.store import outcomes, rounds
@@ -232,6 +234,16 @@ class Promises(Known):
                 [self.client],
             ).fetchall()
             assert len(rows) == len(set(rows)), f"two events of a key are out: {rows}"
+
+    @invariant()
+    def everything_adds_up(self) -> None:
+        """G1, G2: an audit finds each event where it must be, and no contradiction. It looks now and then."""
+        self.steps += 1
+        if self.client and self.steps % 20 == 0:
+            found = audit(self.world.store, self.client)
+            assert found.holds, f"the audit found {found.contradictions}"
+            counts = dataclasses.astuple(found.counts)
+            assert min(counts) >= 0 and sum(counts) == found.last, found.counts
 
     def teardown(self) -> None:
         """G1: when nothing new happens, everything comes to rest at the end of the log."""

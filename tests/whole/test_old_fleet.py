@@ -153,13 +153,19 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
             queue="fleet",
             link=celery_link("bridge.commit", "bridge", attempt),
             link_error=celery_link("bridge.fail", "bridge", attempt),
-            headers={"bridge_client": "c", "bridge_offset": offset, "bridge_attempt": 1, "bridge_epoch": 1},
+            headers={
+                "bridge_client": "c",
+                "bridge_offset": offset,
+                "bridge_attempt": 1,
+                "bridge_epoch": 1,
+                "bridge_generation": 1,
+            },
             ignore_result=None,  # the default since Celery 5.7: the fleet's own setting counts
         )
         [celerys] = [json.loads(message) for message in broker.lrange("fleet", 0, -1)]
     assert event["key"] == key and event["offset"] == offset and kwargs == {}
     assert attempt[:4] == ["c", offset, 1, 1]
-    fields = ["attempt", "client", "created_at", "epoch", "headers", "key", "offset", "payload", "topic"]
+    fields = ["attempt", "client", "created_at", "epoch", "generation", "headers", "key", "offset", "payload", "topic"]
     assert sorted(event) == fields
     ours["body"], celerys["body"] = (json.loads(base64.b64decode(message["body"])) for message in (ours, celerys))
     assert flat(ours) == flat(celerys)

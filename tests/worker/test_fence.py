@@ -199,13 +199,13 @@ def test_g10_a_client_s_lock_costs_a_refused_handler_a_bounded_wait(
     assert world.cursor() == 1
 
 
-@pytest.mark.parametrize("missing", ["epoch", "attempt"])
+@pytest.mark.parametrize("missing", ["generation", "epoch", "attempt"])
 @pytest.mark.parametrize("value", [None, "x"])
-def test_g10_an_event_that_does_not_say_its_epoch_and_attempt_is_a_clear_error(
+def test_g10_an_event_that_does_not_say_its_generation_epoch_and_attempt_is_a_clear_error(
     world: World, connect: Connect, missing: str, value: object
 ) -> None:
     it = event(begin(world)) | {missing: value}
-    said = "event 1 of client 'c' does not say its epoch and attempt"
+    said = "event 1 of client 'c' does not say its generation, epoch and attempt"
     with pytest.raises(bridge.UsageError, match=said), bridge.transaction(it, connect()):
         pytest.fail("the body ran")
     del it[missing]

@@ -50,7 +50,7 @@ def headers(world: World, delivery: Delivery, **other: Any) -> dict[str, Any]:
     """The headers of a delivery's message, signed with the key that the database keeps."""
     secret = world.eyes.execute("SELECT value FROM fq.settings WHERE name = 'secret'").fetchone()[0]  # type: ignore[index]
     client = delivery.client.id
-    signature = sign(secret, (client, delivery.offset, delivery.epoch, delivery.attempt))
+    signature = sign(secret, (client, delivery.offset, delivery.epoch, delivery.attempt), generation=1)
     values = {"client": client, "offset": delivery.offset, "epoch": delivery.epoch, "attempt": delivery.attempt}
     return {f"bridge_{name}": value for name, value in {**values, "signature": signature, **other}.items()}
 

@@ -121,3 +121,58 @@ def watch_arrivals(channel: Any, is_welcome: Callable[[str, bytes], bool]) -> No
 def redis_client(channel: Any) -> Any:
     """Make a client on the channel's pool that puts the app's key prefix before each key, as kombu's own does."""
     return channel._create_client()
+
+
+class _CountedPublishing:
+    """A Redis client that remembers how many subscribers each of its messages had."""
+
+    def __init__(self, client: Any, counts: list[int]) -> None:
+        self._client, self._counts = client, counts
+
+    def publish(self, *args: Any, **options: Any) -> Any:
+        found = self._client.publish(*args, **options)
+        self._counts.append(int(found))
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@contextmanager
+def listeners_counted(channel: Any) -> Iterator[list[int]]:
+    """Count who hears what is broadcast on this Redis channel meanwhile; nothing is counted where kombu differs.
+
+    A worker that is too busy to answer still listens. Without the count, its silence would be taken for its absence.
+    """
+    counts: list[int] = []
+    acquire = channel.conn_or_acquire
+
+    @contextmanager
+    def counting(client: Any = None) -> Iterator[Any]:
+        with acquire(client) as found:
+            yield _CountedPublishing(found, counts)
+
+    channel.conn_or_acquire = counting
+    try:
+        yield counts
+    finally:
+        del channel.conn_or_acquire
+
+
+def unacked_messages(channel: Any, most: int) -> list[bytes] | None:
+    """Return the messages that workers took from Redis and have not acknowledged; None if they are more than `most`."""
+    client = redis.Redis(connection_pool=connection_pool(channel))
+    key = key_prefix(channel) + channel.unacked_key
+    if int(client.hlen(key)) > most:
+        return None
+    return list(client.hvals(key))  # type: ignore[arg-type]
+
+
+def polling_clients(channel: Any, within_seconds: float) -> int:
+    """Return how many clients of this Redis database have polled queues lately, as each of kombu's consumers does."""
+    client = redis.Redis(connection_pool=connection_pool(channel))
+    database = str(connection_pool(channel).connection_kwargs.get("db", 0))
+    found: Any = client.client_list()
+    return sum(
+        one["cmd"] == "brpop" and one["db"] == database and float(one["idle"]) <= within_seconds for one in found
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bridge.operate.explain import client, database, deliveries, log, processes
+from bridge.operate.explain import client, database, deliveries, log, marks, processes
 from bridge.operate.explain.cause import Cause, Severity
 from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
 
 __all__ = ["Cause", "Severity", "explain"]
 
-STOPS_THE_PUMP = ("read-only", "rewound", "locked", "broker-away")
+STOPS_THE_PUMP = ("read-only", "rewound", *marks.STOPS, "locked", "broker-away")
 
 
 def explain(
@@ -32,6 +32,7 @@ def explain(
     causes = [
         *database.explain_read_only(facts),
         *log.explain_rewind(facts),
+        *marks.explain_marks(facts),
         *client.explain_locked(facts),
         *database.explain_locks(facts),
         *client.explain_state(facts),

@@ -21,7 +21,7 @@ def explain_rewind(facts: ClientFacts) -> Iterator[Cause]:
             severity="error",
             text=f"the sequence of fq.events stands at {facts.drawn}, behind the horizon {facts.horizon}: events may "
             "have been lost in a restore or failover, so nothing is handed over to any client",
-            do='find out which events were lost; see "The log is behind the horizon" in docs/running.md',
+            do="`eventbridge resync` says what was lost, and goes on with `--yes`",
             data={"drawn": facts.drawn, "horizon": facts.horizon},
         )
 
@@ -43,6 +43,12 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
     if len(facts.holders) > MOST_HOLDERS:
         others = counted(len(facts.holders) - MOST_HOLDERS, "younger transaction holds", "younger transactions hold")
         yield Cause(kind="horizon-held", severity="warning", text=f"{others} the horizon too")
+
+
+def explain_size(warning: str) -> Iterator[Cause]:
+    """Say that the log comes near the size that it may have."""
+    if warning:
+        yield Cause(kind="log-large", severity="warning", text=warning)
 
 
 def say_holder(holder: Holder) -> tuple[str, str]:

@@ -4,10 +4,11 @@
 --            most    bigint, most events of the log to look at
 -- Returns    client, bridge, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order
 --            is strict), offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds
---            (since a pump of its bridge was last at work; negative while one lingers, NULL if none ever was), read_only,
---            in_recovery, clock_ahead_seconds and clock_host (of the pumps' host that differs most, NULL if none told),
---            open, retrying, parked, held, redriving, waiting (keys), unread (matching events above dispatched, at most as
---            many as were looked at), unread_seconds (age of the oldest of them); no row if there is no such client
+--            (since a pump of its bridge was last at work; negative while one lingers, NULL if none ever was),
+--            read_only, in_recovery, clock_ahead_seconds and clock_host (of the pumps' host that differs most, NULL if
+--            none told), open, retrying, parked, held, redriving, waiting (keys), unread (matching events above
+--            dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them); no row if
+--            there is no such client
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
        fq.window_of(c) AS "window",

@@ -22,6 +22,8 @@ WITH gone AS (
        AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = :client AND p.key = l.key AND p.held
                           AND p."offset" NOT IN (SELECT g."offset" FROM gone g))
 ), woken AS (
-    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM gone)
+    UPDATE fq.clients c SET wake_at = fq.at_once(), owed = c.owed - t.number, owed_sum = c.owed_sum - t.total
+      FROM (SELECT count(*) AS number, sum(g."offset") AS total FROM gone g) t
+     WHERE c.id = :client AND t.number > 0
 )
 SELECT "offset" FROM gone ORDER BY "offset"

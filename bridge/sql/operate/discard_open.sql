@@ -15,5 +15,9 @@ WITH open AS MATERIALIZED (
     RETURNING d."offset", d.key
 ), freed AS (
     UPDATE fq.lanes l SET ready = true FROM gone g WHERE l.client_id = :client AND l.key = g.key
+), owed AS (
+    UPDATE fq.clients c SET owed = c.owed - t.number, owed_sum = c.owed_sum - t.total
+      FROM (SELECT count(*) AS number, sum(g."offset") AS total FROM gone g) t
+     WHERE c.id = :client AND t.number > 0
 )
 SELECT "offset" FROM gone ORDER BY "offset"

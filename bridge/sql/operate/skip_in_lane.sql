@@ -15,5 +15,8 @@ WITH lane AS MATERIALIZED (
      WHERE l.client_id = :client AND l.key = n.key AND n.later IS NOT NULL
 ), ended AS (
     DELETE FROM fq.lanes l USING lane n WHERE l.client_id = :client AND l.key = n.key AND n.later IS NULL
+), counted AS (
+    UPDATE fq.clients c SET counted = c.counted + 1, counted_sum = c.counted_sum + :offset
+      FROM lane WHERE c.id = :client AND c.counted_after < :offset
 )
 SELECT CAST(:offset AS bigint) FROM lane

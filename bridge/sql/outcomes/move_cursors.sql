@@ -4,18 +4,20 @@
 --
 -- Binds      clients    text[]
 --            succeeded  bigint[], how many events each finished by success
+--            totals     numeric[], the sums of their offsets
 --            failed     boolean[], whether there are failures among the outcomes of each
 -- Returns    nothing
 -- Relies on  the clients being locked in this transaction
 UPDATE fq.clients c
    SET "offset" = s."offset", lowest = least(d.lowest, s."offset" + 1), succeeded = c.succeeded + n.succeeded,
+       owed = c.owed - n.succeeded, owed_sum = c.owed_sum - n.total,
        "full" = c."full" AND d.opened > fq.refill_at(c),
        wake_at = CASE WHEN n.failed OR d.retrying OR c.state = 'draining'
                         OR EXISTS (SELECT FROM fq.replays r WHERE r.client_id = c.id)
                         OR EXISTS (SELECT FROM fq.parked p WHERE p.client_id = c.id AND p.redrive)
                       THEN fq.at_once() ELSE c.wake_at END
-  FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[]), CAST(:failed AS boolean[]))
-       AS n (id, succeeded, failed)
+  FROM unnest(CAST(:clients AS text[]), CAST(:succeeded AS bigint[]), CAST(:totals AS numeric[]),
+              CAST(:failed AS boolean[])) AS n (id, succeeded, total, failed)
   JOIN fq.clients b ON b.id = n.id
  CROSS JOIN LATERAL fq.safe_offset(b.id, b."offset", b.dispatched) AS s ("offset")
  CROSS JOIN LATERAL (SELECT min(o."offset") AS lowest, count(*) AS opened,

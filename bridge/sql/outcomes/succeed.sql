@@ -10,7 +10,7 @@
 --            among     text[], the same clients once each
 --            first     bigint, the lowest of the offsets
 --            last      bigint, the highest
--- Returns    client_id, finished: how many events each client finished
+-- Returns    client_id, finished: how many events each client finished, total: the sum of their offsets
 -- Relies on  lock_clients having run in this transaction
 WITH fenced AS MATERIALIZED (
     SELECT o.client_id, o."offset", o.epoch, min(o.attempt) AS attempt
@@ -28,16 +28,16 @@ WITH fenced AS MATERIALIZED (
     DELETE FROM fq.deliveries d
      WHERE d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last
        AND ((d.client_id, d."offset", d.epoch) IN (SELECT k.client_id, k."offset", k.epoch FROM known k)) IS TRUE
-    RETURNING d.client_id, d.key
+    RETURNING d.client_id, d."offset", d.key
 ), taken_back AS (
     DELETE FROM fq.parked p USING fenced f
      WHERE p.client_id = f.client_id AND p."offset" = f."offset" AND p.epoch = f.epoch AND f.attempt <= p.attempt
-    RETURNING p.client_id, p.key, p.held
+    RETURNING p.client_id, p."offset", p.key, p.held
 ), freed AS (
     UPDATE fq.lanes l SET ready = true
       FROM (SELECT client_id, key FROM finished UNION SELECT client_id, key FROM taken_back WHERE held) done
      WHERE l.client_id = done.client_id AND l.key = done.key
 )
-SELECT client_id, count(*) AS finished
-  FROM (SELECT client_id FROM finished UNION ALL SELECT client_id FROM taken_back) done
+SELECT client_id, count(*) AS finished, sum("offset") AS total
+  FROM (SELECT client_id, "offset" FROM finished UNION ALL SELECT client_id, "offset" FROM taken_back) done
  GROUP BY client_id

@@ -4,6 +4,10 @@
 --
 -- Binds      client          text
 --            delivered       bigint, hand-overs of this pass without retries: new, redriven and replayed events
+--            counted         bigint, those of events above `counted_after` that go out for the first time
+--            counted_sum     numeric, the sum of their offsets
+--            owed            bigint, those that were neither open nor parked before
+--            owed_sum        numeric, the sum of their offsets
 --            hungry          boolean, whether more may be ready than this pass took
 --            full            boolean, whether the window has no room: the end of a delivery wakes the client then
 --            within_seconds  double precision, when to look at a replay or a redrive at the latest, or NULL
@@ -11,6 +15,8 @@
 -- Relies on  lock_client having run in this transaction
 UPDATE fq.clients c
    SET "offset" = s."offset", lowest = least(d.lowest, s."offset" + 1), delivered = c.delivered + :delivered,
+       counted = c.counted + :counted, counted_sum = c.counted_sum + :counted_sum,
+       owed = c.owed + :owed, owed_sum = c.owed_sum + :owed_sum,
        trouble = NULL, trouble_at = NULL, "full" = :full,
        wake_at = CASE WHEN :hungry THEN fq.at_once()
                  ELSE least(d.wake_at, now() + make_interval(secs => CAST(:within_seconds AS double precision))) END

@@ -43,6 +43,11 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
+    counted_after bigint NOT NULL DEFAULT -1,  -- from here on the ledger, for `audit`, which passes and outcomes keep
+    counted      bigint NOT NULL DEFAULT 0,  -- events that were handed over for the first time
+    counted_sum  numeric NOT NULL DEFAULT 0,  -- of their offsets
+    owed         bigint NOT NULL DEFAULT 0,  -- deliveries and parked events that there must be
+    owed_sum     numeric NOT NULL DEFAULT 0,
     wake_at      timestamptz DEFAULT fq.at_once(),  -- when the pump must look at more than the log; NULL: not by itself
     "full"       boolean NOT NULL DEFAULT false,  -- no new events go out until fq.refill_at deliveries are open
     trouble      text,
@@ -58,12 +63,23 @@ CREATE TABLE fq.epochs (
     epoch     integer NOT NULL
 );
 
+-- What pruning has taken from the ledgers: matching events that a client's ledger counts, and that are not in the log
+-- any more. `counted_after` says which ledger: rows of an earlier one count for nothing. It is a table of its own,
+-- because the rows of the clients are held by passes, which wait for the broker.
+CREATE TABLE fq.uncounted (
+    client_id     text NOT NULL,
+    counted_after bigint NOT NULL,
+    number        bigint NOT NULL,
+    total         numeric NOT NULL,  -- of their offsets
+    CONSTRAINT uncounted_pkey PRIMARY KEY (client_id, counted_after)
+) WITH (fillfactor = 50);
+
 -- A client's settings, and where it stands. A statement that locks clients locks them through this view: joined with a
 -- locked row of fq.clients, it would show the settings as they were before the lock.
 CREATE VIEW fq.client_settings AS
     SELECT id, bridge, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds,
            max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
-           state, "offset", dispatched, epoch, filter
+           state, "offset", dispatched, epoch, filter, counted_after
       FROM fq.clients;
 
 -- Return the most deliveries that a client may have open: its window; one where the order is strict.

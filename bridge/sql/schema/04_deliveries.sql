@@ -20,6 +20,7 @@ CREATE TABLE fq.deliveries (
     traceback        text,
     waited_at        timestamptz,  -- when its lease had run out, and its message might still wait in the queue
     behind           bigint,  -- what was handed over after it and out at that moment; NULL once it has left the queue
+    losses           integer,  -- how many times in a row its message was found lost
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 

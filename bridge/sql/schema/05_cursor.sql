@@ -30,6 +30,7 @@ CREATE TRIGGER clients_filter BEFORE INSERT OR UPDATE OF topics, filter ON fq.cl
 CREATE FUNCTION fq.begin_client() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.dispatched := NEW."offset";
+    NEW.counted_after := NEW."offset";
     NEW.epoch := coalesce((SELECT max(e.epoch) + 1 FROM fq.epochs e WHERE e.client_id IN (NEW.id, '*')), NEW.epoch);
     NEW.last_epoch := NEW.epoch;
     RETURN NEW;
@@ -55,6 +56,33 @@ END $$;
 CREATE TRIGGER clients_epoch BEFORE UPDATE OF epoch, task ON fq.clients
     FOR EACH ROW WHEN (NEW.epoch <> OLD.epoch OR (OLD.task IS NULL) <> (NEW.task IS NULL))
     EXECUTE FUNCTION fq.begin_epoch();
+
+-- Begin a client's ledger anew where it stands. From here on a pass adds to it what it hands over, an outcome takes
+-- from it what it ends, and `audit` compares it with the tables and with the log. Where only the topics are new, what
+-- is open or parked is still owed.
+CREATE FUNCTION fq.begin_ledger(client text, owed boolean DEFAULT true) RETURNS void LANGUAGE sql VOLATILE BEGIN ATOMIC
+    UPDATE fq.clients c
+       SET counted_after = c.dispatched, counted = 0, counted_sum = 0,
+           owed = CASE WHEN begin_ledger.owed THEN t.number ELSE c.owed END,
+           owed_sum = CASE WHEN begin_ledger.owed THEN t.total ELSE c.owed_sum END
+      FROM (SELECT count(*) AS number, coalesce(sum(o."offset"), 0) AS total
+              FROM (SELECT d."offset" FROM fq.deliveries d WHERE d.client_id = client
+                     UNION ALL
+                    SELECT p."offset" FROM fq.parked p WHERE p.client_id = client) o) t
+     WHERE c.id = client;
+    DELETE FROM fq.uncounted u WHERE u.client_id = client;
+END;
+
+-- Begin the ledger anew in a new epoch, and where other events match from now on. This runs at the end of the
+-- transaction, when all that was in flight is gone, in whatever order that was done.
+CREATE FUNCTION fq.begin_ledger_anew() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM fq.begin_ledger(NEW.id, NEW.epoch <> OLD.epoch);
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER clients_ledger AFTER UPDATE OF epoch, task, topics, filter ON fq.clients
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.epoch <> OLD.epoch OR NEW.filter <> OLD.filter) EXECUTE FUNCTION fq.begin_ledger_anew();
 
 -- Let `dispatched` follow the cursor of a plain SQL reader, also in the moment in which it becomes or stops being one.
 -- A reader that commits is served again, and holds the log.
@@ -97,6 +125,7 @@ BEGIN
     DELETE FROM fq.deliveries WHERE client_id = OLD.id;
     DELETE FROM fq.lanes WHERE client_id = OLD.id;
     DELETE FROM fq.parked WHERE client_id = OLD.id;
+    DELETE FROM fq.uncounted WHERE client_id = OLD.id;
     DELETE FROM fq.replays WHERE client_id = OLD.id;
     DELETE FROM fq.aside WHERE client_id = OLD.id;
     RETURN NULL;

@@ -70,8 +70,8 @@ BEGIN
     IF upto < state."offset" THEN
         RAISE EXCEPTION 'the sequence of fq.events stands at %, behind the horizon %', upto, state."offset"
             USING ERRCODE = 'FQ003',
-                  HINT = 'was the database restored, or did a failover lose WAL? find out which events were lost: '
-                         'the bridge stays stopped, see "The log is behind the horizon" in docs/running.md';
+                  HINT = 'was the database restored, or did a failover lose WAL? nothing is handed over. '
+                         '`eventbridge resync` says what was lost, and goes on';
     END IF;
     IF upto = state."offset" THEN
         RETURN upto;

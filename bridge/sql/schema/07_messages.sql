@@ -1,10 +1,12 @@
 -- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
--- parses it on its way. It is put together by hand, because json_build_object looks up every type anew.
-CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer)
+-- parses it on its way. It is put together by hand, because json_build_object looks up every type anew. `starts` is
+-- fq.log.starts: whoever calls this reads it once, and not once an event.
+CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer, starts bigint[])
 RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN call = 'event' THEN
-        '{"offset": ' || e."offset" || ', "topic": ' || to_json(e.topic)
+        '{"offset": ' || e."offset" || ', "generation": ' || width_bucket(e."offset", starts)
+        || ', "topic": ' || to_json(e.topic)
         || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
         || ', "payload": ' || e.payload || ', "headers": ' || e.headers
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
@@ -37,7 +39,8 @@ CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt i
 RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e."offset", epoch, attempt, e.topic, CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
-      FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192 THEN fq.body(e, client, attempt, call, epoch) END AS body
+      FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
+                        THEN fq.body(e, client, attempt, call, epoch, (SELECT l.starts FROM fq.log l)) END AS body
             OFFSET 0) b;
 END;
 
@@ -49,8 +52,9 @@ CREATE FUNCTION fq.bodies(client text, offsets bigint[], attempts integer[], cal
 RETURNS TABLE ("offset" bigint, body text, fault text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    nth  integer := 0;
-    rest bigint := bytes;
+    nth    integer := 0;
+    rest   bigint := bytes;
+    starts bigint[] := (SELECT l.starts FROM fq.log l);
 BEGIN
     WHILE rest > 0 AND nth < cardinality(offsets) LOOP
         nth := nth + 1;
@@ -58,7 +62,7 @@ BEGIN
         body := NULL;
         fault := 'it is not in the log any more';
         BEGIN
-            SELECT fq.body(e, client, attempts[nth], call, epochs[nth]), NULL INTO body, fault
+            SELECT fq.body(e, client, attempts[nth], call, epochs[nth], starts), NULL INTO body, fault
               FROM fq.events e WHERE e."offset" = offsets[nth];
             IF octet_length(body) > most THEN
                 fault := format('it has %s bytes: at most %s are sent', octet_length(body), most);

@@ -28,10 +28,10 @@ CREATE VIEW fq.held_events AS
      UNION ALL
     SELECT 'open', d.client_id, d."offset" FROM fq.clients c CROSS JOIN LATERAL fq.open(c.id) d;
 
--- Refuse a DELETE that takes an event away which somebody still needs, and remember how far the log is pruned. This
--- looks once per statement. It writes the log's row first, as a seek back and a new replay do: so each of them sees the
--- other, and one of two that began at an old snapshot fails. It does not look at the sequence, or it would hold the
--- horizon (decision 38).
+-- Refuse a DELETE that takes an event away which somebody still needs, remember how far the log is pruned, and take the
+-- events from the ledgers of the clients. This looks once per statement. It writes the log's row first, as a seek back
+-- and a new replay do: so each of them sees the other, and one of two that began at an old snapshot fails. It does not
+-- look at the sequence, or it would hold the horizon (decision 38).
 CREATE FUNCTION fq.guard_delete() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     lowest  bigint;
@@ -62,6 +62,27 @@ BEGIN
                                    ELSE format('is %s for client "%s"', needed.kind, needed.name) END
             USING ERRCODE = 'FQ001', HINT = '`eventbridge prune` removes only what nobody needs any more';
     END IF;
+    INSERT INTO fq.uncounted AS u (client_id, counted_after, number, total)
+    WITH topics AS MATERIALIZED (
+        SELECT g.topic, count(*) AS number, sum(g."offset") AS total, min(g."offset") AS low, max(g."offset") AS high
+          FROM gone g GROUP BY g.topic
+    ), wanted AS MATERIALIZED (
+        SELECT f.filter, t.* FROM topics t
+          JOIN (SELECT DISTINCT c.filter FROM fq.clients c WHERE c.task IS NOT NULL AND c.counted_after < highest) f
+            ON '.' || t.topic ~ f.filter
+    )
+    SELECT c.id, c.counted_after, sum(n.number), sum(n.total)
+      FROM fq.clients c JOIN wanted w ON w.filter = c.filter
+     CROSS JOIN LATERAL (
+           SELECT w.number, w.total WHERE w.low > c.counted_after AND w.high <= c.dispatched
+            UNION ALL
+           SELECT count(*), sum(g."offset") FROM gone g
+            WHERE g.topic = w.topic AND g."offset" > c.counted_after AND g."offset" <= c.dispatched
+              AND NOT (w.low > c.counted_after AND w.high <= c.dispatched)) n
+     WHERE c.task IS NOT NULL AND n.number > 0
+     GROUP BY c.id, c.counted_after
+        ON CONFLICT ON CONSTRAINT uncounted_pkey DO UPDATE
+       SET number = u.number + EXCLUDED.number, total = u.total + EXCLUDED.total;
     RETURN NULL;
 END $$;
 CREATE TRIGGER events_kept AFTER DELETE ON fq.events REFERENCING OLD TABLE AS gone

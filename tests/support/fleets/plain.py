@@ -25,6 +25,7 @@ app.conf.update(
     task_default_queue="chores",
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
+    worker_enable_remote_control="FLEET_IS_SILENT" not in os.environ,
     broker_transport_options=json.loads(os.environ.get("FLEET_TRANSPORT_OPTIONS", "{}")),
 )
 
@@ -59,6 +60,8 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
     if do == "lose the process" and event["attempt"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    if do == "retry later":
+        raise self.retry(countdown=600)
     if do in ("wait", "fail once"):
         with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
             notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)

@@ -76,7 +76,8 @@ def raise_oddly(kind: str) -> None:
 
 
 def note(what: str, event: dict[str, Any]) -> None:
-    line = [what, event["client"], event["offset"], event["attempt"], os.getpid()]
+    names = ("client", "offset", "attempt", "generation", "created_at")
+    line = [what, *(event[name] for name in names), os.getpid()]
     record = os.open(os.environ["TORTURE_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(record, json.dumps(line).encode() + b"\n")

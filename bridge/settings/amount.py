@@ -1,0 +1,45 @@
+"""Read amounts with their unit: an age such as `30d`, and a size such as `200GB`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+AGES: Mapping[str, float] = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SIZES: Mapping[str, float] = {
+    **{"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+}
+MOST_SECONDS = 100 * 365 * 86_400.0  # a moment before that would be none that a datetime can name
+
+
+def seconds_of(text: str) -> float:
+    """Read an age.
+
+    Raises:
+        ValueError: it is none, or nothing, or more than a century.
+    """
+    seconds = _amount(text, AGES)
+    if seconds is None or not 0 < seconds <= MOST_SECONDS:
+        raise ValueError(f"must be an age such as 30d: a number and one of {', '.join(AGES)}")
+    return seconds
+
+
+def bytes_of(text: str) -> int:
+    """Read a size in bytes.
+
+    Raises:
+        ValueError: it is none, or nothing.
+    """
+    size = _amount(text, SIZES)
+    if size is None or size < 1:
+        raise ValueError(f"must be a size such as 200GB: a number and one of {', '.join(SIZES)}")
+    return int(size)
+
+
+def _amount(text: str, units: Mapping[str, float]) -> float | None:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?([A-Za-z]{1,3})", text, re.ASCII)
+    by_name = {name.lower(): factor for name, factor in units.items()}
+    if not found or found[2].lower() not in by_name:
+        return None
+    return float(found[1]) * by_name[found[2].lower()]

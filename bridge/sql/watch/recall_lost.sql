@@ -1,0 +1,32 @@
+-- Hand over again the deliveries whose message is lost, unless something has happened to them since the look. No
+-- attempt is counted, unless it is time to: then their lease ends now, as if their message had left the queue late.
+--
+-- Binds      client    text
+--            offsets   bigint[]
+--            epochs    integer[], of each
+--            attempts  integer[], of each
+--            counts    boolean[], whether the attempt of each counts
+-- Returns    "offset", epoch, attempt of each
+-- Relies on  the client being locked in this transaction
+WITH lost AS MATERIALIZED (
+    SELECT d."offset", l.counts
+      FROM unnest(CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]), CAST(:attempts AS integer[]),
+                  CAST(:counts AS boolean[])) AS l ("offset", epoch, attempt, counts)
+     CROSS JOIN LATERAL (  -- OFFSET 0 keeps the planner from joining in another way: see decision 14
+           SELECT * FROM fq.deliveries f WHERE f.client_id = :client AND f."offset" = l."offset" OFFSET 0
+              FOR UPDATE SKIP LOCKED) d
+     WHERE d.epoch = l.epoch AND d.attempt = l.attempt AND d.state = 'sent'
+), recalled AS (
+    UPDATE fq.deliveries d
+       SET state = CASE WHEN l.counts THEN d.state ELSE 'retrying' END,
+           earlier_attempts = d.earlier_attempts + CASE WHEN l.counts THEN 0 ELSE 1 END,
+           losses = coalesce(d.losses, 0) + 1, due_at = now(),
+           waited_at = CASE WHEN l.counts THEN now() END, behind = NULL
+      FROM lost l
+     WHERE d.client_id = :client AND d."offset" = l."offset"
+       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
+    RETURNING d."offset", d.epoch, d.attempt
+), woken AS (
+    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM recalled)
+)
+SELECT "offset", epoch, attempt FROM recalled ORDER BY "offset"

@@ -1,0 +1,141 @@
+"""The SQL of looking for lost messages: what is awaited for long, what is settled, and what goes out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from bridge.model import task_id
+from bridge.sql import statement
+from bridge.store.connect import Store
+from bridge.store.journal import note
+from bridge.store.outcomes import lock_clients
+
+MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
+
+
+class Attempt(NamedTuple):
+    """An attempt whose outcome is awaited; `losses` is how many times in a row its event's message was found lost."""
+
+    offset: int
+    epoch: int
+    attempt: int
+    losses: int
+
+    def task_id(self, client: str) -> str:
+        """Return the id of its task; a batch has the id of its first event only."""
+        return task_id(client, self.offset, self.epoch, self.attempt)
+
+
+class Suspect(NamedTuple):
+    """A client whose outcomes are awaited for some seconds.
+
+    Attributes:
+        id: The client.
+        queue: Its queue.
+        tasks: The names of the tasks that its events go to.
+        batch: Most events of one message.
+        attempts: The attempts, the oldest events first.
+    """
+
+    id: str
+    queue: str
+    tasks: tuple[str, ...]
+    batch: int
+    attempts: tuple[Attempt, ...]
+
+
+class Moment(NamedTuple):
+    """A moment by Postgres' clock, and until when all that collectors had taken was settled; None: none is at work."""
+
+    now: datetime
+    settled: datetime | None
+
+
+def suspects(store: Store, *, bridge: str, seconds: float, most_seconds: float, most: int) -> list[Suspect]:
+    """Return the clients of a bridge whose outcomes are awaited for so many seconds."""
+    binds = {"bridge": bridge, "seconds": seconds, "most_seconds": most_seconds, "most": most}
+    with store.reading() as connection:
+        rows = connection.execute(statement("watch/suspects"), binds).all()
+    return [
+        Suspect(
+            row.id,
+            row.queue,
+            tuple(row.tasks),
+            row.batch,
+            tuple(map(Attempt, row.offsets, row.epochs, row.attempts, row.losses)),
+        )
+        for row in rows
+    ]
+
+
+def recall_lost(
+    store: Store,
+    client: str,
+    attempts: Sequence[Attempt],
+    *,
+    counted: Sequence[bool],
+    reason: str,
+    lock_seconds: float,
+) -> list[Attempt]:
+    """Let lost attempts go out again; return those of them that were still awaited.
+
+    Args:
+        store: The event log and its clients.
+        client: Whose they are.
+        attempts: What is lost.
+        counted: Whether each counts as an attempt: then its lease ends.
+        reason: Why, for the journal.
+        lock_seconds: How long to wait for the client.
+
+    Raises:
+        StoreUnavailable: another transaction holds the client, or Postgres is away; nothing changed.
+    """
+    known = {(it.offset, it.epoch, it.attempt): it for it in attempts}
+    binds = {
+        "client": client,
+        "offsets": [it.offset for it in attempts],
+        "epochs": [it.epoch for it in attempts],
+        "attempts": [it.attempt for it in attempts],
+        "counts": list(counted),
+    }
+    with store.transaction() as connection:
+        if not lock_clients(connection, [client], lock_seconds=lock_seconds):
+            return []
+        rows = connection.execute(statement("watch/recall_lost"), binds).all()
+        done = [known[row.offset, row.epoch, row.attempt] for row in rows]
+        if done:
+            details = {
+                "events": len(done),
+                "offsets": [it.offset for it in done[:MOST_NOTED_OFFSETS]],
+                "reason": reason,
+            }
+            note(connection, client, "recall", by="bridge", details=details)
+    return done
+
+
+def take_watch(store: Store, *, bridge: str, holder: str, seconds: float) -> bool:
+    """Take or keep the turn to look for lost messages; tell whether this holder has it."""
+    with store.writing() as connection:
+        binds = {"bridge": bridge, "holder": holder, "seconds": seconds}
+        return connection.execute(statement("watch/take_watch"), binds).one_or_none() is not None
+
+
+def note_collector(store: Store, *, bridge: str, name: str, holder: str, seconds: float, most_seconds: float) -> None:
+    """Note that a collector is at work, and that all that it had taken so many seconds ago is settled."""
+    binds = {"bridge": bridge, "name": name, "holder": holder, "seconds": seconds, "most_seconds": most_seconds}
+    with store.writing() as connection:
+        connection.execute(statement("watch/note_collector"), binds)
+
+
+def forget_collector(store: Store, *, bridge: str, name: str) -> None:
+    """Forget a collector that has put back what it had taken, and old notes of dead ones."""
+    with store.writing() as connection:
+        connection.execute(statement("watch/forget_collectors"), {"bridge": bridge, "name": name})
+
+
+def settled_until(store: Store, *, bridge: str) -> Moment:
+    """Return until when all that the bridge's collectors had taken is settled, and the time of this look."""
+    with store.reading() as connection:
+        return Moment(*connection.execute(statement("watch/settled_until"), {"bridge": bridge}).one())

@@ -1,0 +1,201 @@
+"""Look for lost messages, again and again, and let them go out again.
+
+Each look goes along the way of a message: the queue, the workers, the bridge's own queue, Postgres. What was on its way
+from one place to the next at one look is seen at the other. The broker is asked where it costs little: whether the
+queue of a client is empty whose outcomes are awaited for some seconds. Only then are the workers asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from kombu import Connection
+
+from bridge.app import Bridge
+from bridge.bounds import REVOKED_TASKS
+from bridge.broker.holding import Seen, ask_who_holds, delayed_messages, look_at_queue
+from bridge.broker.revoking import revoke
+from bridge.errors import StoreUnavailable
+from bridge.store import losses
+from bridge.store.clients import ListedClient, list_clients
+from bridge.store.losses import Suspect
+from bridge.watch.judging import Look, Loss, has_strangers, ignorant, losses_of, missing_of
+from bridge.wording import counted
+
+logger = logging.getLogger("bridge.watch")
+
+AWAITED_SECONDS = 5.0  # how old a hand-over is before anybody looks for its message; after each loss twice as long
+LONGEST_AWAITED_SECONDS = 60.0
+MOST_ATTEMPTS = 1000  # of one client in one look, the oldest events first
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0  # between two questions to the workers about one queue
+ANSWER_SECONDS = 1.0
+LOCK_SECONDS = 0.2
+
+
+class Watch:
+    """The looks of one bridge worker.
+
+    Args:
+        bridge: The settings, the store and the broker.
+
+    Attributes:
+        looks: The last look at each client of which something is awaited, if all places were seen.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self.looks: dict[str, Look] = {}
+        self._rests: dict[str, tuple[float, float]] = {}  # queue -> seconds, and time.monotonic() of the next look
+        self._said: dict[str, list[str]] = {}  # client -> workers that do not know its task
+
+    def look(self) -> int:
+        """Look once; return how many deliveries go out again.
+
+        Raises:
+            StoreUnavailable, or any error of kombu and the broker's driver: nothing is known.
+        """
+        store, name = self._bridge.store, self._bridge.settings.queue
+        found = losses.suspects(
+            store, bridge=name, seconds=AWAITED_SECONDS, most_seconds=LONGEST_AWAITED_SECONDS, most=MOST_ATTEMPTS
+        )
+        self._forget({it.id for it in found}, {it.queue for it in found})
+        now = time.monotonic()
+        found = [it for it in found if self._rests.get(it.queue, (0.0, 0.0))[1] <= now]
+        if not found:
+            return 0
+        with self._connected() as connection:
+            idle = {queue for queue in {it.queue for it in found} if self._is_empty(connection, queue)}
+            for it in found:
+                if it.queue not in idle:
+                    self.looks.pop(it.id, None)
+            found = [it for it in found if it.queue in idle]
+            if not found:
+                return 0
+            seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
+            found = [it for it in found if self._has_seen_all(connection, it, seen)]
+            if (
+                not found
+                or not self._is_empty(connection, name)
+                or delayed_messages(connection, seconds=ANSWER_SECONDS)
+            ):
+                return self._give_up(idle)
+            return sum(self._judge(connection, it, seen) for it in found)
+
+    def _judge(self, connection: Connection, suspect: Suspect, seen: Seen) -> int:
+        """Compare this look at a client with the last one; return how many of its deliveries go out again."""
+        moment = losses.settled_until(self._bridge.store, bridge=self._bridge.settings.queue)
+        look = Look(moment.now, missing_of(suspect, seen))
+        consumers = seen.consumers(suspect.queue)
+        self._say_ignorant(suspect, ignorant(suspect, consumers))
+        found = losses_of(
+            suspect, before=self.looks.get(suspect.id), now=look, settled=moment.settled, consumers=consumers
+        )
+        self.looks[suspect.id] = look
+        self._rest(suspect.queue, busy=not look.missing)
+        return self._recall(connection, suspect, found) if found else 0
+
+    def _recall(self, connection: Connection, suspect: Suspect, lost: Sequence[Loss]) -> int:
+        """Let these go out again; a client that another transaction holds is looked at again later."""
+        reason = f"lost: queue {suspect.queue} is empty, and no worker has it"
+        try:
+            done = losses.recall_lost(
+                self._bridge.store,
+                suspect.id,
+                [it.attempt for it in lost],
+                counted=[it.counts for it in lost],
+                reason=reason,
+                lock_seconds=LOCK_SECONDS,
+            )
+        except StoreUnavailable as error:
+            self.looks.pop(suspect.id, None)
+            logger.info("lost messages of client %s can't go out again yet: %s", suspect.id, error)
+            return 0
+        self.looks.pop(suspect.id, None)
+        if done:
+            logger.warning(
+                "client %s: %s lost, queue %r is empty and no worker has them: their events go out again",
+                suspect.id,
+                counted(len(done), "message is", "messages are"),
+                suspect.queue,
+            )
+            self._drop(connection, [it.task_id(suspect.id) for it in done[:REVOKED_TASKS]])
+        return len(done)
+
+    def _drop(self, connection: Connection, task_ids: Sequence[str]) -> None:
+        """Ask the workers to drop the messages that are replaced, should they turn up after all."""
+        try:
+            revoke(self._bridge.app, connection, task_ids, seconds=ANSWER_SECONDS)
+        except (*connection.connection_errors, *connection.channel_errors) as error:
+            logger.info("the workers can't be told to drop messages that were replaced: %s", error)
+
+    def _has_seen_all(self, connection: Connection, suspect: Suspect, seen: Seen) -> bool:
+        """Tell whether all places where this client's messages can be have been seen."""
+        consumers = seen.consumers(suspect.queue)
+        tasks = [task for it in list_clients(self._bridge.store) for task in _tasks(it)]
+        if not seen.complete or has_strangers(seen, tasks):
+            return False
+        if any(set(suspect.tasks) & it.limited for it in consumers):  # such tasks wait in a worker, which says nothing
+            return False
+        number = look_at_queue(connection, suspect.queue, seconds=ANSWER_SECONDS).consumers
+        if number is not None and number != len(consumers):  # one does not answer
+            return False
+        others = {queue for it in consumers for queue in it.queues} - {suspect.queue}
+        return all(self._is_empty(connection, queue) for queue in others)  # a retry may have gone there
+
+    def _is_empty(self, connection: Connection, queue: str) -> bool:
+        return look_at_queue(connection, queue, seconds=ANSWER_SECONDS).messages == 0
+
+    def _give_up(self, queues: set[str]) -> int:
+        """Forget what was seen before: something could not be seen, so nothing is known."""
+        self.looks.clear()
+        for queue in queues:
+            self._rest(queue, busy=True)
+        return 0
+
+    def _rest(self, queue: str, *, busy: bool) -> None:
+        """Say when to ask the workers about this queue again: later and later while they have all that is awaited."""
+        before, _ = self._rests.get(queue, (SHORTEST_REST_SECONDS / 2, 0.0))
+        seconds = min(2 * before, LONGEST_REST_SECONDS) if busy else SHORTEST_REST_SECONDS
+        self._rests[queue] = seconds, time.monotonic() + seconds
+
+    def _forget(self, clients: set[str], queues: set[str]) -> None:
+        """Forget clients and queues of which nothing is awaited any more."""
+        self.looks = {client: look for client, look in self.looks.items() if client in clients}
+        self._rests = {queue: rest for queue, rest in self._rests.items() if queue in queues}
+        self._said = {client: said for client, said in self._said.items() if client in clients}
+
+    def _say_ignorant(self, suspect: Suspect, workers: list[str]) -> None:
+        """Name the workers that drop a client's messages, once."""
+        if workers and self._said.get(suspect.id) != workers:
+            logger.warning(
+                "client %s: %s of queue %r do not know its task %s, and drop its messages: %s",
+                suspect.id,
+                counted(len(workers), "worker"),
+                suspect.queue,
+                ", ".join(suspect.tasks),
+                ", ".join(workers),
+            )
+        self._said[suspect.id] = workers
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Connect for one look: a connection that was asked through before would count as a worker that polls."""
+        seconds = self._bridge.settings.connect_timeout_seconds
+        options = {
+            "socket_timeout": 2 * seconds,
+            "socket_connect_timeout": seconds,
+            **self._bridge.app.conf.broker_transport_options,
+        }
+        app = self._bridge.app
+        connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=seconds)
+        with connection:
+            connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
+            yield connection
+
+
+def _tasks(client: ListedClient) -> list[str]:
+    """Return the names of the tasks that a client's events go to; none of a plain SQL reader."""
+    return [] if client.is_reader else [client.settings["task"], *(task for _, task in client.settings["routes"])]

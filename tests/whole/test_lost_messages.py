@@ -1,0 +1,44 @@
+"""Messages that are lost are found without anybody asking, and nothing that somebody holds is doubled (G1, G6, G10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from tests.conftest import WORKERS
+from tests.support.fleets import offsets
+from tests.support.stage import Stage
+from tests.support.waiting import wait_until
+
+EVENTS = 30
+LONG = 60.0  # the deadline of a wait: far below any lease, far above what it takes
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def stage(request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    """Return a stage on either broker; the fleet's queue is there, and nobody consumes it."""
+    broker_url = request.getfixturevalue("amqp_url") if request.param == "rabbitmq" else redis_url
+    with Connection(broker_url) as broker, broker.channel() as channel:
+        channel.queue_declare("fleet", durable=True, auto_delete=False)
+    it = Stage(database, redis_url, tmp_path, broker_url=broker_url)
+    request.node.stash[WORKERS] = it.workers
+    yield it
+    it.close()
+
+
+def test_g1_a_queue_that_was_purged_is_found_and_each_event_runs_once(stage: Stage) -> None:
+    stage.client("purged", max_attempts=1)
+    for nth in range(EVENTS):
+        stage.publish("purged.event", {"number": nth}, key=f"k{nth % 10}")
+    stage.bridge()
+    wait_until(lambda: stage.ask("SELECT count(*) FROM fq.deliveries") == 10, timeout=LONG, what="they are out")
+    with Connection(stage.broker_url) as broker, broker.channel() as channel:
+        wait_until(lambda: channel.queue_purge("fleet"), timeout=LONG, what="their messages are lost")
+    stage.fleet()
+    stage.wait_until_done("purged")
+    assert sorted(offsets(stage.handled())) == list(range(1, EVENTS + 1)), "once each, in spite of max_attempts = 1"
+    assert stage.ask("SELECT count(*) FROM fq.parked") == 0
+    assert stage.ask("SELECT action FROM fq.journal") == "recall"
