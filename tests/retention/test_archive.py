@@ -59,7 +59,7 @@ def in_archive(world: World, place: Place) -> list[int]:
     return [event.offset for event in archived_events(place, log=log_identity(world.store).id)]
 
 
-def replayed(world: World, place: Place, **places: Position) -> Replay:
+def replayed(world: World, place: Place, **places: Any) -> Replay:
     return replay_archived(world.store, "c", archive=place, per_second=1000, by="me", **places)
 
 
@@ -127,8 +127,8 @@ def test_tail_shows_archived_events_between_those_that_are_still_in_the_log(worl
     assert left(world) == [2, 5], "parked, and the newest"
 
     def shown(**options: Any) -> list[int]:
-        options = {"topics": ("#",), "start": Position(), "archive": place} | options
-        return [event.offset for event in tail(world.store, **options)]
+        asked: dict[str, Any] = {"topics": ("#",), "start": Position(), "archive": place}
+        return [event.offset for event in tail(world.store, **asked | options)]
 
     assert shown() == [1, 2, 3, 4, 5]
     assert shown(archive=None) == [2, 5]
