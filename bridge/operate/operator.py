@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -33,6 +30,7 @@ from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
 from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
+from bridge.operate.user import user_at_host
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
@@ -290,12 +288,3 @@ class Operator(Keeper, Archivist):
             BrokerUnavailable: the broker can't be asked, and no offset was given instead.
         """
         return resync(bridge_of(self.app), by=self.by, from_broker_mark=from_broker_mark, above=above, dry_run=dry_run)
-
-
-def user_at_host() -> str:
-    """Return who runs this process, as user@host."""
-    try:
-        user = getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container without an entry in its passwd
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
