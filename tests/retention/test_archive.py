@@ -16,7 +16,7 @@ import bridge
 from bridge.archive.events import archived_events
 from bridge.archive.files import manifests
 from bridge.archive.places import Directory, Place, place_of
-from bridge.errors import UsageError
+from bridge.errors import Unavailable, UsageError
 from bridge.model import Position
 from bridge.operate.audit import audit
 from bridge.operate.erase import erase
@@ -94,7 +94,7 @@ def test_g1_what_can_t_be_archived_stays_in_the_log_and_the_next_run_goes_on(
     monkeypatch.setattr(module, "ARCHIVED_EVENTS", 3)
     write(world, *[None] * 8)
     finish(world)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(Unavailable, match="no space"):
         archive(world, Full(tmp_path))
     assert left(world) == [4, 5, 6, 7, 8], "the first file is whole"
     archive(world, place_of(str(tmp_path)))
