@@ -15,7 +15,7 @@ STOPS = ("mark-ahead", "other-log", "other-broker")
 
 def explain_marks(facts: ClientFacts) -> Iterator[Cause]:
     """Say that the database was set back, that the broker serves another log, or that it has lost messages."""
-    for it in facts.marks:
+    for it in (it for it in facts.marks if it.bridge == facts.bridge):
         if it.trouble:
             yield _explain_trouble(it, it.trouble)
         elif it.recalling:

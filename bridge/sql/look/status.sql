@@ -13,7 +13,8 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        lag.events AS lag_events,
        CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble,
-       CASE WHEN c.task IS NOT NULL THEN (SELECT min(t.trouble) FROM fq.mark_troubles t) END AS stopped
+       CASE WHEN c.task IS NOT NULL
+            THEN (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge) END AS stopped
   FROM fq.clients c
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying

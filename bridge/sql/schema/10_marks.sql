@@ -27,7 +27,7 @@ CREATE TABLE fq.marks (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX marks_serving ON fq.marks (bridge) WHERE serving;
 
--- What stops a bridge at a broker now. Of a broker that does not serve it, trouble is over once nobody notes it any more.
+-- What stops a bridge at a broker now. Of a broker that does not serve it, trouble is over once nobody notes it again.
 CREATE VIEW fq.mark_troubles AS
     SELECT m.bridge, m.broker, m.trouble_kind, m.trouble, m.trouble_at FROM fq.marks m
      WHERE m.trouble IS NOT NULL AND (m.serving OR m.trouble_at > clock_timestamp() - interval '1 minute');
