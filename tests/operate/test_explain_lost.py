@@ -14,7 +14,14 @@ pytestmark = pytest.mark.usefixtures("pumped")
 
 
 def seen(**other: Any) -> WorkersSeen:
-    values = {"answered": 2, "consumers": ("f",), "bridge_workers": ("b",), "messages": 0, "callbacks": 0, "held": 0}
+    values: dict[str, Any] = {
+        "answered": 2,
+        "consumers": ("f",),
+        "bridge_workers": ("b",),
+        "messages": 0,
+        "callbacks": 0,
+        "held": 0,
+    }
     return WorkersSeen(**values | other)
 
 

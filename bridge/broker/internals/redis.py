@@ -163,7 +163,7 @@ def unacked_messages(channel: Any, most: int) -> list[bytes] | None:
     """Return the messages that workers took from Redis and have not acknowledged; None if they are more than `most`."""
     client = redis.Redis(connection_pool=connection_pool(channel))
     key = key_prefix(channel) + channel.unacked_key
-    if int(client.hlen(key)) > most:  # type: ignore[arg-type]
+    if int(client.hlen(key)) > most:
         return None
     return list(client.hvals(key))  # type: ignore[arg-type]
 
