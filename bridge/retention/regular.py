@@ -7,7 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bridge.archive.places import place_of
 from bridge.errors import UsageError
+from bridge.retention.archive import archiver
 from bridge.retention.prune import prune
 from bridge.retention.size import size_warning
 from bridge.settings.amount import bytes_of, seconds_of
@@ -21,12 +23,13 @@ logger = logging.getLogger("bridge")
 _warned: dict[str, float] = {}  # when each kind of warning was last logged by this process
 
 
-def prune_regularly(store: Store, *, keep: str, limit: str) -> dict[str, Any]:
+def prune_regularly(store: Store, *, keep: str, limit: str, archive: str = "") -> dict[str, Any]:
     """Remove what is older than `keep` for a second at most, warn of a log near its `limit`, and tell what was done.
 
     Args:
         store: The event log and its clients.
         keep: An age such as `30d`; empty: nothing is removed.
+        archive: A directory or URL where events are archived before they are removed; empty: nowhere.
         limit: A size such as `200GB`; empty: nothing is warned of.
 
     Raises:
@@ -35,8 +38,9 @@ def prune_regularly(store: Store, *, keep: str, limit: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if keep:
         before = datetime.now(UTC) - timedelta(seconds=seconds_of(keep))
+        first = archiver(store, place_of(archive)) if archive else None
         try:
-            done = prune(store, before=before, keep=None, seconds=RUN_SECONDS)
+            done = prune(store, before=before, keep=None, seconds=RUN_SECONDS, first=first)
             told |= {"removed": done.events, "held_by": [it.name for it in done.held_by]}
         except UsageError as error:  # somebody began to need an event meanwhile: the next run sees that at once
             told |= {"stopped": str(error)}

@@ -5,6 +5,7 @@
 - `log/`: publishers append events; operators read them (`tail`).
 - `pass/`: the pump.
 - `outcomes/`: settling, and `bridge.transaction` in a handler (`begin_effect`, `end_effect`).
+- `marks/`: what Postgres and the broker remember of each other.
 - `operate/`: what operators change; settling and the pump halt a client with `set_state`, and recall, too.
 - `watch/`: looking for lost messages.
 - `look/`: what operators read.

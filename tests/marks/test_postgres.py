@@ -22,28 +22,30 @@ from tests.marks.shop import MakeShop, Shop
 from tests.support.restarts import RestartablePostgres
 from tests.support.world import World
 
+ON_REDIS = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)  # the broker makes no difference
+
 
 class Cluster:
     """A server of the test's own, whose files it can put back."""
 
     def __init__(self, url: str, directory: Path) -> None:
-        self.url, self._saved = url, directory / "saved"
+        self.url, self._directory = url, directory
         with psycopg.connect(url) as connection:
             self._data = connection.execute("SHOW data_directory").fetchone()[0]  # type: ignore[index]
         self.server = RestartablePostgres(self._data, log_path=directory / "postgres.log")
 
-    def save(self) -> None:
+    def save(self, name: str = "saved") -> None:
         """Copy its files, as a backup does that is taken while it is off."""
         self.server.stop()
-        shutil.rmtree(self._saved, ignore_errors=True)
-        subprocess.run(["cp", "-a", self._data, self._saved], check=True)
+        shutil.rmtree(self._directory / name, ignore_errors=True)
+        subprocess.run(["cp", "-a", self._data, self._directory / name], check=True)
         self.start()
 
-    def put_back(self) -> None:
+    def put_back(self, name: str = "saved") -> None:
         """Put the copy in the place of what is there."""
         self.server.kill()
         shutil.rmtree(self._data)
-        subprocess.run(["cp", "-a", self._saved, self._data], check=True)
+        subprocess.run(["cp", "-a", self._directory / name, self._data], check=True)
         (Path(self._data) / "postmaster.pid").unlink(missing_ok=True)
         self.start()
 
@@ -65,7 +67,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with run_postgres(directory) as url:
         migrate(url)
         it = Cluster(url, directory)
-        it.save()
+        it.save("empty")
         yield it
         it.server.stop()
 
@@ -73,7 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def shop(cluster: Cluster, make_shop: MakeShop, broker_url: str) -> Iterator[Shop]:
     """Return a bridge on the cluster, whose log is empty."""
-    cluster.put_back()
+    cluster.put_back("empty")
     store = Store(cluster.url)
     world = World(store, psycopg.connect(cluster.url, autocommit=True))
     shop = make_shop(broker_url, database=cluster.url, world=world)
@@ -154,6 +156,7 @@ def test_g6_old_callbacks_settle_nothing_of_a_database_that_was_put_back_and_its
         assert operator.status("c")[0].stopped is None
 
 
+@ON_REDIS
 def test_g6_a_tail_of_half_a_second_is_missed_too_when_it_was_handed_over(shop: Shop, cluster: Cluster) -> None:
     shop.client()
     shop.world.publish("a")
@@ -176,6 +179,7 @@ def test_g6_a_tail_of_half_a_second_is_missed_too_when_it_was_handed_over(shop: 
     assert any(isinstance(shop.stopped(), MarkAhead) for _ in range(3))
 
 
+@ON_REDIS
 def test_g9_a_server_that_was_only_restarted_is_compared_before_anything_is_settled_and_goes_on(
     shop: Shop, cluster: Cluster
 ) -> None:

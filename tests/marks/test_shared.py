@@ -52,7 +52,7 @@ def test_g6_a_second_broker_of_a_log_is_refused_while_the_first_is_alive_and_tak
     shop.tick()
     second = make_shop(amqp_url if shop.broker == redis_url else redis_url)
     world.eyes.execute("UPDATE fq.marks SET seen_at = clock_timestamp()")
-    second.witness._due = 0.0  # noqa: SLF001
+    second.witness.look_at_once()
     with pytest.raises(BrokerTaken, match="already"):
         second.witness.check()
     shop.tick()
@@ -64,7 +64,7 @@ def test_g6_a_second_broker_of_a_log_is_refused_while_the_first_is_alive_and_tak
     assert [it["bridge_offset"] for it in second.waiting()] == [1]
     assert second.mark()["broker"] != shop.witness._here.broker  # noqa: SLF001
     world.eyes.execute("UPDATE fq.marks SET seen_at = clock_timestamp()")
-    shop.witness._due = 0.0  # noqa: SLF001
+    shop.witness.look_at_once()
     with pytest.raises(BrokerTaken):
         shop.witness.check()
 

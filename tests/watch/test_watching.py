@@ -34,6 +34,12 @@ class Watched(Stage):
         self.watch = Watch(self.app_bridge)
         self.settled(seconds_ago=0)
 
+    def close(self) -> None:
+        self.app_bridge.sender.close()
+        self.app_bridge.store.close()
+        self.app_bridge.app.close()
+        super().close()
+
     def settled(self, *, seconds_ago: float) -> None:
         """Let the only collector have settled all that it had taken so many seconds ago."""
         note_collector(
