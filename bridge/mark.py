@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple, Self
 
-RESYNC = "a resync says what was lost, and goes on"  # the way out where the two contradict each other
+RESYNC = "`eventbridge resync` says what was lost, and goes on"  # the way out where the two contradict each other
 
 
 class Seen(NamedTuple):
