@@ -6,6 +6,7 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from bridge.archive.places import place_of
 from bridge.errors import UsageError
@@ -17,9 +18,12 @@ from bridge.store import Store
 from bridge.store.pruning import log_bytes
 
 RUN_SECONDS = 1.0
+FROM_THE_BEGINNING_SECONDS = 3600.0  # how often all of the log is looked at, for events that are needed no more by now
 WARN_EVERY_SECONDS = 3600.0
 
 logger = logging.getLogger("bridge")
+# How far this process has pruned each log, and when it last began at the beginning.
+_reached: WeakKeyDictionary[Store, tuple[int, float]] = WeakKeyDictionary()
 _warned: dict[str, float] = {}  # when each kind of warning was last logged by this process
 
 
@@ -39,8 +43,10 @@ def prune_regularly(store: Store, *, keep: str, limit: str, archive: str = "") -
     if keep:
         before = datetime.now(UTC) - timedelta(seconds=seconds_of(keep))
         first = archiver(store, place_of(archive)) if archive else None
+        after, began = _beginning(store)
         try:
-            done = prune(store, before=before, keep=None, seconds=RUN_SECONDS, first=first)
+            done = prune(store, before=before, keep=None, after=after, seconds=RUN_SECONDS, first=first)
+            _reached[store] = (after if done.last is None else done.last, began)
             told |= {"removed": done.events, "held_by": [it.name for it in done.held_by]}
         except UsageError as error:  # somebody began to need an event meanwhile: the next run sees that at once
             told |= {"stopped": str(error)}
@@ -48,6 +54,15 @@ def prune_regularly(store: Store, *, keep: str, limit: str, archive: str = "") -
         told |= {"warning": warning}
         _warn(warning)
     return told
+
+
+def _beginning(store: Store) -> tuple[int, float]:
+    """Return above which offset to look, and when this process looked at all of the log.
+
+    What was removed before leaves dead rows until a vacuum, and a run that began below them would walk over them.
+    """
+    after, began = _reached.get(store, (-1, -FROM_THE_BEGINNING_SECONDS))
+    return (after, began) if time.monotonic() - began < FROM_THE_BEGINNING_SECONDS else (-1, time.monotonic())
 
 
 def _warn(warning: str) -> None:
