@@ -33,6 +33,7 @@ from bridge.store.migrate import migrate
 
 PARTITION_EVENTS = 250_000
 CHUNK_EVENTS = 250_000
+ONLY_TABLES = "ALTER TABLE fq.events SET (autovacuum_vacuum_scale_factor = 0.05);"  # not with partitions
 PAYLOAD = '{"order_id": 17, "email": "customer-17@example.org", "amount": 99}'
 SERVER = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_wal_size": "4GB"}
 INDEXES = [
@@ -121,17 +122,15 @@ class Load:
                 self.samples.append({"at": time.monotonic(), "table": table, "indexes": indexes, "lag": lag})
 
 
-def by_partitions(rows: int) -> str:
+def by_partitions(rows: int, size: int = PARTITION_EVENTS) -> str:
     """Return the schema with a log of partitions instead of one table."""
-    whole = bridge.sql.source("schema/01_events.sql".removesuffix(".sql"))
-    upto = range(0, rows + 20 * PARTITION_EVENTS, PARTITION_EVENTS)
+    whole = bridge.sql.source("schema/01_events")
     parts = "".join(
-        f"CREATE TABLE fq.events_{n} PARTITION OF fq.events"
-        f" FOR VALUES FROM ({first}) TO ({first + PARTITION_EVENTS});\n"
-        for n, first in enumerate(upto)
+        f"CREATE TABLE fq.events_{n} PARTITION OF fq.events FOR VALUES FROM ({first}) TO ({first + size});\n"
+        for n, first in enumerate(range(0, rows + 20 * size, size))
     )
     changed = whole.replace("\n);\n", '\n) PARTITION BY RANGE ("offset");\n' + parts, 1)
-    return original().replace(whole, changed)
+    return original().replace(whole, changed).replace(ONLY_TABLES, "")
 
 
 original = bridge.sql.schema

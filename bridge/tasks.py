@@ -63,7 +63,8 @@ def prune(self: Task[Any, Any]) -> dict[str, Any]:
     """
     bridge = bridge_of(self.app)
     try:
-        return prune_regularly(bridge.store, keep=bridge.settings.keep, limit=bridge.settings.log_limit)
+        settings = bridge.settings
+        return prune_regularly(bridge.store, keep=settings.keep, limit=settings.log_limit, archive=settings.archive)
     except StoreUnavailable as error:  # the next run goes on
         return {"waits": str(error)}
 

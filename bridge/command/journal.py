@@ -8,10 +8,12 @@ import click
 from rich.text import Text
 
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import json_option, span_seconds
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
+from bridge.operate.archive_journal import ArchivedJournal
 from bridge.store.journal import JournalEntry
+from bridge.wording import counted
 
 
 @click.command("journal", short_help="Show who did what to which client, the newest first.")
@@ -19,14 +21,38 @@ from bridge.store.journal import JournalEntry
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Show at most N entries."
 )
+@click.option("--archive", metavar="DIR", help="Move old entries into files in a directory, or at a URL, instead.")
+@click.option(
+    "--older-than",
+    "older_seconds",
+    type=span_seconds,
+    metavar="SPAN",
+    help="With --archive: only entries that are older, as in 365d.",
+)
 @json_option
 @click.pass_context
-def journal_command(ctx: click.Context, client: str | None, most: int, as_json: bool) -> None:
+def journal_command(
+    ctx: click.Context,
+    /,
+    *,
+    client: str | None,
+    most: int,
+    archive: str | None,
+    older_seconds: float | None,
+    as_json: bool,
+) -> None:
     """Show what was done to CLIENT, or to all clients, the newest first.
 
-    Nothing is ever taken out of the journal; clients that were removed are still in it.
+    Clients that were removed are still in the journal. Nothing is taken out of it but by --archive, which moves old
+    entries of all clients into files, and notes in the journal into which.
     """
-    entries = operator_here(ctx).journal(client, most=most)
+    operator = operator_here(ctx)
+    if archive is not None or older_seconds is not None:
+        if archive is None or older_seconds is None or client is not None:
+            raise click.UsageError("to archive the journal of all clients say both --archive DIR and --older-than SPAN")
+        _show_archived(operator.archive_journal(archive, older_seconds=older_seconds), as_json=as_json)
+        return
+    entries = operator.journal(client, most=most)
     if as_json:
         print_json(entries)
         return
@@ -35,6 +61,15 @@ def journal_command(ctx: click.Context, client: str | None, most: int, as_json: 
         out.print(_line(entry))
     if not entries:
         click.echo("nothing was done yet")
+
+
+def _show_archived(moved: ArchivedJournal, *, as_json: bool) -> None:
+    if as_json:
+        print_json(moved._asdict())
+        return
+    click.echo(f"{counted(moved.entries, 'entry', 'entries')} of the journal moved into the archive")
+    for file in moved.files:
+        click.echo(f"  {file}")
 
 
 def _line(entry: JournalEntry) -> Text:

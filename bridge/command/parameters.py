@@ -11,7 +11,9 @@ from bridge.topics import TOPIC_PATTERN
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 archive_option = click.option(
-    "--archive", metavar="DIR", help="A directory, or a URL such as s3://bucket/events, with events that were pruned."
+    "--archive",
+    metavar="DIR",
+    help="A directory, or a URL such as s3://bucket/events, with events that were pruned.  [bridge_archive]",
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 

@@ -20,18 +20,28 @@ from bridge.wording import counted, moment
 @click.command("prune")
 @click.option("--older-than", metavar="AGE", help="Remove events that are older, such as 30d, 12h or 90min.")
 @click.option("--keep", type=int, metavar="N", help="Keep the newest N events in any case.")
+@click.option(
+    "--archive", metavar="DIR", help="Archive events in a directory, or at a URL, before they go.  [bridge_archive]"
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed, and who holds the log.")
 @json_option
 @click.pass_context
 def prune_command(
-    ctx: click.Context, /, *, older_than: str | None, keep: int | None, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    /,
+    *,
+    older_than: str | None,
+    keep: int | None,
+    archive: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Remove old events that nobody needs any more.
 
     What a client has not finished stays, and so does what is parked, open, or in a replay. Events go in small batches,
     with pauses in between, so that nobody waits. Ctrl-C ends it at any time: what is gone is gone.
     """
-    done = operator_here(ctx).prune(older_than=older_than, keep=keep, dry_run=dry_run)
+    done = operator_here(ctx).prune(older_than=older_than, keep=keep, archive=archive, dry_run=dry_run)
     if as_json:
         print_json(done._asdict())
         return

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.errors import UsageError
 from bridge.operate.lifecycle import release
 from bridge.operate.viewer import Viewer
+from bridge.retention.archive import archiver
 from bridge.retention.prune import Pruned, prune
 from bridge.settings.amount import seconds_of
 from bridge.store.held import HeldClient, hold_log
@@ -23,7 +24,12 @@ class Keeper(Viewer):
     by: str
 
     def prune(
-        self, *, older_than: timedelta | str | None = None, keep: int | None = None, dry_run: bool = False
+        self,
+        *,
+        older_than: timedelta | str | None = None,
+        keep: int | None = None,
+        archive: str | None = None,
+        dry_run: bool = False,
     ) -> Pruned:
         """Remove old events that nobody needs any more, in small batches with pauses in between.
 
@@ -32,6 +38,7 @@ class Keeper(Viewer):
         Args:
             older_than: Remove only events that are older, such as `30d`; None: of any age.
             keep: How many of the newest events stay in any case.
+            archive: A directory or URL where each event is archived before it is removed; None: `bridge_archive`.
             dry_run: Only say what would be removed.
 
         Raises:
@@ -41,7 +48,9 @@ class Keeper(Viewer):
         if keep is not None and not 0 <= keep <= MOST_OFFSET:
             raise UsageError(f"can't keep {keep} events: must be 0 or more")
         before = None if older_than is None else _moment_before(older_than)
-        return prune(self._store, before=before, keep=keep, dry_run=dry_run)
+        place = self._archive(archive)
+        first = None if place is None else archiver(self._store, place)
+        return prune(self._store, before=before, keep=keep, dry_run=dry_run, first=first)
 
     def release(self, client: str, *, reason: str) -> HeldClient:
         """Let a client that nobody serves stop holding the log, and return it as it was.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,10 +9,9 @@ from typing import Any
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.archive.places import place_of
 from bridge.log.publish import publish
+from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
-from bridge.operate.erase import Erasure, erase
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
@@ -34,12 +30,13 @@ from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
 from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
+from bridge.operate.user import user_at_host
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Keeper):
+class Operator(Keeper, Archivist):
     """See and do everything that an operator does.
 
     ::
@@ -186,11 +183,13 @@ class Operator(Keeper):
             topics: AMQP topic patterns, beside the client's own; None for all that it reads.
             per_second: Most events in a second (above 0).
             archive: A directory or URL with events that were pruned: those of the range go back into the log first.
+                None: `bridge_archive`.
 
         Raises:
             UsageError: the client has finished nothing in this range.
         """
-        begin = replay if archive is None else partial(replay_archived, archive=place_of(archive))
+        place = self._archive(archive)
+        begin = replay if place is None else partial(replay_archived, archive=place)
         first, last = position_of(start), position_of(end)
         return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)
 
@@ -261,20 +260,6 @@ class Operator(Keeper):
         )
         return discard(self._store, client, selection, by=self.by, reason=reason)
 
-    def erase(self, key: str, *, key_too: bool = False, archive: str | None = None, dry_run: bool = False) -> Erasure:
-        """Erase what the events of a key hold, for good: payloads, headers, and the texts of errors.
-
-        It takes many transactions, each of a bounded number of events; an interrupted run is finished by the next.
-
-        Args:
-            key: The ordering key.
-            key_too: Also replace the key by a random one, on the events that no client needs any more.
-            archive: A directory or URL with events that were pruned: they are erased too.
-            dry_run: Only count.
-        """
-        place = None if archive is None else place_of(archive)
-        return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
-
     def recall(
         self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""
     ) -> Recalled:
@@ -303,12 +288,3 @@ class Operator(Keeper):
             BrokerUnavailable: the broker can't be asked, and no offset was given instead.
         """
         return resync(bridge_of(self.app), by=self.by, from_broker_mark=from_broker_mark, above=above, dry_run=dry_run)
-
-
-def user_at_host() -> str:
-    """Return who runs this process, as user@host."""
-    try:
-        user = getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container without an entry in its passwd
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

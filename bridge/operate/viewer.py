@@ -8,7 +8,7 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.archive.places import place_of
+from bridge.archive.places import Place, place_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
@@ -91,7 +91,12 @@ class Viewer:
         seen = None
         if ask_broker and facts.task is not None and facts.bridge == settings.queue:
             seen = ask_workers(
-                self.app, queue=facts.queue, bridge_queue=settings.queue, timeout_seconds=timeout_seconds
+                self.app,
+                queue=facts.queue,
+                bridge_queue=settings.queue,
+                timeout_seconds=timeout_seconds,
+                client=client,
+                tasks=facts.tasks,
             )
         causes = explain(facts, seen, bridge_queue=settings.queue, lingers=settings.linger_seconds > 0)
         return [*causes, *explain_size(self.size_warning())]
@@ -129,13 +134,14 @@ class Viewer:
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
-            archive: A directory or URL with events that were pruned; they are read only from a `start` on.
+            archive: A directory or URL with events that were pruned; they are read only from a `start` on. None:
+                `bridge_archive`.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
-        place = None if archive is None else place_of(archive)
+        place = self._archive(archive)
         return tail(
             self._store,
             topics=topics,
@@ -229,6 +235,11 @@ class Viewer:
             check_schema(store.engine)
             self._opened = store
         return self._opened
+
+    def _archive(self, named: str | None) -> Place | None:
+        """Return the archive of this name, else that of `bridge_archive`, if there is one."""
+        name = bridge_of(self.app).settings.archive if named is None else named
+        return place_of(name) if name else None
 
     def _check_client(self, client: str) -> None:
         if all(found.id != client for found in list_clients(self._store)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from celery import Celery
 from kombu import Connection
 
+from bridge.broker.holding import Seen, ask_who_holds
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.contract import ticks_queue, unreadable_queue
 
@@ -26,6 +27,9 @@ class WorkersSeen(NamedTuple):
         messages: Messages that wait in the queue; None where the transport does not say.
         keeps_order: Whether the transport's queues are first in, first out, so that a look tells what has left them.
         unreadable: Messages that were set aside; None where the transport does not say.
+        callbacks: Messages that wait in the bridge's own queue; None where the transport does not say.
+        held: How many tasks of the client workers hold: fetched, running, or scheduled; None if not all answered.
+        ignorant: Workers that consume the queue, and do not know a task of the client.
     """
 
     trouble: str | None = None
@@ -35,9 +39,20 @@ class WorkersSeen(NamedTuple):
     messages: int | None = None
     keeps_order: bool = True
     unreadable: int | None = None
+    callbacks: int | None = None
+    held: int | None = None
+    ignorant: tuple[str, ...] = ()
 
 
-def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: float) -> WorkersSeen:
+def ask_workers(
+    app: Celery,
+    *,
+    queue: str,
+    bridge_queue: str,
+    timeout_seconds: float,
+    client: str = "",
+    tasks: Sequence[str] = (),
+) -> WorkersSeen:
     """Ask the broker and the workers.
 
     Args:
@@ -45,21 +60,31 @@ def ask_workers(app: Celery, *, queue: str, bridge_queue: str, timeout_seconds: 
         queue: The queue that a client's events go to.
         bridge_queue: The queue of the bridge's own tasks.
         timeout_seconds: How long to wait for the broker, and then for the workers' answers.
+        client: Id of the client whose tasks to look for in the workers.
+        tasks: The names of its tasks.
     """
     named = "the broker"
     try:
         named = f"the broker {app.connection_for_write().as_uri()}"
         with connected(app, timeout_seconds=timeout_seconds) as connection:
-            # Not by `inspect`, which keeps one answer of workers that have the same name.
-            replies = app.control.broadcast("active_queues", reply=True, timeout=timeout_seconds, connection=connection)
-            answers = [answer for reply in replies or () for answer in reply.items()]
+            seen = ask_who_holds(app, connection, seconds=timeout_seconds)
             messages = queue_length(connection, queue, seconds=timeout_seconds)
             unreadable = queue_length(connection, unreadable_queue(bridge_queue), seconds=timeout_seconds)
+            callbacks = queue_length(connection, bridge_queue, seconds=timeout_seconds)
             ordered = keeps_order(connection)
     except Exception as error:  # whatever it is, the broker can't be asked
         return WorkersSeen(trouble=f"{named} is not available: {error}")
-    bridges = _consumers(answers, bridge_queue, ticks_queue(bridge_queue))  # a collector leaves only the second one
-    return WorkersSeen(None, len(answers), _consumers(answers, queue), bridges, messages, ordered, unreadable)
+    return WorkersSeen(
+        answered=len(seen.answers),
+        consumers=_consumers(seen, queue),
+        bridge_workers=_consumers(seen, bridge_queue, ticks_queue(bridge_queue)),  # a collector leaves only the second
+        messages=messages,
+        keeps_order=ordered,
+        unreadable=unreadable,
+        callbacks=callbacks,
+        held=sum(id.partition(":")[0] == client for id in seen.held) if seen.complete else None,
+        ignorant=tuple(sorted(it.worker for it in seen.consumers(queue) if not set(tasks) <= it.tasks)),
+    )
 
 
 @contextmanager
@@ -82,5 +107,5 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
         yield connection
 
 
-def _consumers(answers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], *queues: str) -> tuple[str, ...]:
-    return tuple(sorted(worker for worker, found in answers if any(queue["name"] in queues for queue in found)))
+def _consumers(seen: Seen, *queues: str) -> tuple[str, ...]:
+    return tuple(sorted(it.worker for it in seen.answers if it.queues & set(queues)))

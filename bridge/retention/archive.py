@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bridge.archive.events import archive_events
 from bridge.archive.places import Place
+from bridge.errors import Unavailable
 from bridge.retention.prune import FreeRange
 from bridge.store import Store
 from bridge.store.archive import archivable_events, log_identity
@@ -20,6 +21,11 @@ def archiver(store: Store, place: Place) -> Callable[[FreeRange], None]:
 
     def archive(found: FreeRange) -> None:
         log = log_identity(store)
-        archive_events(place, archivable_events(store, found.offsets), log=log.id, generation=log.generation)
+        try:
+            archive_events(place, archivable_events(store, found.offsets), log=log.id, generation=log.generation)
+        except OSError as error:
+            raise Unavailable(
+                f"the archive can't be written: {error}: events from {found.first} on stay in the log"
+            ) from error
 
     return archive

@@ -59,14 +59,14 @@ class Pruned(NamedTuple):
 
 
 def free_ranges(
-    store: Store, *, before: datetime | None, bounds: Bounds, most: int | None = None
+    store: Store, *, before: datetime | None, bounds: Bounds, after: int = -1, most: int | None = None
 ) -> Iterator[FreeRange]:
-    """Yield what may be removed from the log, from its beginning, at most `most` events at a time (1,000).
+    """Yield what may be removed from the log, above an offset, at most `most` events at a time (1,000).
 
     It stops at the first range that has only events younger than `before`. The bounds are those at the beginning: who
     has come since needs nothing below them, or the trigger on the log refuses the removal.
     """
-    after, upto, most = -1, min(bounds), most or BATCH_EVENTS
+    upto, most = min(bounds), most or BATCH_EVENTS
     while True:
         looked = free_events(store, after=after, upto=upto, before=before, most=most)
         if looked.offsets:
@@ -82,6 +82,7 @@ def prune(
     before: datetime | None,
     keep: int | None,
     dry_run: bool = False,
+    after: int = -1,
     seconds: float | None = None,
     first: Callable[[FreeRange], None] | None = None,
 ) -> Pruned:
@@ -92,6 +93,7 @@ def prune(
         before: Remove only what was created earlier; None: whatever its age.
         keep: How many of the newest events stay in any case; None: none of them.
         dry_run: Only say what would be removed.
+        after: Look only above this offset.
         seconds: How long it may go on; None: until it is done.
         first: What is to be done with a range before it is removed, such as to archive it. If it raises, the range
             stays in the log.
@@ -105,7 +107,7 @@ def prune(
     bounds, began = read_bounds(store, keep=keep), time.monotonic()
     events, lowest, highest, exact = 0, None, None, True
     most = BATCH_EVENTS if first is None else ARCHIVED_EVENTS
-    for found in free_ranges(store, before=before, bounds=bounds, most=most):
+    for found in free_ranges(store, before=before, bounds=bounds, after=after, most=most):
         events += len(found.offsets) if dry_run else _remove(store, found, first)
         lowest, highest = found.first if lowest is None else lowest, found.last
         counted = dry_run and events >= MOST_EVENTS_COUNTED

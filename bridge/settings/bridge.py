@@ -72,6 +72,10 @@ class BridgeSettings:
             read=seconds_of,
         ),
     ] = ""
+    archive: Annotated[
+        str,
+        About("Directory or URL, as `s3://bucket/events`, where pruning archives what it removes; empty: nowhere."),
+    ] = ""
     log_limit: Annotated[
         str,
         About(

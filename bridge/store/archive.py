@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from bridge.archive.lines import ArchivedEvent
 from bridge.sql import statement
 from bridge.store.connect import Store
@@ -13,11 +15,12 @@ STREAMED_EVENTS = 50  # in memory at once: each may be large
 
 
 class LogIdentity(NamedTuple):
-    """Which log this is, and the offset up to which events may be gone."""
+    """Which log this is, the offset up to which events may be gone, and the last entry of its journal."""
 
     id: str
     generation: int
     pruned: int
+    last_entry: int
 
 
 def log_identity(store: Store) -> LogIdentity:
@@ -65,3 +68,21 @@ def restore_events(store: Store, events: Sequence[ArchivedEvent]) -> int:
         connection.execute(statement("archive/define_currval"))
         savepoint.rollback()
         return len(connection.execute(statement("archive/restore"), binds).all())
+
+
+def old_entries(store: Store, *, older_seconds: float, upto: int, most: int) -> list[tuple[int, str]]:
+    """Return the oldest entries of the journal that are older than this, each with its number, as JSON."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            statement("archive/read_journal"), {"older": older_seconds, "upto": upto, "most": most}
+        )
+        return [(id, line) for id, line in rows]
+
+
+def remove_entries(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove entries of the journal that are archived, in the transaction that notes it.
+
+    Raises:
+        UsageError: no entry says that they are.
+    """
+    connection.execute(statement("archive/remove_journal"), {"ids": list(ids)})

@@ -8,6 +8,7 @@ from datetime import datetime
 from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.handover import MOST_TOPICS
 from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, blockers
 from bridge.store.marks import MarkStatus, list_marks
 from bridge.store.status import MOST_EVENTS_COUNTED
@@ -98,6 +99,8 @@ class ClientFacts:
         in_recovery: Whether that is so because it is a standby.
         clock_ahead_seconds: By how much the clock of a pump's host is ahead of Postgres'; None if no pump told.
         clock_host: That host.
+        awaited: Deliveries that were handed over more than five seconds ago, and not answered.
+        matched: Whether the log has an event that matches its topics; None where that is not known.
         unread: Matching events above `dispatched`, counted up to `MOST_EVENTS_COUNTED`.
         waiting: Keys that wait.
         held: Parked events that hold their key.
@@ -111,7 +114,10 @@ class ClientFacts:
     client: str
     bridge: str
     task: str | None
+    tasks: list[str]
     queue: str
+    topics: list[str]
+    batch: int
     state: str
     state_reason: str | None
     state_by: str | None
@@ -127,6 +133,7 @@ class ClientFacts:
     drawn: int
     pump_silent_seconds: float | None
     open: int
+    awaited: int
     retrying: int
     parked: int
     held: int
@@ -134,6 +141,7 @@ class ClientFacts:
     waiting: int
     unread: int
     unread_seconds: float | None
+    matched: bool | None = None
     read_only: bool = False
     in_recovery: bool = False
     clock_ahead_seconds: float | None = None
@@ -171,8 +179,10 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
         in_the_way = {"client": client, "seconds": HELD_SECONDS}
         lockers = connection.execute(statement("look/client_holders"), in_the_way).mappings()
         replays = connection.execute(statement("look/list_replays"), {"client": client}).mappings()
+        matched = connection.execute(statement("look/topics_matched"), {"client": client, "topics": MOST_TOPICS})
         return ClientFacts(
             **row,
+            matched=matched.scalar_one_or_none(),
             oldest=oldest,
             next_retry=next_retry,
             keys=tuple(WaitingKey(**found) for found in keys),

@@ -33,7 +33,7 @@ GRANTS = {
         "GRANT UPDATE (key, payload, headers) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
         'GRANT INSERT ("offset", created_at) ON fq.events TO fq_operator',  # to put back what was pruned: likewise
         "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version FROM fq_operator",
-        "REVOKE UPDATE, DELETE ON fq.journal FROM fq_operator",
+        "REVOKE UPDATE ON fq.journal FROM fq_operator",  # a trigger lets it delete only what is archived
     ],
     "fq_monitor": [
         "GRANT SELECT ON ALL TABLES IN SCHEMA fq TO fq_monitor",

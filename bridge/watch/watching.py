@@ -68,21 +68,20 @@ class Watch:
             return 0
         with self._connected() as connection:
             idle = {queue for queue in {it.queue for it in found} if self._is_empty(connection, queue)}
-            for it in found:
-                if it.queue not in idle:
-                    self.looks.pop(it.id, None)
+            self._give_up([it for it in found if it.queue not in idle], rest=False)
             found = [it for it in found if it.queue in idle]
-            if not found:
-                return 0
-            seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
-            found = [it for it in found if self._has_seen_all(connection, it, seen)]
-            if (
-                not found
-                or not self._is_empty(connection, name)
-                or delayed_messages(connection, seconds=ANSWER_SECONDS)
-            ):
-                return self._give_up(idle)
-            return sum(self._judge(connection, it, seen) for it in found)
+            return self._ask(connection, found) if found else 0
+
+    def _ask(self, connection: Connection, found: Sequence[Suspect]) -> int:
+        """Ask the workers for the messages of these clients; return how many deliveries go out again."""
+        seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
+        unseen = [it for it in found if not self._has_seen_all(connection, it, seen)]
+        # After the workers, because a callback goes from them to this queue.
+        waits = not self._is_empty(connection, self._bridge.settings.queue)
+        if waits or delayed_messages(connection, seconds=ANSWER_SECONDS):
+            unseen = list(found)
+        self._give_up(unseen, rest=True)
+        return sum(self._judge(connection, it, seen) for it in found if it not in unseen)
 
     def _judge(self, connection: Connection, suspect: Suspect, seen: Seen) -> int:
         """Compare this look at a client with the last one; return how many of its deliveries go out again."""
@@ -148,12 +147,12 @@ class Watch:
     def _is_empty(self, connection: Connection, queue: str) -> bool:
         return look_at_queue(connection, queue, seconds=ANSWER_SECONDS).messages == 0
 
-    def _give_up(self, queues: set[str]) -> int:
-        """Forget what was seen before: something could not be seen, so nothing is known."""
-        self.looks.clear()
-        for queue in queues:
-            self._rest(queue, busy=True)
-        return 0
+    def _give_up(self, suspects: Sequence[Suspect], *, rest: bool) -> None:
+        """Forget what was seen of these before: two looks in a row, and none may be missing in between."""
+        for it in suspects:
+            self.looks.pop(it.id, None)
+            if rest:
+                self._rest(it.queue, busy=True)
 
     def _rest(self, queue: str, *, busy: bool) -> None:
         """Say when to ask the workers about this queue again: later and later while they have all that is awaited."""
@@ -171,11 +170,11 @@ class Watch:
         """Name the workers that drop a client's messages, once."""
         if workers and self._said.get(suspect.id) != workers:
             logger.warning(
-                "client %s: %s of queue %r do not know its task %s, and drop its messages: %s",
+                "client %s: its task %s is not known to %s of queue %r, where its messages are dropped: %s",
                 suspect.id,
+                ", ".join(suspect.tasks),
                 counted(len(workers), "worker"),
                 suspect.queue,
-                ", ".join(suspect.tasks),
                 ", ".join(workers),
             )
         self._said[suspect.id] = workers

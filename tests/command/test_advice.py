@@ -64,7 +64,7 @@ def test_there_are_commands_to_be_checked() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "see `bridge resync`",
+        "see `bridge resink`",
         "see `eventbridge -A shop doctor`",
         "HINT = format('use `eventbridge seek %s --at %s`')",
         "$ python -m bridge regist billing",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.operate.operator import user_at_host
+from bridge.operate.user import user_at_host
 from bridge.store import rounds
 from tests.command.running import Run, actions, done, parsed
 from tests.support.world import World

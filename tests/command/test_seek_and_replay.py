@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.operate.operator import user_at_host
+from bridge.operate.user import user_at_host
 from tests.command.running import Run, actions, done, parsed
 from tests.support.world import World, offsets
 

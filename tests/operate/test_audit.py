@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge import sql
 from bridge.errors import UnknownClient, UsageError
 from bridge.model import Position
 from bridge.operate.audit import Counts, accept, audit
@@ -174,3 +175,43 @@ def test_an_audit_reads_a_long_log_in_slices(world: World, monkeypatch: pytest.M
     world.eyes.execute("ALTER TABLE fq.events DISABLE TRIGGER USER")
     world.eyes.execute('DELETE FROM fq.events WHERE "offset" = 8')
     assert found(world) == {"too-often": (8,)}
+
+
+# Faults of the bridge itself: a statement, what it says, and what it says instead.
+FAULTS = {
+    "pass/hand_over_new": ('n."offset" <= seen.upto\n    RETURNING', 'n."offset" < seen.upto\n    RETURNING'),
+    "pass/hand_over_lanes": (
+        'nullif(max(e."offset"), min(e."offset")) AS later',
+        "CAST(NULL AS bigint) AS later",
+    ),
+    "outcomes/succeed": (
+        'k."offset", k.epoch FROM known k)',
+        'k."offset", k.epoch FROM known k UNION SELECT k.client_id, k."offset" + 1, k.epoch FROM known k)',
+    ),
+    "outcomes/park": ("  FROM gone\n    ON CONFLICT", "  FROM gone WHERE false\n    ON CONFLICT"),
+}
+
+
+def test_g1_events_that_a_fault_of_the_bridge_loses_are_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rightly = sql.source
+    unnoticed = []
+    for nth, (name, (says, instead)) in enumerate(FAULTS.items()):
+        assert rightly(name).count(says) == 1
+
+        def wrongly(asked: str, name: str = name, says: str = says, instead: str = instead) -> str:
+            return rightly(asked).replace(says, instead) if asked == name else rightly(asked)
+
+        client = f"c{nth}"
+        world.client(client, start="now", max_attempts=1)
+        world.publish("a", None, None, None, "a", "a", None)
+        with monkeypatch.context() as broken:
+            broken.setattr(sql, "source", wrongly)
+            sql.statement.cache_clear()
+            for _ in range(4):
+                out = world.hand_over(client)
+                world.fail(*out[:1])
+                world.succeed(*out[1:4:2])
+                world.succeed(*out[1:])
+        sql.statement.cache_clear()
+        unnoticed += [name] if audit(world.store, client).holds else []
+    assert unnoticed == []

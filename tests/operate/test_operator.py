@@ -17,7 +17,7 @@ from celery import Celery
 import bridge
 from bridge.command import bridge as command_line
 from bridge.errors import InvalidClient, SchemaMissing, StoreUnavailable, UnknownClient, UsageError
-from bridge.operate.operator import user_at_host
+from bridge.operate.user import user_at_host
 from tests.conftest import Connect
 from tests.support.waiting import wait_until
 from tests.support.world import World, offsets

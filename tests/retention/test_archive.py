@@ -10,13 +10,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from celery import Celery
 
 import bridge
 from bridge.archive.events import archived_events
 from bridge.archive.files import manifests
 from bridge.archive.places import Directory, Place, place_of
-from bridge.errors import UsageError
+from bridge.errors import Unavailable, UsageError
 from bridge.model import Position
+from bridge.operate.audit import audit
 from bridge.operate.erase import erase
 from bridge.operate.replay import Replay
 from bridge.operate.replay_archived import replay_archived
@@ -24,9 +26,10 @@ from bridge.operate.tail import tail
 from bridge.retention import prune as module
 from bridge.retention.archive import archiver
 from bridge.retention.prune import prune
+from bridge.retention.regular import prune_regularly
 from bridge.store.archive import log_identity
 from tests.conftest import Connect
-from tests.support.pruning import left
+from tests.support.pruning import age, left
 from tests.support.world import World, offsets
 
 NUMBER = "1" + "0" * 5000
@@ -56,7 +59,7 @@ def in_archive(world: World, place: Place) -> list[int]:
     return [event.offset for event in archived_events(place, log=log_identity(world.store).id)]
 
 
-def replayed(world: World, place: Place, **places: Position) -> Replay:
+def replayed(world: World, place: Place, **places: Any) -> Replay:
     return replay_archived(world.store, "c", archive=place, per_second=1000, by="me", **places)
 
 
@@ -91,7 +94,7 @@ def test_g1_what_can_t_be_archived_stays_in_the_log_and_the_next_run_goes_on(
     monkeypatch.setattr(module, "ARCHIVED_EVENTS", 3)
     write(world, *[None] * 8)
     finish(world)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(Unavailable, match="no space"):
         archive(world, Full(tmp_path))
     assert left(world) == [4, 5, 6, 7, 8], "the first file is whole"
     archive(world, place_of(str(tmp_path)))
@@ -124,8 +127,8 @@ def test_tail_shows_archived_events_between_those_that_are_still_in_the_log(worl
     assert left(world) == [2, 5], "parked, and the newest"
 
     def shown(**options: Any) -> list[int]:
-        options = {"topics": ("#",), "start": Position(), "archive": place} | options
-        return [event.offset for event in tail(world.store, **options)]
+        asked: dict[str, Any] = {"topics": ("#",), "start": Position(), "archive": place}
+        return [event.offset for event in tail(world.store, **asked | options)]
 
     assert shown() == [1, 2, 3, 4, 5]
     assert shown(archive=None) == [2, 5]
@@ -240,3 +243,40 @@ def test_g2_writers_and_a_pump_go_on_while_the_log_is_archived(world: World, pla
     archive(world, place)
     assert in_archive(world, place) == list(range(1, 201))
     assert sorted(offsets(world.sent)) == list(range(1, 201)), "each once"
+
+
+def test_g3_an_audit_adds_up_while_archived_events_are_back_in_the_log_and_when_they_are_gone_again(
+    world: World, place: Place
+) -> None:
+    world.client(ordering="none")
+    write(world, "a", None, "b")
+    finish(world)
+    finish(world, "later", topics=["other.#"])
+    archive(world, place, keep=1)
+    finish(world, "from-the-start")
+    for _ in range(2):
+        assert [audit(world.store, id).contradictions for id in ("c", "later", "from-the-start")] == [()] * 3
+        assert replayed(world, place, start=Position(offset=1), end=Position(end=True)).restored == 2
+        assert [audit(world.store, id).contradictions for id in ("c", "later", "from-the-start")] == [()] * 3
+        while handed := world.hand_over():
+            world.succeed(*handed)
+        archive(world, place, keep=1)
+        assert left(world) == [3]
+
+
+def test_bridge_archive_is_where_beat_and_the_commands_archive(
+    world: World, place: Place, database: str, tmp_path: Path
+) -> None:
+    write(world, None, None, None)
+    age(world)
+    app = Celery("shop", broker="memory://", set_as_current=False)
+    app.conf.bridge_database_url = database
+    app.conf.bridge_archive = str(tmp_path / "archive")
+    prune_regularly(world.store, keep="30d", limit="", archive=app.conf.bridge_archive)
+    assert (left(world), in_archive(world, place)) == ([], [1, 2, 3])
+    write(world, None, None)
+    with bridge.Operator(app, by="me") as operator:
+        assert operator.prune(keep=1).events == 1
+        assert [event.offset for event in operator.tail(start="beginning")] == [1, 2, 3, 4, 5]
+        assert operator.prune(keep=0, archive=str(tmp_path / "other")).events == 1
+    assert (in_archive(world, place), in_archive(world, place_of(str(tmp_path / "other")))) == ([1, 2, 3, 4], [5])

@@ -42,10 +42,28 @@ def test_the_task_removes_what_keep_lets_go_and_goes_on_in_its_next_run(
     task = app_with(database_url=database, keep="30d").tasks["bridge.prune"]
     assert task() == {"removed": 2, "held_by": []}
     world.client("slow", start="2")
+    world.publish(None)
     assert task() == {"removed": 0, "held_by": ["slow"]}
     world.eyes.execute("DELETE FROM fq.clients")
     assert task()["removed"] == 1
-    assert left(world) == [4, 5]
+    assert left(world) == [4, 5, 6]
+
+
+def test_what_was_left_behind_is_looked_at_again_once_an_hour(
+    database: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.publish(*[None] * 4)
+    world.client(ordering="none", max_attempts=1)
+    first, *others = world.hand_over()
+    world.fail(first)
+    world.succeed(*others)
+    age(world)
+    task = app_with(database_url=database, keep="30d").tasks["bridge.prune"]
+    assert task() == {"removed": 3, "held_by": []}
+    world.eyes.execute("DELETE FROM fq.parked")
+    assert (task()["removed"], left(world)) == (0, [1])
+    monkeypatch.setattr(regular, "FROM_THE_BEGINNING_SECONDS", 0.0)
+    assert (task()["removed"], left(world)) == (1, [])
 
 
 def test_a_log_near_its_limit_is_warned_of_once_and_nothing_is_removed(

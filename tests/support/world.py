@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 import psycopg
 
@@ -28,6 +29,16 @@ class World(Database):
         super().__init__(store, eyes)
         self.sent: list[Delivery] = []
         self.limit = 500
+
+    @classmethod
+    @contextmanager
+    def at(cls, url: str, eyes: psycopg.Connection[Any]) -> Iterator[Self]:
+        """Look at the log of a server that a test has started itself."""
+        store = Store(url)
+        try:
+            yield cls(store, eyes)
+        finally:
+            store.close()
 
     def client(self, id: str = "c", *, start: str = "beginning", **settings: Any) -> str:
         """Register a client, or change one."""

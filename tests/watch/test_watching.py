@@ -34,6 +34,12 @@ class Watched(Stage):
         self.watch = Watch(self.app_bridge)
         self.settled(seconds_ago=0)
 
+    def close(self) -> None:
+        self.app_bridge.sender.close()
+        self.app_bridge.store.close()
+        self.app_bridge.app.close()
+        super().close()
+
     def settled(self, *, seconds_ago: float) -> None:
         """Let the only collector have settled all that it had taken so many seconds ago."""
         note_collector(
@@ -132,6 +138,6 @@ def test_g1_workers_that_do_not_know_the_task_drop_its_messages_and_those_that_d
     wait_until(lambda: not watched.length("fleet"), timeout=LONG, what="it is dropped")
     for _ in range(2):
         wait_until(lambda: watched.misses() == {1}, timeout=LONG, what="none of them knows it")
-    assert "1 worker of queue 'fleet' do not know its task plain.newer" in caplog.text
+    assert "its task plain.newer is not known to 1 worker of queue 'fleet'" in caplog.text
     watched.eyes.execute("UPDATE fq.clients SET task = 'plain.handle'")
     wait_until(lambda: watched.watch.look() == 1, timeout=LONG, what="a worker knows it now")

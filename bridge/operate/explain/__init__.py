@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.operate.explain import client, database, deliveries, log, marks, processes
+from bridge.operate.explain import client, database, deliveries, log, lost, marks, processes
 from bridge.operate.explain.cause import Cause, Severity
 from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
@@ -37,7 +37,7 @@ def explain(
         *database.explain_locks(facts),
         *client.explain_state(facts),
         *client.explain_bridge(facts, bridge_queue),
-        *processes.explain_broker(seen),
+        *processes.explain_broker(facts, seen),
     ]
     stopped = any(cause.kind in STOPS_THE_PUMP for cause in causes)
     causes += [
@@ -45,12 +45,18 @@ def explain(
         *client.explain_trouble(facts),
         *(processes.explain_workers(facts, seen, bridge_queue) if seen and not seen.trouble else ()),
         *(processes.explain_unreadable(seen, bridge_queue) if seen else ()),
+        *lost.explain_ignorant(facts, seen),
+        *lost.explain_lost(facts, seen),
         *log.explain_horizon(facts),
         *deliveries.explain_window(facts),
         *deliveries.explain_keys(facts),
         *deliveries.explain_retries(facts),
         *client.explain_requests(facts),
         *client.explain_parked(facts),
+        *lost.explain_topics(facts),
         *database.explain_clocks(facts),
     ]
-    return [*causes, *client.explain_ordinary(facts, quiet=all(cause.kind == "other-bridge" for cause in causes))]
+    return [
+        *causes,
+        *client.explain_ordinary(facts, quiet=all(cause.kind in ("other-bridge", "unmatched") for cause in causes)),
+    ]

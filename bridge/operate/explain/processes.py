@@ -14,12 +14,13 @@ from bridge.wording import counted, span
 SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
 
 
-def explain_broker(seen: WorkersSeen | None) -> Iterator[Cause]:
+def explain_broker(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[Cause]:
     """Say that the broker could not be asked: then no tick arrives either."""
     if seen and seen.trouble:
-        yield Cause(
-            kind="broker-away", severity="error", text=seen.trouble, do="the bridge waits for it and loses nothing"
-        )
+        do = "the bridge waits for it and loses nothing"
+        if facts.open:
+            do += f"; should it come back without its messages, `eventbridge recall {facts.client}` sends them again"
+        yield Cause(kind="broker-away", severity="error", text=seen.trouble, do=do)
 
 
 def explain_pump(facts: ClientFacts, seen: WorkersSeen | None, *, lingers: bool) -> Iterator[Cause]:

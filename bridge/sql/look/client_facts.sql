@@ -2,15 +2,18 @@
 --
 -- Binds      client  text
 --            most    bigint, most events of the log to look at
--- Returns    client, bridge, task, queue, state, state_reason, state_by, state_at, ordering, window (1 where the order
---            is strict), offset, dispatched, max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds
---            (since a pump of its bridge was last at work; negative while one lingers, NULL if none ever was),
---            read_only, in_recovery, clock_ahead_seconds and clock_host (of the pumps' host that differs most, NULL if
---            none told), open, retrying, parked, held, redriving, waiting (keys), unread (matching events above
---            dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them); no row if
---            there is no such client
+-- Returns    client, bridge, task, tasks (all that its events go to), queue, topics, batch, state, state_reason,
+--            state_by, state_at, ordering, window (1 where the order is strict), offset, dispatched, max_attempts,
+--            trouble, trouble_at, horizon, drawn, pump_silent_seconds (since a pump of its bridge was last at work;
+--            negative while one lingers, NULL if none ever was), read_only, in_recovery, clock_ahead_seconds and
+--            clock_host (of the pumps' host that differs most, NULL if none told), open, awaited (those handed over
+--            more than five seconds ago), retrying, parked, held, redriving, waiting (keys), unread (matching events
+--            above dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them); no row
+--            if there is no such client
 -- Relies on  nothing
-SELECT c.id AS client, c.bridge, c.task, c.queue, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
+SELECT c.id AS client, c.bridge, c.task,
+       ARRAY(SELECT c.task UNION SELECT r ->> 1 FROM jsonb_array_elements(c.routes) r) AS tasks,
+       c.queue, c.topics, c.batch, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
        fq.window_of(c) AS "window",
        c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon,
        -- A standby's sequence is ahead of the log: the primary writes down 32 offsets at a time before they are drawn.
@@ -19,14 +22,15 @@ SELECT c.id AS client, c.bridge, c.task, c.queue, c.state, c.state_reason, c.sta
           FROM fq.turns t WHERE t.bridge = c.bridge AND t.name IN ('linger', 'tick')) AS pump_silent_seconds,
        current_setting('transaction_read_only') = 'on' AS read_only, pg_is_in_recovery() AS in_recovery,
        tick.clock_ahead_seconds, tick.holder AS clock_host,
-       d.open, d.retrying, p.parked, p.held, p.redriving,
+       d.open, d.awaited, d.retrying, p.parked, p.held, p.redriving,
        (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id) AS waiting,
        u.events AS unread,
        CAST(extract(epoch FROM clock_timestamp() - u.oldest) AS double precision) AS unread_seconds
   FROM fq.clients c
  CROSS JOIN fq.horizon h
   LEFT JOIN fq.turns tick ON tick.bridge = c.bridge AND tick.name = 'tick'
- CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
+ CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying,
+                            count(*) FILTER (WHERE state = 'sent' AND sent_at < now() - interval '5 seconds') AS awaited
                        FROM fq.open(c.id)) d
  CROSS JOIN LATERAL (SELECT count(*) AS parked, count(*) FILTER (WHERE held) AS held,
                             count(*) FILTER (WHERE redrive) AS redriving

@@ -28,7 +28,7 @@ WITH fenced AS MATERIALIZED (
     DELETE FROM fq.deliveries d
      WHERE d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last
        AND ((d.client_id, d."offset", d.epoch) IN (SELECT k.client_id, k."offset", k.epoch FROM known k)) IS TRUE
-    RETURNING d.client_id, d."offset", d.key
+    RETURNING d.client_id, d.key
 ), taken_back AS (
     DELETE FROM fq.parked p USING fenced f
      WHERE p.client_id = f.client_id AND p."offset" = f."offset" AND p.epoch = f.epoch AND f.attempt <= p.attempt
@@ -39,5 +39,5 @@ WITH fenced AS MATERIALIZED (
      WHERE l.client_id = done.client_id AND l.key = done.key
 )
 SELECT client_id, count(*) AS finished, sum("offset") AS total
-  FROM (SELECT client_id, "offset" FROM finished UNION ALL SELECT client_id, "offset" FROM taken_back) done
+  FROM (SELECT client_id, "offset" FROM known UNION ALL SELECT client_id, "offset" FROM taken_back) done
  GROUP BY client_id

@@ -85,7 +85,8 @@ CREATE TABLE fq.aside (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 CREATE INDEX aside_offset ON fq.aside (client_id, replay_id, "offset");
 
--- The journal: who did what to which client, and when. Rows are never changed or deleted.
+-- The journal: who did what to which client, and when. Rows are never changed, and deleted only
+-- where a row that stays says in which file of an archive they are.
 CREATE TABLE fq.journal (
     id        bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT journal_pkey PRIMARY KEY,
     at        timestamptz NOT NULL DEFAULT now(),
@@ -99,8 +100,23 @@ CREATE FUNCTION fq.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql SET searc
 BEGIN
     RAISE EXCEPTION 'the journal is append-only: % is refused', TG_OP USING ERRCODE = 'FQ001';
 END $$;
-CREATE TRIGGER journal_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON fq.journal
+CREATE TRIGGER journal_kept BEFORE UPDATE OR TRUNCATE ON fq.journal
     FOR EACH STATEMENT EXECUTE FUNCTION fq.refuse_rewriting();
+CREATE FUNCTION fq.only_archived() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM gone g
+                WHERE NOT EXISTS (SELECT FROM fq.journal j
+                                   WHERE j.action = 'archive journal' AND g.id < j.id
+                                     AND g.id BETWEEN CAST(j.details ->> 'first' AS bigint)
+                                                  AND CAST(j.details ->> 'last' AS bigint))) THEN
+        RAISE EXCEPTION 'the journal is append-only: DELETE is refused'
+            USING ERRCODE = 'FQ001',
+                  HINT = '`eventbridge journal --archive DIR --older-than 365d` moves old entries into files';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER journal_archived AFTER DELETE ON fq.journal REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION fq.only_archived();
 
 -- Return a client's deliveries. A statement that wants all of a client's deliveries reads them through this function.
 -- It looks from `clients.lowest` on, which follows the cursor, because what lies below are only rows that were deleted:
