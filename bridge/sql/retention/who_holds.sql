@@ -6,8 +6,8 @@
 --            of a client; expires_at of a hold; event_at: when `first` was created; at most 10
 -- Relies on  nothing
 SELECT r.kind, r.name, e."offset" AS first,
-       CASE WHEN c.id IS NOT NULL AND c.task IS NULL THEN 'reader' ELSE c.state END AS state, c.state_reason, c.state_at,
-       h.expires_at, e.created_at AS event_at
+       CASE WHEN c.id IS NOT NULL AND c.task IS NULL THEN 'reader' ELSE c.state END AS state, c.state_reason,
+       c.state_at, h.expires_at, e.created_at AS event_at
   FROM fq.held_ranges r
   LEFT JOIN fq.clients c ON r.kind <> 'hold' AND c.id = r.name
   LEFT JOIN fq.holds h ON r.kind = 'hold' AND h.name = r.name

@@ -89,5 +89,6 @@ END $$;
 CREATE TRIGGER events_kept AFTER DELETE ON fq.events REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION fq.guard_delete();
 
--- What is removed makes room for new events only after a vacuum, so it begins at a twentieth of the log, not at a fifth.
+-- What is removed makes room for new events only after a vacuum, so one begins at a twentieth of the log, not at a
+-- fifth.
 ALTER TABLE fq.events SET (autovacuum_vacuum_scale_factor = 0.05);
