@@ -17,7 +17,7 @@ from bridge.app import Bridge
 from bridge.errors import BrokerUnavailable, UsageError
 from bridge.operate.witnesses import BrokerSaw, own_the_broker, what_the_broker_saw
 from bridge.store import resync as log
-from bridge.store.journal import note
+from bridge.store.journal import WHOLE_LOG, note
 from bridge.store.resync import Found, ResyncedClient
 
 
@@ -114,7 +114,7 @@ def resync(
             savepoint.rollback()
         else:
             log.move_sequence(connection, sequence=plan.sequence)
-            note(connection, "", "resync", by=by, details=_details(done))
+            note(connection, WHOLE_LOG, "resync", by=by, details=_details(done))
     return done if dry_run else _with_mark(bridge, done)
 
 

@@ -24,6 +24,8 @@ GRANTS = {
         "REVOKE INSERT, UPDATE, DELETE ON fq.settings, fq.alembic_version FROM fq_bridge",
         "REVOKE UPDATE, DELETE ON fq.journal FROM fq_bridge",
         "REVOKE INSERT, DELETE ON fq.clients FROM fq_bridge",
+        "REVOKE INSERT, UPDATE, DELETE ON fq.log FROM fq_bridge",  # a new generation is for the owner to begin: resync
+        "GRANT UPDATE (pruned) ON fq.log TO fq_bridge",
     ],
     "fq_operator": [
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_operator",
@@ -32,7 +34,8 @@ GRANTS = {
         "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_operator",
         "GRANT UPDATE (key, payload, headers) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
         'GRANT INSERT ("offset", created_at) ON fq.events TO fq_operator',  # to put back what was pruned: likewise
-        "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version FROM fq_operator",
+        "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version, fq.log FROM fq_operator",
+        "GRANT UPDATE (pruned) ON fq.log TO fq_operator",
         "REVOKE UPDATE ON fq.journal FROM fq_operator",  # a trigger lets it delete only what is archived
     ],
     "fq_monitor": [

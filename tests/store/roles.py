@@ -30,6 +30,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "DELETE FROM fq.events WHERE false": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.held_ranges": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.log SET pruned = pruned": (BRIDGE, OPERATOR),
+    "UPDATE fq.log SET starts = starts": (),  # a new generation is for the owner to begin: resync
+    "DELETE FROM fq.log": (),
     "DELETE FROM fq.holds": (BRIDGE, OPERATOR),
     "TRUNCATE fq.events": (),
     "SELECT nextval('fq.events_offset_seq')": (),
@@ -52,7 +54,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT * FROM fq.journal": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.marks SET trouble = NULL": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.marks": (BRIDGE, OPERATOR, MONITOR),
-    "SELECT * FROM fq.server()": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT * FROM fq.server()": (PUBLISHER, BRIDGE, OPERATOR, MONITOR),
     "SELECT value FROM fq.settings": (BRIDGE,),
     "UPDATE fq.settings SET value = 'mine'": (),
     "UPDATE fq.alembic_version SET version_num = '9'": (),

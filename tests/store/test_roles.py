@@ -168,6 +168,7 @@ def test_g10_a_handler_s_role_needs_what_the_docs_say(urls: Urls, world: World, 
     name = urls[""].split("//")[1].split(":")[0]
     for grant in (
         "USAGE ON SCHEMA fq",
+        "SELECT ON fq.log",
         "SELECT, UPDATE (state, due_at) ON fq.deliveries",
         "SELECT, UPDATE (wake_at) ON fq.clients",
     ):
