@@ -7,6 +7,7 @@ import re
 import click
 
 from bridge.errors import UsageError
+from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -51,10 +52,10 @@ def span_seconds(text: str) -> float:
     Raises:
         click.BadParameter: it is none.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(d|h|min|s)", text.strip(), re.ASCII)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a span of time, such as 90d, 12h, 30min or 45s")
-    return float(found[1]) * {"d": 86_400, "h": 3_600, "min": 60, "s": 1}[found[2]]
+    try:
+        return seconds_of(text.strip())
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}") from None
 
 
 def route(text: str) -> tuple[str, str]:

@@ -58,6 +58,8 @@ def said(done: Resynced) -> Iterator[str]:
             f"the broker {done.broker} {verb('is', 'be')} taken from another log, {done.broker_log}: "
             "if that one is alive, give this one a bridge_queue of its own instead"
         )
+    elif done.broker is not None and (done.broker_offset is None or done.broker_offset < 0):
+        yield f"the broker {done.broker} has seen no event since its mark was last written anew"
     elif done.broker is not None:
         yield f"the broker {done.broker} has seen events up to offset {done.broker_offset}"
     if done.lost_from is not None and done.lost_upto is not None:

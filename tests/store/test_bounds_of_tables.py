@@ -1,4 +1,4 @@
-"""G5: every table of the schema has a bound that docs/running.md tells, or is said to grow."""
+"""G5: every table of the schema has a bound that docs/keeping.md tells, or is said to grow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from tests.conftest import Connect
 from tests.support.stage import REPOSITORY
 
-RUNNING = (REPOSITORY / "docs" / "running.md").read_text()
+KEEPING = (REPOSITORY / "docs" / "keeping.md").read_text()
 
 
 def test_g5_every_table_is_listed_with_what_bounds_it(connect: Connect) -> None:
-    [section] = re.findall(r"^## What bounds each table\n(.*?)^## ", RUNNING, re.DOTALL | re.MULTILINE)
+    [section] = re.findall(r"^## What bounds each table\n(.*?)^## ", KEEPING, re.DOTALL | re.MULTILINE)
     listed = re.findall(r"^\| `(\w+)` \| \S", section, re.MULTILINE)
     found = connect().execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'fq'::regnamespace AND relkind IN ('r', 'p')"
