@@ -85,7 +85,10 @@ def release_command(ctx: click.Context, client: str, reason: str, as_json: bool)
 def hold_command(
     ctx: click.Context, /, *, name: str | None, start: int | None, age: str | None, end: bool, as_json: bool
 ) -> None:
-    """Keep events from being pruned for a while, under a NAME such as a backup's; without one, list the holds."""
+    """Keep events from being pruned for a while.
+
+    Give the hold a NAME, such as that of a backup. Without a NAME, the holds are listed.
+    """
     operator = operator_here(ctx)
     if name is None:
         found = operator.holds()

@@ -24,7 +24,7 @@ from kombu.exceptions import EncodeError, KombuError, SerializerNotInstalled
 from redis.exceptions import RedisError
 
 from bridge.bounds import BATCH_BYTES
-from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, REDIS_STENCIL
+from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, MARKS_ON_REDIS, REDIS_STENCIL
 from bridge.broker.internals.connections import drop, is_virtual
 from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.marks import note_seen
@@ -230,5 +230,7 @@ def foresee(app: Celery, *, redis_writer: bool) -> None:
         on_redis = redis_writer and transport.driver_type == "redis"
         if not (on_redis and REDIS_STENCIL.conforms()) and is_virtual(transport):
             DELIVERY_TAGS.conforms()
+    if transport.driver_type == "redis":
+        MARKS_ON_REDIS.conforms()
     if transport.driver_name == "py-amqp":
         CONFIRMS.conforms(try_confirms)

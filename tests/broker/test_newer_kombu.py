@@ -16,6 +16,7 @@ from bridge.broker.fast_ways import (
     GUARD,
     JOINED_ACKS,
     JOINED_CALLBACKS,
+    MARKS_ON_REDIS,
     REDIS_COLLECTOR,
     REDIS_STENCIL,
 )
@@ -47,7 +48,15 @@ EVENTS = 40
 
 OFF = {
     "redis": {
-        "bridge": [REDIS_STENCIL, DELIVERY_TAGS, REDIS_COLLECTOR, GUARD, JOINED_ACKS, JOINED_CALLBACKS],
+        "bridge": [
+            REDIS_STENCIL,
+            DELIVERY_TAGS,
+            REDIS_COLLECTOR,
+            GUARD,
+            JOINED_ACKS,
+            JOINED_CALLBACKS,
+            MARKS_ON_REDIS,
+        ],
         "fleet": [JOINED_ACKS, JOINED_CALLBACKS],
     },
     "amqp": {"bridge": [CONFIRMS, AMQP_COLLECTOR, GUARD, JOINED_CALLBACKS], "fleet": [JOINED_CALLBACKS]},

@@ -67,7 +67,7 @@ def test_replay_starts_and_stops(run: Run, world: World) -> None:
     assert done(run("replay", "c", "--stop")) == "a replay to client c is stopped at 3 of 3: 1 event has gone out\n"
     assert done(run("replay", "c", "--stop")) == "no replay to client c was under way\n"
     started = parsed(run("replay", "c", "--from", "beginning", "--to", "2", "--topics", "order.#", "--json"))
-    range_ = {"first": 0, "upto": 2, "events": 2, "exact": True, "pruned": None}
+    range_ = {"first": 0, "upto": 2, "events": 2, "exact": True, "pruned": None, "restored": 0}
     assert started == {"client": "c", "id": 2, "epoch": 3} | range_
     stopped = {"client": "c", "stopped": [{"next": 0, "upto": 2, "sent": 0}]}
     assert parsed(run("replay", "c", "--stop", "--json")) == stopped

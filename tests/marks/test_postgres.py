@@ -128,10 +128,12 @@ def test_g6_old_callbacks_settle_nothing_of_a_database_that_was_put_back_and_its
     others = world.publish("x", "y", "z")  # other events at the same offsets
     assert others[0] in (2, 34), "Postgres may leave out 32 offsets when it crashes"
 
-    with pytest.raises((MarkAhead, StoreUnavailable)):
-        shop.settle(*old)
-    with pytest.raises(MarkAhead):
-        shop.settle(*old)
+    refusals: list[type[Exception]] = []
+    while MarkAhead not in refusals and len(refusals) < 4:  # a session that died, and a server that is another one
+        with pytest.raises((MarkAhead, StoreUnavailable)) as refused:
+            shop.settle(*old)
+        refusals.append(refused.type)
+    assert refusals[-1] is MarkAhead
     error = next(error for _ in range(3) if isinstance(error := shop.stopped(), MarkAhead))
     assert "set back" in str(error)
     assert world.eyes.execute("SELECT count(*) FROM fq.deliveries").fetchone() == (0,)

@@ -11,7 +11,7 @@ from celery import Celery
 
 from bridge import declare, tasks
 from bridge.app import Bridge
-from bridge.pump import loop
+from bridge.pump import declared
 from bridge.pump.loop import Pump, pump_of
 from bridge.store import rounds
 from bridge.trouble import Trouble
@@ -54,7 +54,7 @@ def test_what_the_bridge_s_tasks_raise_on_purpose_is_expected() -> None:
 def test_g10_a_client_that_a_stranger_holds_is_registered_later_and_the_others_are_served(
     world: World, bridge: Bridge, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loop, "REGISTER_SECONDS", 0.05)
+    monkeypatch.setattr(declared, "REGISTER_SECONDS", 0.05)
     monkeypatch.setattr(declare, "_declared", {})
 
     def handle(event: object) -> None:

@@ -121,7 +121,7 @@ def test_a_range_goes_to_the_archive_before_it_is_removed_and_stays_if_that_fail
 
 
 def test_g2_pruning_neither_holds_the_horizon_nor_waits_for_writers(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "BATCH_EVENTS", 2)
+    monkeypatch.setattr(module, "ARCHIVED_EVENTS", 2)
     world.publish(*[None] * 6)
     age(world)
     horizons: list[Any] = []

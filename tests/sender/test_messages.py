@@ -238,6 +238,7 @@ def test_a_setting_that_changes_is_in_the_next_message_of_a_sender_that_goes_on(
 
 OTHER: dict[str, Any] = {
     "task": "fleet.other",
+    "bridge": "another",
     "routes": (("order.#", "fleet.other"),),
     "queue": "other",
     "topics": ("order.#",),

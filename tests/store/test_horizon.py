@@ -196,7 +196,7 @@ def test_g2_a_sequence_behind_the_horizon_stops_the_bridge_and_changes_nothing(l
     log.ask("SELECT setval(pg_get_serial_sequence('fq.events', 'offset'), 1)")
     store = Store(log.url)
     for _ in range(2):
-        with pytest.raises(LogRewound, match=r"stands at 1, behind the horizon 2: .*the bridge stays stopped"):
+        with pytest.raises(LogRewound, match=r"stands at 1, behind the horizon 2: .*nothing is handed over"):
             advance_horizon(store)
     store.close()
     assert log.ask('SELECT "offset" FROM fq.horizon') == 2

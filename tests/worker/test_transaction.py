@@ -72,7 +72,7 @@ def test_a_redelivered_event_that_is_done_is_refused_before_the_body_runs(
     with bridge.transaction(event(handled), connect()) as connection:
         connection.execute("INSERT INTO effects VALUES (1)")
     with (
-        pytest.raises(bridge.AlreadyDone, match="event 1 is not open for client 'c'") as refused,
+        pytest.raises(bridge.AlreadyDone, match="event 1 of generation 1 is not open for client 'c'") as refused,
         bridge.transaction(event(handled), connect()),
     ):
         pytest.fail("the body ran")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import redis
 from celery import Celery
 from kombu import Producer
+from redis import Redis  # not the module: a file here has its name
 from redis.exceptions import ResponseError
 
 from bridge.broker.fast_ways import MARKS_ON_REDIS
@@ -47,7 +47,7 @@ def note_seen(producer: Producer, queue: str, seen: Seen, *, together: bool) -> 
         if together:
             return command
         with suppress(ResponseError):
-            redis.Redis(connection_pool=connection_pool(producer.channel)).execute_command(*command)  # type: ignore[no-untyped-call]
+            Redis(connection_pool=connection_pool(producer.channel)).execute_command(*command)  # type: ignore[no-untyped-call]
         return ()
     # Where the queue is missing, the broker drops it: the mark itself says then that something was lost.
     producer.publish(
