@@ -173,9 +173,10 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _config() -> Any:
+    # Before the import: it would fill every worker's log with news of alembic's plugins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic.config import Config
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # else it fills every worker's log with news of its plugins
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -185,6 +186,7 @@ def _config() -> Any:
 @cache
 def _revisions() -> list[str]:
     """Return every revision that this code knows, oldest first."""
+    config = _config()
     from alembic.script import ScriptDirectory
 
-    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]

@@ -31,7 +31,9 @@ AWAITED_SECONDS = 5.0  # how old a hand-over is before anybody looks for its mes
 LONGEST_AWAITED_SECONDS = 60.0
 MOST_ATTEMPTS = 1000  # of one client in one look, the oldest events first
 SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0  # between two questions to the workers about one queue
+UNSEEN_REST_SECONDS = 10.0  # where one of them did not answer in time, which may be its load
 ANSWER_SECONDS = 1.0
+DRAINED_SECONDS = 2.0
 LOCK_SECONDS = 0.2
 
 
@@ -77,8 +79,9 @@ class Watch:
         seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
         unseen = [it for it in found if not self._has_seen_all(connection, it, seen)]
         # After the workers, because a callback goes from them to this queue.
-        waits = not self._is_empty(connection, self._bridge.settings.queue)
-        if waits or delayed_messages(connection, seconds=ANSWER_SECONDS):
+        if not self._is_drained(connection, self._bridge.settings.queue) or delayed_messages(
+            connection, seconds=ANSWER_SECONDS
+        ):
             unseen = list(found)
         self._give_up(unseen, rest=True)
         return sum(self._judge(connection, it, seen) for it in found if it not in unseen)
@@ -144,6 +147,16 @@ class Watch:
         others = {queue for it in consumers for queue in it.queues} - {suspect.queue}
         return all(self._is_empty(connection, queue) for queue in others)  # a retry may have gone there
 
+    def _is_drained(self, connection: Connection, queue: str) -> bool:
+        """Tell whether the queue is empty at one moment: then all that was in it before has been taken.
+
+        Ticks of the pump are in the bridge's own queue again and again, each for a moment.
+        """
+        until = time.monotonic() + DRAINED_SECONDS
+        while not (empty := self._is_empty(connection, queue)) and time.monotonic() < until:
+            time.sleep(DRAINED_SECONDS / 40)
+        return empty
+
     def _is_empty(self, connection: Connection, queue: str) -> bool:
         return look_at_queue(connection, queue, seconds=ANSWER_SECONDS).messages == 0
 
@@ -152,12 +165,12 @@ class Watch:
         for it in suspects:
             self.looks.pop(it.id, None)
             if rest:
-                self._rest(it.queue, busy=True)
+                self._rest(it.queue, busy=True, most_seconds=UNSEEN_REST_SECONDS)
 
-    def _rest(self, queue: str, *, busy: bool) -> None:
+    def _rest(self, queue: str, *, busy: bool, most_seconds: float = LONGEST_REST_SECONDS) -> None:
         """Say when to ask the workers about this queue again: later and later while they have all that is awaited."""
         before, _ = self._rests.get(queue, (SHORTEST_REST_SECONDS / 2, 0.0))
-        seconds = min(2 * before, LONGEST_REST_SECONDS) if busy else SHORTEST_REST_SECONDS
+        seconds = min(2 * before, most_seconds) if busy else SHORTEST_REST_SECONDS
         self._rests[queue] = seconds, time.monotonic() + seconds
 
     def _forget(self, clients: set[str], queues: set[str]) -> None:
