@@ -76,6 +76,7 @@ def recall_lost(
     attempts: Sequence[Attempt],
     *,
     counted: Sequence[bool],
+    noted: Sequence[bool],
     reason: str,
     lock_seconds: float,
 ) -> list[Attempt]:
@@ -86,6 +87,7 @@ def recall_lost(
         client: Whose they are.
         attempts: What is lost.
         counted: Whether each counts as an attempt: then its lease ends.
+        noted: Whether each makes the next look at its event later.
         reason: Why, for the journal.
         lock_seconds: How long to wait for the client.
 
@@ -99,6 +101,7 @@ def recall_lost(
         "epochs": [it.epoch for it in attempts],
         "attempts": [it.attempt for it in attempts],
         "counts": list(counted),
+        "noted": list(noted),
     }
     with store.transaction() as connection:
         if not lock_clients(connection, [client], lock_seconds=lock_seconds):

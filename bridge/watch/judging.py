@@ -28,10 +28,18 @@ class Look(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """An attempt whose message is lost, and whether it counts as an attempt."""
+    """An attempt whose message is lost.
+
+    Attributes:
+        attempt: Which one.
+        counts: Whether it counts as an attempt.
+        noted: Whether the next look at its event comes later; not where a worker does not know the task, because those
+            that do know it are to get the event soon.
+    """
 
     attempt: Attempt
     counts: bool
+    noted: bool = True
 
 
 def missing_of(suspect: Suspect, seen: Seen) -> frozenset[Attempt]:
@@ -84,4 +92,4 @@ def losses_of(
         return []
     forgiven = bool(unknowing) or not consumers
     lost = sorted(now.missing & before.missing)
-    return [Loss(it, counts=it.losses >= FORGIVEN_LOSSES and not forgiven) for it in lost]
+    return [Loss(it, counts=it.losses >= FORGIVEN_LOSSES and not forgiven, noted=not unknowing) for it in lost]

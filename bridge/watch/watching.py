@@ -108,6 +108,7 @@ class Watch:
                 suspect.id,
                 [it.attempt for it in lost],
                 counted=[it.counts for it in lost],
+                noted=[it.noted for it in lost],
                 reason=reason,
                 lock_seconds=LOCK_SECONDS,
             )

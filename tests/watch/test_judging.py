@@ -74,6 +74,16 @@ def test_g1_nothing_goes_out_again_to_workers_of_which_none_knows_the_task() -> 
 
 
 @pytest.mark.parametrize(
+    ("consumers", "noted"), [((worker(),), True), ((), True), ((worker(), worker("old", "shop.other")), False)]
+)
+def test_g1_where_a_worker_drops_messages_the_others_get_them_soon(consumers: tuple[Answer, ...], noted: bool) -> None:
+    first, settled = NOW - timedelta(seconds=5), NOW - timedelta(seconds=2)
+    looks = Look(first, frozenset({ONE})), Look(NOW, frozenset({ONE}))
+    [lost] = losses_of(suspect(ONE), before=looks[0], now=looks[1], settled=settled, consumers=consumers)
+    assert lost.noted is noted
+
+
+@pytest.mark.parametrize(
     ("held", "strange"), [({"x": "shop.charge"}, True), ({"c_1": "shop.bill", "p": "bridge.pump"}, False)]
 )
 def test_g6_while_workers_run_tasks_of_strangers_these_may_be_steps_of_a_workflow(

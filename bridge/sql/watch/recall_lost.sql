@@ -6,12 +6,13 @@
 --            epochs    integer[], of each
 --            attempts  integer[], of each
 --            counts    boolean[], whether the attempt of each counts
+--            noted     boolean[], whether the loss of each makes the next look at it later
 -- Returns    "offset", epoch, attempt of each
 -- Relies on  the client being locked in this transaction
 WITH lost AS MATERIALIZED (
-    SELECT d."offset", l.counts
+    SELECT d."offset", l.counts, l.noted
       FROM unnest(CAST(:offsets AS bigint[]), CAST(:epochs AS integer[]), CAST(:attempts AS integer[]),
-                  CAST(:counts AS boolean[])) AS l ("offset", epoch, attempt, counts)
+                  CAST(:counts AS boolean[]), CAST(:noted AS boolean[])) AS l ("offset", epoch, attempt, counts, noted)
      CROSS JOIN LATERAL (  -- OFFSET 0 keeps the planner from joining in another way: see decision 14
            SELECT * FROM fq.deliveries f WHERE f.client_id = :client AND f."offset" = l."offset" OFFSET 0
               FOR UPDATE SKIP LOCKED) d
@@ -20,7 +21,7 @@ WITH lost AS MATERIALIZED (
     UPDATE fq.deliveries d
        SET state = CASE WHEN l.counts THEN d.state ELSE 'retrying' END,
            earlier_attempts = d.earlier_attempts + CASE WHEN l.counts THEN 0 ELSE 1 END,
-           losses = coalesce(d.losses, 0) + 1, due_at = now(),
+           losses = CASE WHEN l.noted THEN coalesce(d.losses, 0) + 1 ELSE d.losses END, due_at = now(),
            waited_at = CASE WHEN l.counts THEN now() END, behind = NULL
       FROM lost l
      WHERE d.client_id = :client AND d."offset" = l."offset"
