@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage torture bench check format clean
+.PHONY: help demo test coverage slow torture bench check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,11 +18,14 @@ demo: $(STAMP) ## Run the whole loop on real data (ARGS="--events 2000" for less
 	@$(BIN)/python -m bridge demo $(ARGS)
 
 # Side by side, because tests wait for other processes more than they compute: WORKERS is how many, 0 for none.
-test: $(STAMP) ## Run the tests, but for the torture (ARGS="-k horizon" for some of them)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture" $(ARGS)
+test: $(STAMP) ## Run the tests, but for the slow ones and the torture (ARGS="-k horizon" for some of them)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture and not slow" $(ARGS)
 
 coverage: $(STAMP) ## Run the same tests, a half slower, and say which lines of the package no test runs
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture" --cov --cov-report term $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture and not slow" --cov --cov-report term $(ARGS)
+
+slow: $(STAMP) ## Follow the page on backup and restore, and promote replicas that lack events: minutes
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 torture: $(STAMP) ## Kill everything at random and check every guarantee, for some seconds each
 	@$(BIN)/python -m pytest -m torture $(ARGS)

@@ -22,6 +22,8 @@ from bridge.store.parked import Selection
 from tests.conftest import Connect
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 AUDITS = 40
 BY = "me@here"
 

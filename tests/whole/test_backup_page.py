@@ -19,6 +19,8 @@ from bridge.store.migrate import migrate
 from tests.support.clusters import Clusters, clusters, free_port
 from tests.support.world import World, offsets
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "backup-and-restore.md"
 LOGICAL = {"wal_level": "logical"}
 

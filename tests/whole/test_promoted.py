@@ -30,6 +30,8 @@ from tests.support.clusters import Clusters, clusters, free_port
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 EFFECTS = 'CREATE TABLE public.effects (generation int, "offset" bigint, payload text)'
 
 
