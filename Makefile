@@ -24,7 +24,7 @@ test: $(STAMP) ## Run the tests, but for the slow ones and the torture (ARGS="-k
 coverage: $(STAMP) ## Run the same tests, a half slower, and say which lines of the package no test runs
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not torture and not slow" --cov --cov-report term $(ARGS)
 
-slow: $(STAMP) ## Follow the page on backup and restore, and promote replicas that lack events: minutes
+slow: $(STAMP) ## Restore and promote servers as the docs say, and try what is seldom used: minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 torture: $(STAMP) ## Kill everything at random and check every guarantee, for some seconds each

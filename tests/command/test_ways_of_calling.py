@@ -28,7 +28,11 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("typed", WAYS)
+SELDOM = {"eventbridge -A bridge.celery", "python -m celery -A bridge.celery:app bridge"}
+TYPED = [pytest.param(typed, marks=[pytest.mark.slow] if typed in SELDOM else []) for typed in WAYS]
+
+
+@pytest.mark.parametrize("typed", TYPED)
 def test_every_way_of_calling_does_the_same_and_advises_what_can_be_typed(typed: str, empty_database: str) -> None:
     def call(*args: str, input: str = "") -> tuple[int, str, str]:
         result = called(*WAYS[typed], *args, url=empty_database, input=input)

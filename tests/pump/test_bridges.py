@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +22,23 @@ from bridge.store.horizon import advance_horizon
 from bridge.store.recall import clients_with_open
 from tests.support.world import World, offsets
 
+MADE: list[Bridge] = []
+
+
+@pytest.fixture(autouse=True)
+def closed(world: World) -> Iterator[None]:
+    """Close what a test has connected."""
+    yield
+    while MADE:
+        bridge = MADE.pop()
+        bridge.sender.close()
+        bridge.store.close()
+
+
+def bridge_on(app: Celery) -> Bridge:
+    MADE.append(Bridge(app))
+    return MADE[-1]
+
 
 def handle(event: dict[str, Any]) -> None: ...
 
@@ -29,7 +47,7 @@ def pump(world: World, url: str, *, name: str) -> Pump:
     app = Celery("shop", broker="memory://", set_as_current=False)
     app.conf.update(bridge_database_url=url, bridge_queue=name, bridge_linger_seconds=0)
     app.task(name="fleet.handle", shared=False)(handle)
-    return Pump(Bridge(app))
+    return Pump(bridge_on(app))
 
 
 def test_g6_a_pass_of_another_bridge_leaves_a_client_alone(world: World) -> None:
@@ -132,8 +150,8 @@ def test_the_visibility_timeout_is_compared_with_own_leases_only(
     world.client("theirs", bridge="b", ack_timeout_seconds=9000)
     app = Celery("shop", broker=redis_url, set_as_current=False)
     app.conf.update(bridge_database_url=database)
-    visibility.warn_of_visibility(Bridge(app))
+    visibility.warn_of_visibility(bridge_on(app))
     assert told == []
     world.client("ours", ack_timeout_seconds=9000)
-    visibility.warn_of_visibility(Bridge(app))
+    visibility.warn_of_visibility(bridge_on(app))
     assert "'ours'" in told[0]

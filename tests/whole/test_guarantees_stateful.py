@@ -239,7 +239,7 @@ class Promises(Known):
     def everything_adds_up(self) -> None:
         """G1, G2: an audit finds each event where it must be, and no contradiction. It looks now and then."""
         self.steps += 1
-        if self.client and self.steps % 20 == 0:
+        if self.client and self.steps % 50 == 0:
             found = audit(self.world.store, self.client)
             assert found.holds, f"the audit found {found.contradictions}"
             counts = dataclasses.astuple(found.counts)

@@ -10,7 +10,7 @@ CLIENTS = ("a", "b", "c", "d", "e", "f")
 EVENTS = 400
 
 
-@pytest.mark.parametrize("broker", ["redis", "amqp"])
+@pytest.mark.parametrize("broker", ["redis", pytest.param("amqp", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
 def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, pool: str) -> None:
     for id in CLIENTS:
