@@ -55,7 +55,6 @@ class Side:
     def _pump(self, ordering: str) -> tuple[float, float, float]:
         client = self._bench.client(start=0, window=EVENTS, ordering=ordering)
         found = self._timed(lambda: hand_over(self._bench, self._bridge, client, EVENTS))
-        self._bench.redis.flushdb()
         self._bench.forget(client)
         return found
 
