@@ -27,7 +27,6 @@ from bridge.store import Store
 from bridge.store.migrate import migrate
 
 POSTGRES = {"max_connections": "300", "shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
-MARK = "bridge.mark"
 TASK = "fleet.noop"
 REPOSITORY = Path(__file__).parent.parent
 WORKER_OPTIONS = ["--without-heartbeat"]  # as a fleet of fast tasks would set it
@@ -91,14 +90,7 @@ class Bench(Installation):
         """Remove clients with all that is theirs, also in the broker, and leave no dead rows to the next figure."""
         self.eyes.execute("DELETE FROM fq.clients WHERE id = ANY (%s)", (list(clients),))
         self.eyes.execute("VACUUM fq.deliveries, fq.clients, fq.lanes")
-        self.empty_broker()
-
-    def empty_broker(self) -> None:
-        """Empty the broker, but for the bridge's mark: without it, all that is open would go out again."""
-        mark = self.redis.dump(MARK)
         self.redis.flushall()
-        if mark is not None:
-            self.redis.restore(MARK, 0, mark)
 
     def has_reached(self, client: str, upto: int) -> bool:
         """Tell whether a client's cursor stands at this offset or beyond."""
