@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bridge.broker.holding import Answer, Seen
-from bridge.contract import COMMIT, FAIL, MAP, PUMP, SETTLE
+from bridge.contract import COMMIT, FAIL, MAP, PRUNE, PUMP, SETTLE
 from bridge.store.losses import Attempt, Suspect
 
 APART_SECONDS = 4.0  # between two looks at least, so that what was on its way at the first has arrived at the second
 SETTLED_SECONDS = 2.0  # after a look: what collectors had taken then, and what the broker had sent them, is settled
 FORGIVEN_LOSSES = 3  # in a row, of one event; a handler that kills its worker looks like a loss, and must end as well
-OURS = frozenset({PUMP, COMMIT, FAIL, SETTLE, MAP})
+OURS = frozenset({PUMP, PRUNE, COMMIT, FAIL, SETTLE, MAP})
 
 
 class Look(NamedTuple):

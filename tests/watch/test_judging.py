@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bridge import tasks
 from bridge.broker.holding import Answer, Seen
+from bridge.contract import PRUNE, PUMP
 from bridge.store.losses import Attempt, Suspect
-from bridge.watch.judging import FORGIVEN_LOSSES, Look, has_strangers, losses_of, missing_of
+from bridge.watch.judging import FORGIVEN_LOSSES, OURS, Look, has_strangers, losses_of, missing_of
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 ONE, TWO = Attempt(1, 1, 1, 0), Attempt(2, 1, 2, 0)
@@ -81,6 +83,12 @@ def test_g1_where_a_worker_drops_messages_the_others_get_them_soon(consumers: tu
     looks = Look(first, frozenset({ONE})), Look(NOW, frozenset({ONE}))
     [lost] = losses_of(suspect(ONE), before=looks[0], now=looks[1], settled=settled, consumers=consumers)
     assert lost.noted is noted
+
+
+def test_g1_every_task_of_the_bridge_is_known_as_its_own() -> None:
+    """Else nothing lost would be found while that task runs: `bridge.prune` with `bridge_keep`, say."""
+    own = {it.name for it in vars(tasks).values() if hasattr(it, "apply_async") and it.name}
+    assert {PRUNE, PUMP} < own <= OURS
 
 
 @pytest.mark.parametrize(
