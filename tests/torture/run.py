@@ -41,6 +41,7 @@ THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
+MARK = "bridge.mark"
 STALE_SECONDS = (1.0, 5.0)  # from a restore to its resync, while publishers write
 WEATHER = ["locked row", "read-only", "frozen pump", "lost broker"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
@@ -182,8 +183,12 @@ class Torture(Installation):
         self.say("the database's disk was copied")
 
     def _restore(self, sampler: Sampler) -> None:
-        """Put the copy of the database's disk back, let publishers write for a while, and resync."""
+        """Put the copy of the database's disk back, let publishers write for a while, and resync.
+
+        A broker that was flushed gets its mark again first: if both lose what they know, nobody can tell what was lost.
+        """
         with self._one_at_a_time:
+            self.wait_until(lambda: self.redis.hexists(MARK, "mark"), READY_SECONDS)
             self._volume.put_back()
             self.eyes = psycopg.connect(self.database_url, autocommit=True)
             self.say("the database's disk was put back")
