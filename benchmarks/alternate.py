@@ -30,6 +30,7 @@ from bridge.demo.servers import run_postgres, run_redis
 
 collect: Any = import_module("benchmarks.figures.settle").collect  # wherever the tree at hand keeps it
 EVENTS = 20_000
+LOOKS, LOOK_SECONDS = 20, 2.0  # how often: as bridge.marks.witness has it, which an older tree lacks
 FIGURES = ("pump", "pump, ordered by key", "settle", "settle, ordered by key", "insert")
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
 INSERT = "INSERT INTO fq.events (topic, key, payload) VALUES ('order.created', 'key', '{\"number\": 1}')"
@@ -91,13 +92,22 @@ class Side:
     def _forget(self, client: str) -> None:
         """Empty the log's clients and the broker, and let the bridge see it before the next turn is timed."""
         self._bench.forget(client)
+        self._look()
+
+    def _look(self) -> None:
+        """Compare the marks now. It is due every two seconds, however much is done in them; turns are shorter."""
         with suppress(ImportError):  # an older tree keeps no marks
             from bridge.marks.witness import witness_of
 
             witness_of(self._bridge).look_at_once()
-            witness_of(self._bridge).check()
+            witness_of(self._bridge).check(trust_seconds=0)
+
+    def _marks(self, _: str) -> tuple[float, float, float]:
+        self._look()
+        return self._timed(lambda: [self._look() for _ in range(LOOKS)])
 
     def _timed(self, work: Callable[[], object]) -> tuple[float, float, float]:
+        self._look()
         began = time.perf_counter(), _cpu([psutil.Process().pid]), self._postgres()
         work()
         return (
@@ -163,6 +173,12 @@ def main(other: Path, figures: tuple[str, ...], rounds: int) -> None:
                     ratios.append([new / max(old, 1e-9) for new, old in zip(found[0], found[1], strict=True)])
             seconds, ours, theirs = (median(column) for column in zip(*ratios, strict=True))
             click.echo(f"{figure}: new/old {seconds:.3f} in time, {ours:.3f} of our CPU, {theirs:.3f} of Postgres' CPU")
+        looks = [ask(sides[0], "marks") for _ in range(rounds)]
+        seconds, ours, theirs = (median(column) / LOOKS for column in zip(*looks, strict=True))
+        click.echo(
+            f"marks: a look every {LOOK_SECONDS:g} s takes {seconds * 1000:.1f} ms, {ours * 1000:.1f} ms of our CPU and "
+            f"{theirs * 1000:.1f} ms of Postgres': {seconds / LOOK_SECONDS:.2%} of a pump's time"
+        )
     finally:
         for side in sides:
             side.stdin.close()
