@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -142,3 +143,14 @@ def test_a_run_that_is_bounded_in_time_goes_on_with_the_next_one(world: World, m
     done = pruned(world, seconds=0)
     assert (done.events, done.exact) == (2, False)
     assert (pruned(world).events, left(world)) == (4, [])
+
+
+def test_g10_two_that_prune_at_once_remove_each_event_once_and_neither_fails(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "BATCH_EVENTS", 7)
+    monkeypatch.setattr(module, "PAUSES", 0.0)
+    world.publish(*[None] * 700)
+    age(world)
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: pruned(world), range(4)))
+    assert sum(it.events for it in done) == 700
+    assert left(world) == []
