@@ -29,6 +29,8 @@ ATTEMPT_HEADER = "bridge_attempt"
 EPOCH_HEADER = "bridge_epoch"
 OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
+# Of a message with many callbacks: the `traceparent` of the tasks that they are about, by their ids.
+TRACES_HEADER = "bridge_traces"
 
 FIRST_GENERATION = 1
 GENERATION_DIGITS = 9  # of the largest number that is read

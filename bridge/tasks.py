@@ -14,7 +14,7 @@ from celery import Task, shared_task
 
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
-from bridge.contract import COMMIT, FAIL, PRUNE, PUMP, SETTLE
+from bridge.contract import COMMIT, FAIL, PRUNE, PUMP, SETTLE, TRACES_HEADER
 from bridge.errors import (
     BridgeError,
     BrokerTaken,
@@ -28,6 +28,7 @@ from bridge.marks.witness import witness_of
 from bridge.pump.loop import pump_of
 from bridge.retention.regular import prune_regularly
 from bridge.settle.read_callbacks import settle_callbacks
+from bridge.tracing.context import trace_of_task
 from bridge.trouble import Trouble
 from bridge.worker.callbacks import JoinedCallback
 
@@ -91,4 +92,5 @@ def _settle(task: Task[Any, Any], name: str, args: Any) -> None:
     """Settle one callback, if Postgres and the broker still remember each other."""
     bridge = bridge_of(task.app)
     witness_of(bridge).check()
-    settle_callbacks(bridge, [(name, args)])
+    trace = getattr(task.request, TRACES_HEADER, None) if name == SETTLE else trace_of_task(task.request)
+    settle_callbacks(bridge, [(name, args)], trace=trace)

@@ -7,7 +7,7 @@ pump, a rate limit of one a minute would stop it, and a default priority would p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, Task
@@ -16,6 +16,7 @@ from kombu.utils.uuid import uuid
 
 # Where a limit is None or 0, Celery takes the app's; no run of a pump comes near to this one.
 LONGEST_SECONDS = 365 * 24 * 3600
+NO_HEADERS: Mapping[str, Any] = {}
 
 
 class OwnTask(Task):
@@ -62,7 +63,16 @@ class OwnTask(Task):
 PINNED = tuple(name for name in vars(OwnTask) if not name.startswith("_") and name not in ("abstract", "annotate"))
 
 
-def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any], *, queue: str, shown: str) -> None:
+def publish_own(
+    app: Celery,
+    producer: Producer,
+    task: str,
+    args: Sequence[Any],
+    *,
+    queue: str,
+    shown: str,
+    headers: Mapping[str, Any] = NO_HEADERS,
+) -> None:
     """Publish a call of one of the bridge's tasks to a queue by its name, once.
 
     The app's routes, default queue, default priority, protocol and eager mode have no say in it.
@@ -74,6 +84,7 @@ def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any],
         args: Its arguments.
         queue: Name of a queue that is there.
         shown: The arguments in a word, for Flower and logs.
+        headers: More headers of the message.
     """
     message = app.amqp.as_task_v2(
         uuid(),
@@ -95,4 +106,5 @@ def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any],
         declare=[],
         priority=0,
         retry=False,
+        headers=dict(headers),
     )

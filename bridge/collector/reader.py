@@ -15,16 +15,22 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import PUMP
+from bridge.contract import PUMP, TRACES_HEADER
+from bridge.tracing.context import TRACEPARENT
 
 Message = TypeVar("Message")
 
 
 class TaskMessage(NamedTuple):
-    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments."""
+    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments.
+
+    Attributes:
+        trace: Its trace header; of many callbacks those of the tasks that they are about, by their ids. Untrusted.
+    """
 
     task: str
     args: Sequence[Any]
+    trace: Any = None
 
 
 class Reader(ABC, Generic[Message]):
@@ -121,6 +127,6 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
-        return TaskMessage(headers["task"], content[0])
+        return TaskMessage(headers["task"], content[0], headers.get(TRACES_HEADER) or headers.get(TRACEPARENT))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

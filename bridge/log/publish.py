@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from bridge.event import Json, NewEvent
 from bridge.log.encoding import encoded, encoded_together
 from bridge.store.callers import CallersConnection, run_on
+from bridge.tracing.context import with_trace, with_trace_each
 
 NewEventTuple: TypeAlias = (
     tuple[str, Json] | tuple[str, Json, str | None] | tuple[str, Json, str | None, Mapping[str, Any] | None]
@@ -31,7 +32,8 @@ def publish(
         payload: Anything that is JSON: dict, list, str, int, float, bool or None; at most 200 levels deep, and 32 MiB.
         key: Events of one key reach a client in order, one at a time; None if no order is needed. At most 512
             characters.
-        headers: A JSON object that travels with the event, for example a W3C `traceparent`; at most 64 KiB.
+        headers: A JSON object that travels with the event; at most 64 KiB. Where this process is traced by
+            OpenTelemetry or Sentry, the current trace context is added to it, unless it has one.
 
     Returns:
         The event's offset. It may be delivered before a lower one that commits later.
@@ -41,7 +43,8 @@ def publish(
         UsageError: the connection is of another kind; nothing was sent.
         Exception: Postgres refused or dropped: the driver's own error, as any statement on this connection raises it.
     """
-    [(offset,)] = run_on(connection_or_session, "log/publish", encoded(NewEvent(topic, payload, key, headers)))
+    event = NewEvent(topic, payload, key, with_trace(headers))
+    [(offset,)] = run_on(connection_or_session, "log/publish", encoded(event))
     return int(offset)
 
 
@@ -61,7 +64,7 @@ def publish_many(connection_or_session: CallersConnection, events: Iterable[NewE
         UsageError: the connection is of another kind; nothing was sent.
         Exception: Postgres refused or dropped: the driver's own error, as any statement on this connection raises it.
     """
-    texts = encoded_together(events)  # all of them first: where one can't be stored, none is sent
+    texts = encoded_together(with_trace_each(events))  # all of them first: where one can't be stored, none is sent
     rows = [row for text in texts for row in run_on(connection_or_session, "log/publish_many", {"events": text})]
     # Postgres draws the offsets in the order of the events, but may return the rows in another.
     return sorted(offset for (offset,) in rows)

@@ -43,6 +43,7 @@ from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
 from bridge.sender.refusals import refusals
 from bridge.sender.writer import Writer
+from bridge.tracing.spans import sending
 
 logger = logging.getLogger("bridge")
 
@@ -99,9 +100,10 @@ class Sender:
             InvalidClient: the client's serializer can't be used.
         """
         deliveries, refused = sort_out(client, deliveries)
-        with self._my_turn():
+        with sending(client, deliveries, transport=self._transport) as batch, self._my_turn():
             for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
                 refused += send_around(client, portion, partial(self._send_together, client))
+            batch.left_out = {it.offset for it in refused}
         return refused
 
     def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
@@ -218,6 +220,9 @@ class Sender:
         connection = self._app.connection_for_write()
         refused = connection.recoverable_connection_errors  # the nack of one message is among these
         return (*connection.connection_errors, *connection.channel_errors, *refused)
+
+    def _transport(self) -> str:
+        return str(self._app.connection_for_write().transport.driver_type)
 
     def _where(self) -> str:
         return str(self._app.connection_for_write().as_uri())

@@ -12,10 +12,12 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from operator import itemgetter
 from typing import NamedTuple
 
 from bridge.model import Delivery
+from bridge.tracing.context import MOST_CHARACTERS
 
 # A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
 _NUMBERS = {
@@ -30,12 +32,12 @@ _TEXTS = {
     "shown": "@@bridge-shown@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
-    "traceparent": "@@bridge-traceparent@@",
-    "tracestate": "@@bridge-tracestate@@",
+    **{name: f"@@bridge-{name}@@" for name in MOST_CHARACTERS},
 }
 _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+UNTRACED = ("",) * len(MOST_CHARACTERS)
 
 
 class _Template(NamedTuple):
@@ -88,8 +90,7 @@ class Stencil:
             shown(parcel),
             signature,
             tag,
-            _in_json(head.trace.get("traceparent", "")),
-            _in_json(head.trace.get("tracestate", "")),
+            *(_of_trace(head.trace) if head.trace else UNTRACED),
             event,
         )
         body = self._body.filled(values)
@@ -101,6 +102,11 @@ def shown(parcel: Sequence[Delivery]) -> str:
     """Return the offsets of a message in one word, for Flower and logs: `42`, or `42..45 (3 events)`."""
     first = parcel[0].offset
     return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
+
+
+def _of_trace(trace: Mapping[str, str]) -> list[str]:
+    """Return trace headers as they stand in JSON. They differ from event to event: to remember them would not pay."""
+    return [encode_basestring_ascii(trace.get(name, ""))[1:-1] for name in MOST_CHARACTERS]
 
 
 @lru_cache(maxsize=4096)

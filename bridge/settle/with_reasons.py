@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.app import Bridge
-from bridge.model import Failure, Outcome, task_id
+from bridge.model import Failure, Outcome, task_id_of
 from bridge.settle.apply import Applied, apply
 from bridge.settle.ask_backend import asker_of
 
@@ -23,7 +23,7 @@ def settle_with_reasons(bridge: Bridge, outcomes: Sequence[Outcome]) -> Applied:
     """
     failures = [outcome for outcome in outcomes if outcome.failure is not None]
     asker = asker_of(bridge.app) if failures else None
-    question = asker.begin(list(dict.fromkeys(map(_task_of, failures)))) if asker else None
+    question = asker.begin(list(dict.fromkeys(map(task_id_of, failures)))) if asker else None
     if asker is None or question is None:
         return apply(bridge.store, outcomes)
     try:
@@ -31,11 +31,5 @@ def settle_with_reasons(bridge: Bridge, outcomes: Sequence[Outcome]) -> Applied:
         applied = apply(bridge.store, [outcome for outcome in outcomes if outcome.failure is None])
     finally:
         found = asker.end(question)
-    applied.add(apply(bridge.store, [replace(it, failure=found.get(_task_of(it), Failure())) for it in failures]))
+    applied.add(apply(bridge.store, [replace(it, failure=found.get(task_id_of(it), Failure())) for it in failures]))
     return applied
-
-
-def _task_of(outcome: Outcome) -> str:
-    """Return the id of the task that failed; a batch has the id of its first event."""
-    first = outcome.batch_offsets[0] if outcome.batch_offsets else outcome.offset
-    return task_id(outcome.client, first, outcome.epoch, outcome.attempt)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.bounds import ASIDE_EVENTS, TRACE_CHARACTERS
+from bridge.bounds import ASIDE_EVENTS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.tally import Tally
+from bridge.tracing.context import trace_headers
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
 WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
@@ -214,9 +215,9 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
             topic,
             body,
             part,
-            _trace(traceparent, tracestate) if traceparent else UNTRACED,
+            trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
         )
-        for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
+        for offset, epoch, attempt, topic, body, parent, state, baggage, sentry, part, _, _ in rows
         if offset is not None
     ]
 
@@ -228,12 +229,3 @@ def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> li
         binds = {"client": client.id, "epochs": [it.epoch for it in found], "lowest": min(it.offset for it in found)}
         connection.execute(statement("pass/note_replayed"), binds)
     return found
-
-
-def _trace(traceparent: str, tracestate: str | None) -> Mapping[str, str]:
-    """Return the trace context of an event as headers of its message; what is too long for one is left out."""
-    if len(traceparent) > TRACE_CHARACTERS:
-        return UNTRACED
-    if not tracestate or len(tracestate) > TRACE_CHARACTERS:
-        return {"traceparent": traceparent}
-    return {"traceparent": traceparent, "tracestate": tracestate}

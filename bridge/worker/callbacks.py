@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from celery import Celery, current_task
@@ -16,14 +17,24 @@ from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
+from bridge.bounds import TRACED_EVENTS
 from bridge.broker.fast_ways import JOINED_CALLBACKS
 from bridge.broker.own_task import OwnTask, publish_own
-from bridge.contract import SETTLE, SETTLED_TASKS
+from bridge.contract import SETTLE, SETTLED_TASKS, TRACES_HEADER
 from bridge.errors import BrokerUnavailable
+from bridge.tracing.context import trace_of_task
 from bridge.wording import counted
 from bridge.worker.outbox import outbox
 
 CALLBACKS_PER_MESSAGE = 500
+
+
+class TracedCallback(tuple[Any, ...]):
+    """A callback as it travels, and beside it the trace of the task that has ended."""
+
+    def __init__(self, _: Sequence[Any]) -> None:
+        self.task_id: str = current_task.request.id
+        self.trace = trace_of_task(current_task.request)
 
 
 class JoinedCallback(OwnTask):
@@ -37,7 +48,7 @@ class JoinedCallback(OwnTask):
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         queue = options["routing_key"]
         publish = partial(publish_callbacks, self.app, queue)
-        outbox((self.app, queue), publish).report([(self.name, list(args or ()))])
+        outbox((self.app, queue), publish).report([TracedCallback((self.name, list(args or ())))])
         return self.AsyncResult(task_id or uuid())
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
@@ -62,6 +73,13 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Se
                 chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
                 shown = counted(len(chunk), "callback")
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
-                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown)
+                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown, headers=_traces(chunk))
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error
+
+
+def _traces(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """Return the header that says which traces the first traced ones of these belong to; nothing if none does."""
+    traced = ((it.task_id, it.trace) for it in callbacks if getattr(it, "trace", None))
+    found = dict(islice(traced, TRACED_EVENTS))
+    return {TRACES_HEADER: found} if found else {}
