@@ -20,7 +20,7 @@ from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import is_batch, pack
 from bridge.sender.stencil import shown
 from bridge.sender.writer import Writer
-from bridge.tracing.context import continued
+from bridge.tracing.listeners import continued
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
 MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.bounds import BAGGAGE_CHARACTERS, HEADERS_BYTES, TRACE_CHARACTERS
@@ -82,22 +81,6 @@ def trace_headers(found: Sequence[str | None]) -> Mapping[str, str]:
     if TRACEPARENT not in headers:
         headers.pop(TRACESTATE, None)
     return headers
-
-
-@contextmanager
-def continued(trace: Mapping[str, str]) -> Iterator[None]:
-    """Make an event's trace context the current one, so that a listener of Celery's signals goes on with it."""
-    if not trace or OPENTELEMETRY not in sys.modules:
-        yield
-        return
-    from opentelemetry import context
-    from opentelemetry.propagate import extract
-
-    token = context.attach(extract(trace))
-    try:
-        yield
-    finally:
-        context.detach(token)
 
 
 def _of_opentelemetry() -> dict[str, str]:

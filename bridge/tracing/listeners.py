@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from weakref import ReferenceType
 
 from bridge.tracing.context import MOST_CHARACTERS, OPENTELEMETRY
 
+_is_pattern: ContextVar[bool] = ContextVar("bridge_is_pattern", default=False)  # of what is published at this moment
 OF_TRACES_ALONE = ("opentelemetry.instrumentation.celery",)  # the modules of these listeners
 
 
@@ -46,6 +48,24 @@ def unrecorded() -> Iterator[None]:
 
     nowhere = trace.SpanContext(trace_id=1, span_id=1, is_remote=True)
     token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(nowhere), context.Context()))
+    mine = _is_pattern.set(True)
+    try:
+        yield
+    finally:
+        _is_pattern.reset(mine)
+        context.detach(token)
+
+
+@contextmanager
+def continued(trace: Mapping[str, str]) -> Iterator[None]:
+    """Make an event's trace context the current one, so that a listener of Celery's signals goes on with it."""
+    if not trace or OPENTELEMETRY not in sys.modules or _is_pattern.get():
+        yield
+        return
+    from opentelemetry import context
+    from opentelemetry.propagate import extract
+
+    token = context.attach(extract(trace))
     try:
         yield
     finally:

@@ -29,16 +29,27 @@ class Stage(Installation):
         self.workers: list[Worker] = []
 
     def bridge(
-        self, name: str = "bridge", *, queue: str = "bridge", wait: bool = True, concurrency: int = 2, **env: str
+        self,
+        name: str = "bridge",
+        *,
+        app: str = "bridge",
+        queue: str = "bridge",
+        wait: bool = True,
+        concurrency: int = 2,
+        **env: str,
     ) -> Worker:
         """Start a bridge worker with a beat, configured by the environment alone."""
         env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **env}
-        return self._start("bridge", name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait)
+        directory = None if app == "bridge" else fleets.DIRECTORY
+        return self._start(
+            app, name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait, directory=directory
+        )
 
     def fleet(
         self,
         name: str = "fleet",
         *,
+        app: str = "plain",
         queue: str = "fleet",
         concurrency: int = 2,
         python: str | Path = sys.executable,
@@ -46,7 +57,7 @@ class Stage(Installation):
     ) -> Worker:
         """Start a worker of the plain fleet, by default with the Celery of these tests."""
         return self._start(
-            "plain", name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
+            app, name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
         )
 
     def reference(self) -> Worker:
