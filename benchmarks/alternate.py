@@ -176,8 +176,8 @@ def main(other: Path, figures: tuple[str, ...], rounds: int) -> None:
         looks = [ask(sides[0], "marks") for _ in range(rounds)]
         seconds, ours, theirs = (median(column) / LOOKS for column in zip(*looks, strict=True))
         click.echo(
-            f"marks: a look every {LOOK_SECONDS:g} s takes {seconds * 1000:.1f} ms, {ours * 1000:.1f} ms of our CPU and "
-            f"{theirs * 1000:.1f} ms of Postgres': {seconds / LOOK_SECONDS:.2%} of a pump's time"
+            f"marks: a look every {LOOK_SECONDS:g} s takes {seconds * 1000:.1f} ms, {ours * 1000:.1f} ms of our CPU "
+            f"and {theirs * 1000:.1f} ms of Postgres': {seconds / LOOK_SECONDS:.2%} of a pump's time"
         )
     finally:
         for side in sides:
