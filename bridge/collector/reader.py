@@ -22,15 +22,27 @@ Message = TypeVar("Message")
 
 
 class TaskMessage(NamedTuple):
-    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments.
-
-    Attributes:
-        trace: Its trace header; of many callbacks those of the tasks that they are about, by their ids. Untrusted.
-    """
+    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments."""
 
     task: str
     args: Sequence[Any]
-    trace: Any = None
+
+
+class TracedMessage(TaskMessage):
+    """One with a trace header; of many callbacks, with those of the tasks that they are about, by their ids.
+
+    Attributes:
+        trace: What the header holds; it comes from outside.
+    """
+
+    trace: Any
+
+    @classmethod
+    def of(cls, message: TaskMessage, trace: Any) -> TracedMessage:
+        """Make one of a message."""
+        traced = cls(*message)
+        traced.trace = trace
+        return traced
 
 
 class Reader(ABC, Generic[Message]):
@@ -127,6 +139,8 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
-        return TaskMessage(headers["task"], content[0], headers.get(TRACES_HEADER) or headers.get(TRACEPARENT))
+        call = TaskMessage(headers["task"], content[0])
+        trace = headers.get(TRACES_HEADER) or headers.get(TRACEPARENT)
+        return TracedMessage.of(call, trace) if trace else call
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

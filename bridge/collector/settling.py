@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bridge.app import Bridge
-from bridge.collector.reader import TaskMessage
+from bridge.collector.reader import TaskMessage, TracedMessage
 from bridge.model import Outcome
 from bridge.settle import read_callbacks
 from bridge.settle.apply import Applied, NotSettled, apply, name_of
@@ -52,8 +52,8 @@ class Left:
 def read_reports(messages: Iterable[tuple[Any, TaskMessage]], *, secret: str) -> Iterator[Reported]:
     """Read what messages report, one message after the other: all at once may be a million outcomes."""
     for message, call in messages:
-        outcomes = [one for callback in one_by_one([call[:2]]) for one in outcomes_of(callback, secret=secret)]
-        if call.trace:
+        outcomes = [one for callback in one_by_one([call]) for one in outcomes_of(callback, secret=secret)]
+        if isinstance(call, TracedMessage):
             outcomes = with_traces(outcomes, call.trace)
         yield Reported(message, outcomes)
 

@@ -24,7 +24,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 @pytest.fixture
 def instrumented(kept: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     """Instrument Celery in this process."""
-    instrumentor = CeleryInstrumentor()
+    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
     instrumentor.instrument(tracer_provider=trace.get_tracer_provider())
     yield kept
     instrumentor.uninstrument()

@@ -20,7 +20,7 @@ out = Path(os.environ["SPANS"]).open("a", buffering=1)  # noqa: SIM115 - open as
 line = ConsoleSpanExporter(out=out, formatter=lambda span: span.to_json(indent=None) + "\n")
 provider.add_span_processor(SimpleSpanProcessor(line))
 trace.set_tracer_provider(provider)
-CeleryInstrumentor().instrument()
+CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
 
 
 class ToFile(Transport):

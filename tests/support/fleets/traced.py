@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import spans  # noqa: F401
-from plain import app
+import spans  # type: ignore[import-not-found] # noqa: F401
+from plain import app  # type: ignore[import-not-found]
 
 __all__ = ["app"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import spans  # noqa: F401
+import spans  # type: ignore[import-not-found] # noqa: F401
 
 from bridge.celery import app
 
