@@ -103,8 +103,11 @@ class Side:
             witness_of(self._bridge).check(trust_seconds=0)
 
     def _marks(self, _: str) -> tuple[float, float, float]:
-        self._look()
-        return self._timed(lambda: [self._look() for _ in range(LOOKS)])
+        def looks() -> None:
+            for _ in range(LOOKS):
+                self._look()
+
+        return self._timed(looks)
 
     def _timed(self, work: Callable[[], object]) -> tuple[float, float, float]:
         self._look()
@@ -176,8 +179,8 @@ def main(other: Path, figures: tuple[str, ...], rounds: int) -> None:
         looks = [ask(sides[0], "marks") for _ in range(rounds)]
         seconds, ours, theirs = (median(column) / LOOKS for column in zip(*looks, strict=True))
         click.echo(
-            f"marks: a look every {LOOK_SECONDS:g} s takes {seconds * 1000:.1f} ms, {ours * 1000:.1f} ms of our CPU and "
-            f"{theirs * 1000:.1f} ms of Postgres': {seconds / LOOK_SECONDS:.2%} of a pump's time"
+            f"marks: a look every {LOOK_SECONDS:g} s takes {seconds * 1000:.1f} ms, {ours * 1000:.1f} ms of our CPU "
+            f"and {theirs * 1000:.1f} ms of Postgres': {seconds / LOOK_SECONDS:.2%} of a pump's time"
         )
     finally:
         for side in sides:
