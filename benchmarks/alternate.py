@@ -103,8 +103,11 @@ class Side:
             witness_of(self._bridge).check(trust_seconds=0)
 
     def _marks(self, _: str) -> tuple[float, float, float]:
-        self._look()
-        return self._timed(lambda: [self._look() for _ in range(LOOKS)])
+        def looks() -> None:
+            for _ in range(LOOKS):
+                self._look()
+
+        return self._timed(looks)
 
     def _timed(self, work: Callable[[], object]) -> tuple[float, float, float]:
         self._look()

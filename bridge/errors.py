@@ -144,6 +144,10 @@ class StoreRefused(BridgeError):
     """
 
 
+class ArchiveUnavailable(Unavailable):
+    """The place of an archive refused or did not answer; nothing that was not written is removed from the log."""
+
+
 class BrokerUnavailable(Unavailable):
     """The broker refused, dropped or timed out; some messages of the pass may have arrived."""
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
 from bridge.archive.lines import ArchiveDamaged
-from bridge.archive.places import Place
+from bridge.archive.places import Place, said_of
 from bridge.archive.zstd import zstd
-from bridge.errors import UsageError
+from bridge.errors import ArchiveUnavailable, BridgeError, UsageError
 
 FORMAT = 1
 MANIFEST, LINES = ".manifest.json", ".jsonl.zst"
@@ -109,19 +109,35 @@ def manifests(place: Place, *, log: str, kind: Kind = "events") -> list[Manifest
 
     Raises:
         UsageError: the archive is of another log, or of a newer version of this package.
+        ArchiveDamaged: a manifest is not as it was written.
+        ArchiveUnavailable: the place can't be read.
     """
     found = []
     for name in place.names():
         if not (name.startswith(f"{kind}-") and name.endswith(MANIFEST)):
             continue
-        with place.open(name) as file:
-            said: dict[str, Any] = json.load(file)
-        if said["format"] != FORMAT:
-            raise UsageError(f"{name} has format {said['format']}: upgrade celery-event-bridge here")
-        if said["log"] != log:
-            raise UsageError(f"{name} is of log {said['log']}, and not of this one, {log}: name another archive")
-        found.append(Manifest(**said))
+        manifest = _manifest(place, name)
+        if manifest.log != log:
+            raise UsageError(f"{name} is of log {manifest.log}, and not of this one, {log}: name another archive")
+        found.append(manifest)
     return sorted(found, key=lambda manifest: (manifest.first, manifest.last))
+
+
+def _manifest(place: Place, name: str) -> Manifest:
+    try:
+        with said_of(f"{name} can't be read"), place.open(name) as file:
+            text = file.read()
+        said: Any = json.loads(text)
+        if type(said["format"]) is int and said["format"] > FORMAT:
+            raise UsageError(f"{name} has format {said['format']}: upgrade celery-event-bridge here")
+        manifest = Manifest(**said)
+        if not (type(manifest.first) is type(manifest.last) is type(manifest.count) is int):
+            raise ValueError("an offset is no number")
+        if type(manifest.file) is not str or "/" in manifest.file:
+            raise ValueError("its file is no name")
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise ArchiveDamaged(f"{name} is not as it was written: {error}: take it from a copy of the archive") from error
+    return manifest
 
 
 def verify(place: Place, manifest: Manifest) -> None:
@@ -131,7 +147,7 @@ def verify(place: Place, manifest: Manifest) -> None:
         ArchiveDamaged: they differ.
     """
     name, digest, count = manifest.file, hashlib.sha256(), 0
-    with place.open(name) as file:
+    with said_of(f"{name} can't be read"), place.open(name) as file:
         for piece in iter(lambda: file.read(PIECE_BYTES), b""):
             digest.update(piece)
     if digest.hexdigest() != manifest.sha256:
@@ -143,14 +159,23 @@ def verify(place: Place, manifest: Manifest) -> None:
 
 
 def read_lines(place: Place, manifest: Manifest) -> Iterator[str]:
-    """Yield the lines of a file, without their ends."""
-    compressor = zstd()
+    """Yield the lines of a file, without their ends.
+
+    Raises:
+        ArchiveDamaged: it is not there, or not as it was written.
+        ArchiveUnavailable: the place can't be read.
+    """
+    compressor, unread = zstd(), f"{manifest.file} can't be read"
     try:
         with place.open(manifest.file) as file, compressor.open(file, "rb") as unpacked:
             for line in io.TextIOWrapper(_as_bytes(unpacked), encoding="utf-8", newline="\n"):
                 yield line.removesuffix("\n")
     except (compressor.ZstdError, EOFError, UnicodeDecodeError, FileNotFoundError) as error:
-        raise ArchiveDamaged(f"{manifest.file} can't be read: {error}") from error
+        raise ArchiveDamaged(f"{unread}: {error}") from error
+    except (BridgeError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise ArchiveUnavailable(f"{unread}: {type(error).__name__}: {error}") from error
 
 
 def _as_bytes(file: Any) -> IO[bytes]:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from bridge.errors import NotInstalled, UsageError
+from bridge.errors import ArchiveUnavailable, BridgeError, NotInstalled, UsageError
 
 
 class Place(Protocol):
-    """A place for files."""
+    """A place for files.
+
+    Everything raises ArchiveUnavailable where the place refuses or does not answer.
+    """
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write a file, so that it is there whole or not at all, also after a crash."""
@@ -48,9 +52,9 @@ def place_of(text: str) -> Place:
     if not text:
         raise UsageError("an archive needs a directory or a URL such as s3://bucket/events")
     if "://" not in text:
-        return Directory(Path(text))
+        return Named(Directory(Path(text)), text)
     if text.startswith("file://"):
-        return Directory(Path(text.removeprefix("file://")))
+        return Named(Directory(Path(text.removeprefix("file://"))), text)
     try:
         import fsspec
     except ImportError as error:
@@ -61,7 +65,60 @@ def place_of(text: str) -> Place:
         raise NotInstalled(f"the archive {text} can't be reached: {error}") from error
     except ValueError as error:
         raise UsageError(f"the archive {text} is no place: {error}") from error
-    return Remote(filesystem, root)
+    return Named(Remote(filesystem, root), text)
+
+
+@contextmanager
+def said_of(what: str) -> Iterator[None]:
+    """Turn whatever a place raises into one line; packages for object stores have errors of their own.
+
+    Raises:
+        ArchiveUnavailable: with the kind of the error, and its text.
+        FileNotFoundError: as it came.
+    """
+    try:
+        yield
+    except (BridgeError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise ArchiveUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class Named:
+    """A place whose errors say which archive it is.
+
+    Args:
+        place: The place itself.
+        text: What the user called it.
+    """
+
+    def __init__(self, place: Place, text: str) -> None:
+        self._place, self._text = place, text
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a file."""
+        with said_of(f"{name} can't be written to the archive {self._text}"):
+            self._place.write(name, pieces)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to read it."""
+        with said_of(f"{name} can't be read from the archive {self._text}"):
+            return self._place.open(name)
+
+    def names(self) -> list[str]:
+        """Name the files."""
+        with said_of(f"the archive {self._text} can't be listed"):
+            return self._place.names()
+
+    def age_seconds(self, name: str) -> float:
+        """Return how long ago a file was written."""
+        with said_of(f"{name} can't be looked at in the archive {self._text}"):
+            return self._place.age_seconds(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with said_of(f"{name} can't be removed from the archive {self._text}"):
+            self._place.remove(name)
 
 
 class Directory:
@@ -87,9 +144,10 @@ class Directory:
 
     def names(self) -> list[str]:
         """Name the files, but for those that were never finished."""
-        if not self._path.is_dir():
+        try:
+            return sorted(path.name for path in self._path.iterdir() if not path.name.startswith("."))
+        except FileNotFoundError:
             return []
-        return sorted(path.name for path in self._path.iterdir() if not path.name.startswith("."))
 
     def age_seconds(self, name: str) -> float:
         """Return how long ago a file was written."""

@@ -50,7 +50,7 @@ class Keeper(Viewer):
         before = None if older_than is None else _moment_before(older_than)
         place = self._archive(archive)
         first = None if place is None else archiver(self._store, place)
-        return prune(self._store, before=before, keep=keep, dry_run=dry_run, first=first)
+        return prune(self._store, before=before, keep=keep, dry_run=dry_run, first=first, by=self.by)
 
     def release(self, client: str, *, reason: str) -> HeldClient:
         """Let a client that nobody serves stop holding the log, and return it as it was.

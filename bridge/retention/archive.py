@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bridge.archive.events import archive_events
 from bridge.archive.places import Place
-from bridge.errors import Unavailable
+from bridge.errors import ArchiveUnavailable
 from bridge.retention.prune import FreeRange
 from bridge.store import Store
 from bridge.store.archive import archivable_events, log_identity
@@ -23,9 +23,7 @@ def archiver(store: Store, place: Place) -> Callable[[FreeRange], None]:
         log = log_identity(store)
         try:
             archive_events(place, archivable_events(store, found.offsets), log=log.id, generation=log.generation)
-        except OSError as error:
-            raise Unavailable(
-                f"the archive can't be written: {error}: events from {found.first} on stay in the log"
-            ) from error
+        except ArchiveUnavailable as error:
+            raise ArchiveUnavailable(f"{error}: events from {found.first} on stay in the log") from error
 
     return archive

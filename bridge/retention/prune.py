@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bridge.errors import UsageError
 from bridge.store import Store
 from bridge.store.horizon import advance_horizon
+from bridge.store.journal import WHOLE_LOG, note
 from bridge.store.pruning import Bounds, Holding, free_events, read_bounds, remove_events, who_holds
 
 BATCH_EVENTS = 1000
@@ -85,6 +86,7 @@ def prune(
     after: int = -1,
     seconds: float | None = None,
     first: Callable[[FreeRange], None] | None = None,
+    by: str | None = None,
 ) -> Pruned:
     """Remove the events that are older than a moment and that nobody needs any more.
 
@@ -97,6 +99,7 @@ def prune(
         seconds: How long it may go on; None: until it is done.
         first: What is to be done with a range before it is removed, such as to archive it. If it raises, the range
             stays in the log.
+        by: Who the journal says has asked for it, before the first event goes; None: no entry.
 
     Raises:
         UsageError: somebody began to need an event meanwhile; what was removed until then is gone.
@@ -108,6 +111,10 @@ def prune(
     events, lowest, highest, exact = 0, None, None, True
     most = BATCH_EVENTS if first is None else ARCHIVED_EVENTS
     for found in free_ranges(store, before=before, bounds=bounds, after=after, most=most):
+        if by is not None and lowest is None and not dry_run:
+            details = {"before": before and before.isoformat(timespec="seconds"), "keep": keep, "first": found.first}
+            with store.transaction() as connection:
+                note(connection, WHOLE_LOG, "prune", by=by, details=details)
         events += len(found.offsets) if dry_run else _remove(store, found, first)
         lowest, highest = found.first if lowest is None else lowest, found.last
         counted = dry_run and events >= MOST_EVENTS_COUNTED

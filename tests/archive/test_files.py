@@ -16,8 +16,8 @@ from bridge.archive.erase import erase_in_archive
 from bridge.archive.events import archive_events, archived_events
 from bridge.archive.files import manifests
 from bridge.archive.lines import ArchiveDamaged, ArchivedEvent, event_of, line_of
-from bridge.archive.places import Directory, place_of
-from bridge.errors import NotInstalled, UsageError
+from bridge.archive.places import Directory, Named, place_of
+from bridge.errors import ArchiveUnavailable, NotInstalled, UsageError
 
 LOG = "0b1c6f3e-0000-4000-8000-000000000001"
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -195,3 +195,56 @@ def test_a_url_whose_package_is_missing_or_that_is_none_is_said() -> None:
 
 def test_the_lines_are_json_that_any_program_reads() -> None:
     assert json.loads(line_of(event(1)))["payload"] == {"n": 1}
+
+
+class Refusing(Directory):
+    """A place that fails in one way, with an error of the kind that packages for object stores raise."""
+
+    def __init__(self, path: Path, *, at: str) -> None:
+        super().__init__(path)
+        self._at = at
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name == self._at:
+            raise RuntimeError("EndpointConnectionError: no route")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("at", ["write", "open", "names", "age_seconds", "remove"])
+def test_whatever_a_place_raises_becomes_one_line_that_names_the_archive(tmp_path: Path, at: str) -> None:
+    place = Named(Refusing(tmp_path, at=at), "s3://bucket/events")
+    asked = {"write": ("x", [b""]), "open": ("x",), "names": (), "age_seconds": ("x",), "remove": ("x",)}[at]
+    with pytest.raises(ArchiveUnavailable, match=r"archive s3://bucket/events.*: RuntimeError: .*no route"):
+        getattr(place, at)(*asked)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"format": 1}', '{"format": "1"}', b"\xff\xfe", "MANY", "PATH", "NUMBER"]
+)
+def test_a_manifest_that_was_damaged_is_named_and_nothing_is_read_past_it(tmp_path: Path, text: str | bytes) -> None:
+    place = place_of(str(tmp_path))
+    archive(place, 1, 2)
+    [manifest] = tmp_path.glob("*.manifest.json")
+    said = json.loads(manifest.read_text())
+    broken = {
+        "MANY": {**said, "more": 1},
+        "PATH": {**said, "file": "../x.jsonl.zst"},
+        "NUMBER": {**said, "first": "1"},
+    }
+    if isinstance(text, str):
+        text = (json.dumps(broken[text]) if text in broken else text).encode()
+    manifest.write_bytes(text)
+    with pytest.raises(ArchiveDamaged, match=r"events-.*manifest.json is not as it was written"):
+        read(place)
+
+
+def test_a_place_that_is_a_file_and_one_whose_reading_fails_half_way_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArchiveUnavailable, match="can't be listed: NotADirectoryError"):
+        read(place_of(str(tmp_path / "file")))
+    archive(place_of(str(tmp_path)), 1, 2)
+    [lines] = tmp_path.glob("*.zst")
+    lines.unlink()
+    lines.mkdir()
+    with pytest.raises(ArchiveUnavailable, match="can't be read"):
+        read(place_of(str(tmp_path)))

@@ -15,7 +15,7 @@ from celery import Celery
 import bridge
 from bridge.archive.events import archived_events
 from bridge.archive.files import manifests
-from bridge.archive.places import Directory, Place, place_of
+from bridge.archive.places import Directory, Named, Place, place_of
 from bridge.errors import Unavailable, UsageError
 from bridge.model import Position
 from bridge.operate.audit import audit
@@ -95,7 +95,7 @@ def test_g1_what_can_t_be_archived_stays_in_the_log_and_the_next_run_goes_on(
     write(world, *[None] * 8)
     finish(world)
     with pytest.raises(Unavailable, match="no space"):
-        archive(world, Full(tmp_path))
+        archive(world, Named(Full(tmp_path), "x"))
     assert left(world) == [4, 5, 6, 7, 8], "the first file is whole"
     archive(world, place_of(str(tmp_path)))
     assert (left(world), in_archive(world, place_of(str(tmp_path)))) == ([], [1, 2, 3, 4, 5, 6, 7, 8])
