@@ -30,6 +30,7 @@ from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.marks import note_seen
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
+from bridge.broker.transports import need_transport
 from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
@@ -191,7 +192,13 @@ class Sender:
 
     @contextmanager
     def _connection(self) -> Iterator[Connected]:
-        """Lend this process's connection; any trouble closes it and means that the broker is not there."""
+        """Lend this process's connection; any trouble closes it and means that the broker is not there.
+
+        Raises:
+            ConfigurationError: the package for this kind of broker is missing.
+        """
+        if self._connected is None:
+            need_transport(self._app)
         try:
             if self._connected is None or self._pid != os.getpid():
                 self._cutter, self._pid, self._noted = None, os.getpid(), NOTHING_SEEN

@@ -36,11 +36,11 @@ class Stage(Installation):
         queue: str = "bridge",
         wait: bool = True,
         concurrency: int = 2,
+        directory: Path | None = None,
         **env: str,
     ) -> Worker:
         """Start a bridge worker with a beat, configured by the environment alone."""
         env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **env}
-        directory = None if app == "bridge" else fleets.DIRECTORY
         return self._start(
             app, name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait, directory=directory
         )

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import bridge
 from tests.conftest import WORKERS
+from tests.support import fleets
 from tests.support.fleets import offsets
 from tests.support.stage import Stage
 from tests.support.waiting import wait_until
@@ -28,7 +29,7 @@ class Traced(Stage):
 
     def start(self) -> None:
         self.fleet(app="traced", env={"SPANS": str(self._path)})
-        self.bridge(app="traced_bridge", SPANS=str(self._path))
+        self.bridge(app="traced_bridge", directory=fleets.DIRECTORY, SPANS=str(self._path))
 
     def spans(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the spans that have ended by now, of which these fields are so."""
