@@ -5,6 +5,7 @@ kombu has a transport for each kind of broker and needs another package for most
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from celery import Celery
@@ -29,7 +30,8 @@ PACKAGES = {
     "slmq": ("celery[slmq]", "softlayer_messaging"),
     "qpid": ("kombu[qpid]", "qpid-python"),
 }
-LATE = {"sqs": "boto3", "pyro": "Pyro4", "slmq": "softlayer_messaging"}  # modules that are first missed on connecting
+LATE = {"sqs": ("boto3", "pycurl"), "pyro": ("Pyro4",), "slmq": ("softlayer_messaging",)}  # missed on connecting only
+WITHOUT_CURL = "kombu.asynchronous.http.urllib3_client"  # a kombu that has it needs no pycurl
 ALIASES = {"kafka": "confluentkafka", "sqla": "sqlalchemy"}
 TIMED = ("redis", "amqp")  # transports, by `driver_type`, that take such options
 MOST_SAID_CHARACTERS = 200
@@ -40,14 +42,14 @@ def why_missing(app: Celery) -> str:
     scheme = _scheme(app)
     try:
         _ = app.connection_for_write().transport
-        if scheme in LATE and find_spec(LATE[scheme]) is None:
-            raise ImportError(f"no module named {LATE[scheme]!r}")
+        _look_for(LATE.get(scheme, ()))
     except KeyError as error:  # kombu's, for a scheme that it does not know
         return f"the broker's URL can't be used: {_said(error)}: docs/brokers.md lists what can"
     except ValueError:  # its words quote a part of the URL, which may be the password
         return "the broker's URL is malformed: %-encode what is special in its user name and password"
     except Exception as error:  # some transports fail with other errors than ImportError
         install, package = PACKAGES.get(ALIASES.get(scheme, scheme), ("", ""))
+        package = "pycurl" if getattr(error, "name", "") == "pycurl" else package
         if not install:
             return f"the broker's URL can't be used: {_said(error)}"
         return (
@@ -60,6 +62,17 @@ def why_missing(app: Celery) -> str:
 def bounded(app: Celery, **seconds: float) -> dict[str, float]:
     """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them."""
     return seconds if app.connection_for_write().transport.driver_type in TIMED else {}
+
+
+def _look_for(modules: Sequence[str]) -> None:
+    """See that modules are there, without importing them.
+
+    Raises:
+        ImportError: one is not.
+    """
+    for name in modules:
+        if find_spec(name) is None and not (name == "pycurl" and find_spec(WITHOUT_CURL)):
+            raise ImportError(f"no module named {name!r}", name=name)
 
 
 def _scheme(app: Celery) -> str:
