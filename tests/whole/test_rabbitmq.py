@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.conftest import WORKERS
 from tests.support import rabbit
 from tests.support.fleets import offsets
 from tests.support.link import Link
-from tests.support.stage import Stage
+from tests.support.stage import REPOSITORY, Stage
 from tests.support.waiting import wait_until
 
 
@@ -163,6 +164,7 @@ def test_the_bridge_goes_on_by_itself_after_it_lost_the_broker(stage: Stage, amq
     link.close()
 
 
+PAGE = REPOSITORY / "docs" / "brokers.md"
 QUORUM = {"x-queue-type": "quorum"}
 
 
@@ -179,11 +181,8 @@ def is_quorum(broker: Connection, queue: str) -> bool:
 def test_g1_on_quorum_queues_what_a_killed_bridge_had_taken_is_settled_and_nothing_is_lost(
     stage: Stage, broker: Connection, tmp_path: Path
 ) -> None:
-    (tmp_path / "quorum.py").write_text(
-        "from kombu import Queue\n"
-        "from bridge.celery import app\n"
-        f"app.conf.task_queues = [Queue('bridge', queue_arguments={QUORUM})]\n"
-    )
+    [block] = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "quorum.py").write_text(block)
     stage.client("safe", max_attempts=2)
     stage.fleet(env={"FLEET_QUEUE_ARGUMENTS": json.dumps(QUORUM)})
     poison = stage.publish("safe.event", {"do": "fail"})
