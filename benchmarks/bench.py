@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,7 +27,6 @@ from bridge.demo.workers import worker_command
 from bridge.model import Position
 from bridge.store import Store
 from bridge.store.migrate import migrate
-from tests.support.rabbit import rabbitmq
 
 POSTGRES = {"max_connections": "300", "shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 TASK = "fleet.noop"
@@ -233,6 +232,12 @@ def servers(directory: Path, *, broker: str = "redis") -> Iterator[Servers]:
     with (
         run_postgres(directory, settings=POSTGRES) as postgres_url,
         run_redis(directory) as redis_url,
-        rabbitmq(directory) if broker == "rabbitmq" else nullcontext() as broker_url,
+        _rabbitmq(directory) if broker == "rabbitmq" else nullcontext() as broker_url,
     ):
         yield Servers(postgres_url, redis_url, directory, broker_url=broker_url)
+
+
+def _rabbitmq(directory: Path) -> AbstractContextManager[Callable[[], str]]:
+    from tests.support.rabbit import rabbitmq  # it needs the packages of the tests
+
+    return rabbitmq(directory)
