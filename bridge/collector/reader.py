@@ -15,16 +15,27 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import PUMP
+from bridge.contract import PUMP, REASON
+from bridge.settle.read_callbacks import Callback
 
 Message = TypeVar("Message")
 
 
 class TaskMessage(NamedTuple):
-    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments."""
+    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments.
+
+    Attributes:
+        reason: What a failure's callback tells of why, if it does.
+    """
 
     task: str
     args: Sequence[Any]
+    reason: Any = None
+
+    @property
+    def callback(self) -> Callback:
+        """The message as a callback."""
+        return (self.task, self.args, self.reason)
 
 
 class Reader(ABC, Generic[Message]):
@@ -121,6 +132,7 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
-        return TaskMessage(headers["task"], content[0])
+        kwargs = content[1] if len(content) > 1 else None
+        return TaskMessage(headers["task"], content[0], kwargs.get(REASON) if isinstance(kwargs, dict) else None)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
