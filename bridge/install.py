@@ -29,8 +29,8 @@ def install(app: Celery) -> None:
     It adds to the app: the tasks `bridge.pump`, `prune`, `commit`, `fail` and `settle`; a beat entry that runs the
     pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; three steps of a worker
     (`StartCheck`, `StopTicks`, `OldMessages`); and five steps of a worker's consumer (`Collector`, `FailureEvents`,
-    `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can reach the log,
-    `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the process' signals
+    `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can
+    reach the log, `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the signals
     `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
     tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 

@@ -86,7 +86,7 @@ class Heard:
             if attempt is None or not isinstance(id, str):
                 continue
             at = event.get("timestamp")
-            moment = float(at) if isinstance(at, int | float) else None
+            moment = at if isinstance(at, float) else None  # Celery's is one; an integer may be too large for a float
             if event.get("type") == FAILED:
                 began = self._started.pop(id, None)
                 seconds = moment - began if moment is not None and began is not None else None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 from rich.text import Text
 
+from bridge.bounds import KEPT_FAILURES
 from bridge.command.output import console, print_json
 from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.failures import FailedAttempt
@@ -21,6 +22,7 @@ HOW_TO_LEARN_WHY = (
     "To learn it, do one of these: start the fleet's workers with -E, or set bridge_enable_events = True for the "
     "bridge worker; set result_backend of the bridge's app to the fleet's; or install the bridge in the fleet's app"
 )
+MOST_ATTEMPTS = 20  # that are shown
 STATES = {
     "parked": "it is parked",
     "redriven": "it is parked, and goes out again",
@@ -113,7 +115,7 @@ def _lines(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
 def _attempts(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
     """Show each attempt: the failed ones with their reasons, and those that no failure is known of."""
     failures = {failed.attempt: failed for failed in fate.failures}
-    first = min(failures, default=(fate.attempts or 0) + 1)
+    first = max((fate.attempts or 0) - MOST_ATTEMPTS + 1, min(failures) if len(failures) >= KEPT_FAILURES else 1)
     if first > 1:
         yield Text(f"  {counted(first - 1, 'attempt')} before, of which nothing is kept", style="dim")
     for number in range(first, (fate.attempts or 0) + 1):
@@ -122,9 +124,8 @@ def _attempts(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
             last = number == fate.attempts and fate.state == "open"
             yield Text(f"  attempt {number}  " + ("is out" if last else "no outcome came"), style="dim")
             continue
-        yield Text(
-            f"  attempt {number}  failed {_moment(failed.at)}  {said_error(failed)}{_told_by(failed)}", style="red"
-        )
+        told = f"{said_error(failed)}{_told_by(failed)}"
+        yield Text(f"  attempt {number}  failed {_moment(failed.at)}  {told}".rstrip(), style="red")
         if failed.traceback and (traceback or failed is fate.failures[-1]):
             for line in failed.traceback.splitlines():
                 yield Text(f"    {plain(line)}", style="dim")

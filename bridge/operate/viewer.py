@@ -181,7 +181,7 @@ class Viewer:
         return list_parked(self._store, client, selection=selection, most=most)
 
     def fate(self, client: str, offset: int, *, characters: int | None = None) -> EventFate | None:
-        """Show an event with its failed attempts, and what has become of it at a client: parked, redriven, finished, …
+        """Show an event with its failed attempts, and what has become of it at a client: parked, open or finished.
 
         Args:
             client: Id of a client.

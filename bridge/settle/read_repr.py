@@ -1,4 +1,4 @@
-"""Read an exception's class and message from the texts that an event of Celery's has: its `repr` and its traceback. Pure.
+"""Read an exception's class and message from the texts of an event: its `repr` and its traceback. Pure.
 
 The class is to be the name that `parked --error-type` knows from the other ways: `ValueError`, without its module.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 
+WRAPPER = "UnpickleableExceptionWrapper"
 MOST_READ_CHARACTERS = 64 * 1024  # of the traceback's end, and of its beginning
 HEADER = re.compile(r"Traceback \(most recent call last\):\n")
 CALLED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\(")
 ENDING = re.compile(r"^([^\W\d][\w.<>]*)(?:: |$)", re.MULTILINE)  # of a traceback: a line that is not indented
-QUOTED = re.compile(r"""(['"])(.*)\1,?""", re.DOTALL)
+QUOTED = re.compile(r"""(['"])((?:(?!\1).)*)\1,?""", re.DOTALL)
 
 
 def read_repr(shown: str, traceback: str) -> tuple[str | None, str | None]:
@@ -21,15 +22,24 @@ def read_repr(shown: str, traceback: str) -> tuple[str | None, str | None]:
         shown: The exception's `repr`, such as `ValueError('no')`.
         traceback: As text; empty if there is none.
     """
+    whole = len(shown) <= MOST_READ_CHARACTERS
+    shown = shown[:MOST_READ_CHARACTERS]
     called = CALLED.match(shown)
     named = _name(called[1]) if called else None
-    if (ending := _ending(traceback, named)) is not None:
-        return ending
-    if called is not None and shown.endswith(")"):
-        inside = shown[called.end() : -1]
+    found = _ending(traceback, named)
+    if found is None and called is not None and (shown.endswith(")") or not whole):
+        inside = shown[called.end() : -1 if whole else None]
         quoted = QUOTED.fullmatch(inside)
-        return named, quoted[2] if quoted else inside
-    return None, shown or None
+        found = _name(called[1]), quoted[2] if quoted else inside
+    if found is None:
+        return None, shown or None
+    return _unwrapped(*found)
+
+
+def _unwrapped(kind: str, message: str) -> tuple[str, str]:
+    """Return the class of an exception that could not be pickled: Celery shows another one with its `repr`."""
+    inner = CALLED.match(message) if kind == WRAPPER else None
+    return (_name(inner[1]) if inner else kind), message
 
 
 def _ending(traceback: str, named: str | None) -> tuple[str, str] | None:
