@@ -15,27 +15,16 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import PUMP, REASON
-from bridge.settle.read_callbacks import Callback
+from bridge.contract import FAIL, PUMP, REASON, SETTLE
 
 Message = TypeVar("Message")
 
 
 class TaskMessage(NamedTuple):
-    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments.
-
-    Attributes:
-        reason: What a failure's callback tells of why, if it does.
-    """
+    """A message of the bridge's queue, a callback or a tick: the task that it calls, and its positional arguments."""
 
     task: str
     args: Sequence[Any]
-    reason: Any = None
-
-    @property
-    def callback(self) -> Callback:
-        """The message as a callback."""
-        return (self.task, self.args, self.reason)
 
 
 class Reader(ABC, Generic[Message]):
@@ -124,7 +113,10 @@ def without_old_ticks(found: Sequence[tuple[Any, TaskMessage | None]]) -> list[t
 
 
 def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
-    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message."""
+    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message.
+
+    A failure's callback that tells why is returned as one of many callbacks, which can have a reason beside them.
+    """
     if content_type != "application/json":
         return None
     try:
@@ -133,6 +125,8 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
         kwargs = content[1] if len(content) > 1 else None
-        return TaskMessage(headers["task"], content[0], kwargs.get(REASON) if isinstance(kwargs, dict) else None)
+        if isinstance(kwargs, dict) and REASON in kwargs and headers["task"] == FAIL:
+            return TaskMessage(SETTLE, [[[FAIL, content[0], kwargs[REASON]]]])
+        return TaskMessage(headers["task"], content[0])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

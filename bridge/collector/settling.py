@@ -51,7 +51,7 @@ class Left:
 def read_reports(messages: Iterable[tuple[Any, TaskMessage]], *, secret: str) -> Iterator[Reported]:
     """Read what messages report, one message after the other: all at once may be a million outcomes."""
     for message, call in messages:
-        outcomes = [one for callback in one_by_one([call.callback]) for one in outcomes_of(callback, secret=secret)]
+        outcomes = [one for callback in one_by_one([call]) for one in outcomes_of(callback, secret=secret)]
         yield Reported(message, outcomes)
 
 

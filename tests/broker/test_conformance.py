@@ -110,10 +110,10 @@ def test_the_app_behind_current_app_is_the_app() -> None:
 def test_a_failed_task_that_calls_its_errbacks_is_seen_with_its_exception_its_worker_and_its_begin() -> None:
     found: list[Failing] = []
 
-    class Errback(Task):  # type: ignore[type-arg]
+    class Errback(Task):
         abstract = True
 
-        def apply_async(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
+        def apply_async(self, *_: Any, **__: Any) -> None:
             found.append(failing_task())
 
     with Celery("any", broker="memory://", set_as_current=False) as app:

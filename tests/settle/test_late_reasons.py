@@ -122,7 +122,7 @@ def test_what_is_no_id_of_ours_is_not_looked_at(late: LateReasons, id: Any) -> N
 
 
 def test_an_event_may_hold_anything(world: World, late: LateReasons) -> None:
-    values = [None, 5, [], {}, "\0\udce9", "x" * 3_000_000, float("inf"), float("nan"), -1, True, 10**400]
+    values: list[Any] = [None, 5, [], {}, "\0\udce9", "x" * 3_000_000, float("inf"), float("nan"), -1, True, 10**400]
     wrong = [{field: value} for field in ("exception", "traceback", "hostname", "timestamp") for value in values]
     world.client("c", max_attempts=1)
     world.publish(*[None] * len(wrong))

@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 
 WAYS = {"installed": "callback", "events": "event", "backend": "result backend"}
 # What each payload fails with, and what its message begins with: the same on every way, or as each of them knows it.
-FAILURES = {
+FAILURES: dict[str, tuple[str, str | dict[str, str]]] = {
     "plain": ("ValueError", "no such order"),
     "lines": ("ValueError", "first\nKeyError: second\n  third"),
     "odd": ("RuntimeError", "a\\x00b\\udce9 é"),
@@ -109,10 +109,10 @@ def test_why_an_event_failed_is_told_on_any_fleet(stage: Stage) -> None:
         for what, offset in published.items():
             it = told(stage, way, offset)
             kind, begins = FAILURES[what]
-            if isinstance(begins, dict):
-                begins = begins.get(way, "")
             assert (it.error_type, it.failures[-1].told_by) == (kind, WAYS[way]), what
-            assert it.error is not None and it.error.startswith(begins)
+            assert it.error is not None and it.error.startswith(
+                begins if isinstance(begins, str) else begins.get(way, "")
+            )
             assert len(it.error.encode()) <= ERROR_MESSAGE_BYTES
             assert len((it.traceback or "").encode()) <= TRACEBACK_BYTES
             if what not in ("limited", "killed"):

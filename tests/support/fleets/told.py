@@ -4,6 +4,8 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 
@@ -16,20 +18,20 @@ if os.environ.get("INSTALL"):
 
 
 class Refused(Exception):
-    def __init__(self, order, why):
+    def __init__(self, order: int, why: str) -> None:
         super().__init__(order, why)
         self.lock = threading.Lock()  # can't be pickled
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "refused"
 
 
 class Mute(Exception):
-    def __str__(self):
+    def __str__(self) -> str:
         raise KeyError("no words")
 
 
-ERRORS = {
+ERRORS: dict[str, Callable[[], Exception]] = {
     "plain": lambda: ValueError("no such order"),
     "lines": lambda: ValueError("first\nKeyError: second\n  third"),
     "odd": lambda: RuntimeError("a\0b\udce9 é"),
@@ -40,7 +42,7 @@ ERRORS = {
 
 
 @app.task(name="told.handle", time_limit=600)
-def handle(event):
+def handle(event: dict[str, Any]) -> None:
     what = event["payload"]
     if what == "slow":
         time.sleep(0.3)
@@ -51,5 +53,5 @@ def handle(event):
 
 
 @app.task(name="told.limited", time_limit=1)
-def limited(event):
+def limited(event: dict[str, Any]) -> None:
     time.sleep(60)
