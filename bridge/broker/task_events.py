@@ -27,6 +27,7 @@ QUEUE_SECONDS = 60.0  # RabbitMQ deletes a queue that nobody has read for so lon
 MESSAGE_SECONDS = 30.0
 QUEUE_MESSAGES = 10_000
 MESSAGES_AT_ONCE = 1_000
+MOST_UNREAD = 100  # of them that can't be read at all
 STARTED_MESSAGES = 200  # of one call: those without a failure are only read to learn how long failures took
 DRIVERS = ("redis", "amqp")
 
@@ -44,6 +45,7 @@ class TaskEvents:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._bodies: deque[bytes] = deque()
+        self._unread = 0
         self._connection = app.connection_for_read(heartbeat=app.conf.broker_heartbeat)
         try:
             with self._translated():
@@ -62,6 +64,7 @@ class TaskEvents:
         Raises:
             BrokerUnavailable: the connection is lost.
         """
+        self._unread = 0
         with self._translated():
             for _ in range(MESSAGES_AT_ONCE):
                 if not self._receive_one(seconds):
@@ -103,11 +106,18 @@ class TaskEvents:
         )
 
     def _receive_one(self, seconds: float) -> bool:
-        """Wait for the next message; tell whether it came."""
+        """Wait for the next message; tell whether it came. One that kombu can't read is passed over."""
+        connection = self._connection
         try:
-            self._connection.drain_events(timeout=seconds)
+            connection.drain_events(timeout=seconds)
         except TimeoutError:
             return False
+        except (OSError, *connection.connection_errors, *connection.channel_errors):
+            raise
+        except Exception as error:  # anybody may publish anything there, and kombu expects a message of its own
+            self._unread += 1
+            if self._unread > MOST_UNREAD:  # perhaps it is not the message
+                raise BrokerUnavailable(f"events can't be read: {type(error).__name__}: {error}") from error
         return True
 
     def _keep(self, message: Any) -> None:
