@@ -124,9 +124,8 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
-        kwargs = content[1] if len(content) > 1 else None
-        if isinstance(kwargs, dict) and REASON in kwargs and headers["task"] == FAIL:
-            return TaskMessage(SETTLE, [[[FAIL, content[0], kwargs[REASON]]]])
+        if headers["task"] == FAIL and len(content) > 1 and isinstance(content[1], dict) and REASON in content[1]:
+            return TaskMessage(SETTLE, [[[FAIL, content[0], content[1][REASON]]]])
         return TaskMessage(headers["task"], content[0])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

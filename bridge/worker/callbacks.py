@@ -67,7 +67,7 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[Sequence[Any]
     connection = app.connection_for_write()
     try:
         with app.producer_or_acquire() as producer:
-            for chunk in _chunks(callbacks):
+            for chunk in chunks_of(callbacks):
                 shown = counted(len(chunk), "callback")
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
                 publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown)
@@ -75,7 +75,7 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[Sequence[Any]
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error
 
 
-def _chunks(callbacks: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+def chunks_of(callbacks: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
     """Cut callbacks into messages: at most 500 in each, and of reasons about a megabyte."""
     chunk: list[Sequence[Any]] = []
     size = 0

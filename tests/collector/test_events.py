@@ -61,7 +61,13 @@ def why(world: World, offset: int) -> tuple[str | None, str | None]:
 
 
 def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
-    world: World, app: Celery, send: Send, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    *,
+    world: World,
+    app: Celery,
+    send: Send,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     parked(world, 3)
     monkeypatch.setattr(events, "FIRST_DELAY_SECONDS", 0.05)
@@ -89,6 +95,7 @@ def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
         tell(2, exception={"no": "text"}, traceback="Traceback (most recent call last):\n  File …\nshop.Refused: gone")
         stopping.set()
         thread.join()
+    assert caplog.text.count("task-failed events are not heard") == 1, "messages that can't be read are passed over"
     assert why(world, 1) == ("ValueError", "no")
     assert why(world, 2) == ("Refused", "gone")
     assert why(world, 3) == (None, None)
