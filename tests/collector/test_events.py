@@ -69,7 +69,7 @@ def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    parked(world, 3)
+    parked(world, 4)
     monkeypatch.setattr(events, "FIRST_DELAY_SECONDS", 0.05)
     bridge, stopping = Bridge(app), threading.Event()
     thread = threading.Thread(target=events._run, args=(bridge, stopping), daemon=True)  # noqa: SLF001
@@ -87,11 +87,12 @@ def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
 
         thread.start()
         tell(1)
-        assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
         send("\0 nobody's")
         database = redis.connection_pool.connection_kwargs["db"]
         for wrong in (b"task-failed", b"5", b"[]", b"null", b'{"body": 5}', b'{"body": "x", "properties": {}}'):
             redis.publish(f"/{database}.celeryev/task.failed", wrong)
+        tell(4)
+        assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
         tell(2, exception={"no": "text"}, traceback="Traceback (most recent call last):\n  File …\nshop.Refused: gone")
         stopping.set()
         thread.join()
@@ -99,7 +100,7 @@ def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
     assert why(world, 1) == ("ValueError", "no")
     assert why(world, 2) == ("Refused", "gone")
     assert why(world, 3) == (None, None)
-    assert world.rows("deliveries") == [] and world.rows("parked") == [1, 2, 3]
+    assert world.rows("deliveries") == [] and world.rows("parked") == [1, 2, 3, 4]
     bridge.store.close()
 
 
