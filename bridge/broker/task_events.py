@@ -107,14 +107,13 @@ class TaskEvents:
 
     def _receive_one(self, seconds: float) -> bool:
         """Wait for the next message; tell whether it came. One that kombu can't read is passed over."""
-        connection = self._connection
         try:
-            connection.drain_events(timeout=seconds)
+            self._connection.drain_events(timeout=seconds)
         except TimeoutError:
             return False
-        except (OSError, *connection.connection_errors, *connection.channel_errors):
-            raise
-        except Exception as error:  # anybody may publish anything there, and kombu expects a message of its own
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # Anybody may publish anything there, and kombu expects a message of its own. It counts KeyError among the
+            # errors of a connection.
             self._unread += 1
             if self._unread > MOST_UNREAD:  # perhaps it is not the message
                 raise BrokerUnavailable(f"events can't be read: {type(error).__name__}: {error}") from error
