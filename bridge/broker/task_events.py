@@ -116,7 +116,7 @@ class TaskEvents:
             # errors of a connection.
             self._unread += 1
             if self._unread > MOST_UNREAD:  # perhaps it is not the message
-                raise BrokerUnavailable(f"events can't be read: {type(error).__name__}: {error}") from error
+                raise BrokerUnavailable(f"events can't be read: {type(error).__name__}") from error
         return True
 
     def _keep(self, message: Any) -> None:

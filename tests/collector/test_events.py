@@ -6,9 +6,11 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
+from celery.events.event import get_exchange
 from redis import Redis
 
 from bridge.app import Bridge
@@ -21,6 +23,7 @@ from bridge.model import Failure
 from bridge.settle.read_callbacks import outcomes_of, settle_callbacks
 from bridge.settle.settle import settle
 from bridge.store.fate import read_fate
+from tests.support.link import Link
 from tests.support.waiting import wait_until
 from tests.support.world import World, outcome
 
@@ -28,8 +31,9 @@ Send = Callable[..., None]
 
 
 @pytest.fixture
-def app(database: str, redis_url: str) -> Iterator[Celery]:
-    with Celery("shop", broker=redis_url, set_as_current=False) as it:
+def app(request: pytest.FixtureRequest, database: str) -> Iterator[Celery]:
+    broker = getattr(request, "param", "redis")
+    with Celery("shop", broker=request.getfixturevalue(f"{broker}_url"), set_as_current=False) as it:
         it.conf.update(bridge_database_url=database, bridge_secret="s")
         yield it
         it.close()
@@ -60,48 +64,62 @@ def why(world: World, offset: int) -> tuple[str | None, str | None]:
     return found.error_type, found.error
 
 
+@pytest.mark.parametrize("app", ["redis", "amqp"], indirect=True)
 def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
-    *,
-    world: World,
-    app: Celery,
-    send: Send,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    world: World, app: Celery, send: Send, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     parked(world, 4)
     monkeypatch.setattr(events, "FIRST_DELAY_SECONDS", 0.05)
-    bridge, stopping = Bridge(app), threading.Event()
-    thread = threading.Thread(target=events._run, args=(bridge, stopping), daemon=True)  # noqa: SLF001
-    with Redis.from_url(redis_url) as redis:
+    url = urlsplit(app.conf.broker_url)
+    link = Link(url.port or 0)
+    stopping = threading.Event()
 
-        def tell(offset: int, **fields: Any) -> None:
-            """Send an event again and again: what comes before the subscription is gone."""
-            sent = {"exception": "ValueError('no')", **fields}
+    def tell(offset: int, **fields: Any) -> None:
+        """Send an event again and again: what comes before the subscription is gone."""
+        sent = {"exception": "ValueError('no')", **fields}
 
-            def is_told() -> bool:
-                send(f"c:{offset}", **sent)
-                return why(world, offset)[0] is not None
+        def is_told() -> bool:
+            send(f"c:{offset}", **sent)
+            return why(world, offset)[0] is not None
 
-            wait_until(is_told, what=f"event {offset} is told of")
+        wait_until(is_told, what=f"event {offset} is told of")
 
+    with Celery("bridge", broker=url.geturl().replace(f":{url.port}/", f":{link.port}/"), set_as_current=False) as far:
+        far.conf.update(bridge_database_url=app.conf.bridge_database_url)
+        bridge = Bridge(far)
+        thread = threading.Thread(target=events._run, args=(bridge, stopping), daemon=True)  # noqa: SLF001
         thread.start()
         tell(1)
         send("\0 nobody's")
-        database = redis.connection_pool.connection_kwargs["db"]
-        for wrong in (b"task-failed", b"5", b"[]", b"null", b'{"body": 5}', b'{"body": "x", "properties": {}}'):
-            redis.publish(f"/{database}.celeryev/task.failed", wrong)
+        publish_garbage(app)
         tell(4)
-        assert redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
+        link.cut()
         tell(2, exception={"no": "text"}, traceback="Traceback (most recent call last):\n  File …\nshop.Refused: gone")
         stopping.set()
         thread.join()
+        bridge.store.close()
+        link.close()
     assert caplog.text.count("task-failed events are not heard") == 1, "messages that can't be read are passed over"
     assert why(world, 1) == ("ValueError", "no")
     assert why(world, 2) == ("Refused", "gone")
     assert why(world, 3) == (None, None)
     assert world.rows("deliveries") == [] and world.rows("parked") == [1, 2, 3, 4]
-    bridge.store.close()
+
+
+def publish_garbage(app: Celery) -> None:
+    """Publish what is no event, and on Redis no message either."""
+    wrong = (b"task-failed", b"5", b"[]", b"null", b'{"body": 5}', b'{"body": "x", "properties": {}}')
+    with app.connection_for_write() as connection:
+        exchange = get_exchange(connection)
+        for content_type in ("application/json", "application/x-python-serialize", "no/such"):
+            producer = connection.Producer(exchange=exchange)
+            for body in wrong:
+                producer.publish(body, routing_key="task.failed", content_type=content_type, content_encoding="utf-8")
+    if app.conf.broker_url.startswith("redis"):
+        with Redis.from_url(app.conf.broker_url) as redis:
+            database = redis.connection_pool.connection_kwargs["db"]
+            for body in wrong:
+                redis.publish(f"/{database}.celeryev/task.failed", body)
 
 
 def test_bodies_without_a_failure_are_not_parsed_but_for_a_few_that_tell_of_starts() -> None:
