@@ -21,6 +21,18 @@ FLOAT_DIGITS = 308  # before the point: with more, a number with a fraction is i
 ERROR_TYPE_CHARACTERS = 200
 ERROR_MESSAGE_BYTES = 4 * 1024
 TRACEBACK_BYTES = 64 * 1024
+HOST_CHARACTERS = 255  # of a worker's name
+
+# What is kept of each failed attempt beside that: of the last ten of an event, as `fq.with_failure` says too.
+KEPT_FAILURES = 10
+KEPT_ERROR_CHARACTERS = 1_000
+KEPT_TRACEBACK_CHARACTERS = 4_000
+
+# Reasons that came before their outcomes, or while Postgres was away; the oldest go first.
+WAITING_REASONS = 10_000
+WAITING_REASONS_BYTES = 32 * 1024 * 1024
+EVENT_BYTES = 8 * 1024 * 1024  # of a message with events that is read
+TOLD_BYTES = 1024 * 1024  # of the reasons that travel in one message
 
 # Of how many failures in one batch the result backend is asked why.
 REASONS_AT_ONCE = 2_000

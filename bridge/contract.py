@@ -19,6 +19,7 @@ COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message
 MAP = "celery.map"  # Celery's own task, known to every worker: it calls another task for each item of a list
+REASON = "reason"  # the keyword argument of a fail that tells why, where the worker knows
 SETTLED_TASKS = (COMMIT, FAIL, SETTLE)  # a message that calls one of these carries callbacks, one or many
 
 # Headers of the bridge's messages. The last two are only on those that carry no callbacks.

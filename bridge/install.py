@@ -28,9 +28,9 @@ def install(app: Celery) -> None:
 
     It adds to the app: the tasks `bridge.pump`, `prune`, `commit`, `fail` and `settle`; a beat entry that runs the
     pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; three steps of a worker
-    (`StartCheck`, `StopTicks`, `OldMessages`); and four steps of a worker's consumer (`Collector`, `Guard`,
-    `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can reach the log,
-    `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the process' signals
+    (`StartCheck`, `StopTicks`, `OldMessages`); and five steps of a worker's consumer (`Collector`, `FailureEvents`,
+    `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can
+    reach the log, `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the signals
     `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
     tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
@@ -38,6 +38,7 @@ def install(app: Celery) -> None:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
     """
     import bridge.tasks  # noqa: F401 - the tasks are shared: importing them adds them to every app of this process
+    from bridge.collector.events import FailureEvents
     from bridge.collector.guard import Guard
     from bridge.collector.step import Collector
     from bridge.pump.stopping import StopTicks
@@ -49,7 +50,7 @@ def install(app: Celery) -> None:
 
     app = real_app(app)
     app.steps["worker"].update((StartCheck, StopTicks, OldMessages))
-    app.steps["consumer"].update((Collector, Guard, JoinedAcks, LostMessages))
+    app.steps["consumer"].update((Collector, FailureEvents, Guard, JoinedAcks, LostMessages))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
@@ -75,6 +75,29 @@ def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:
     return f"{client}:{offset}" + (f":e{epoch}" if epoch > 1 else "") + (f":a{attempt}" if attempt > 1 else "")
 
 
+class Attempt(NamedTuple):
+    """Which attempt at which event, as a task id names it."""
+
+    client: str
+    offset: int
+    epoch: int
+    attempt: int
+
+
+TASK_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,99}):(\d{1,19})(?::e(\d{1,10}))?(?::a(\d{1,10}))?", re.ASCII)
+LAST_OFFSET, LAST_NUMBER = 2**63 - 1, 2**31 - 1  # of Postgres' bigint and integer
+
+
+def attempt_in(id: object) -> Attempt | None:
+    """Return what a task id names; None for one that no attempt has."""
+    if not isinstance(id, str) or (found := TASK_ID.fullmatch(id)) is None:
+        return None
+    client, offset, epoch, attempt = found.groups()
+    named = Attempt(client, int(offset), int(epoch or 1), int(attempt or 1))
+    fits = named.offset <= LAST_OFFSET and named.epoch <= LAST_NUMBER and named.attempt <= LAST_NUMBER
+    return named if fits and task_id(*named) == id else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why an attempt failed, as far as that can be known from outside the fleet.
@@ -83,11 +106,22 @@ class Failure:
         type: Name of the exception's class.
         message: The exception as text.
         traceback: Its traceback as text.
+        host: The worker that it was on, such as `celery@machine`.
+        runtime_seconds: How long the attempt ran.
+        told_by: Who told: `callback`, `worker`, `event` or `result backend`.
     """
 
     type: str | None = None
     message: str | None = None
     traceback: str | None = None
+    host: str | None = None
+    runtime_seconds: float | None = None
+    told_by: str | None = field(default=None, compare=False)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything says why."""
+        return self.type is not None or self.message is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,9 +76,9 @@ def commit(self: Task[Any, Any], *args: Any) -> None:
 
 
 @shared_task(bind=True, name=FAIL, base=JoinedCallback, **PATIENCE)
-def fail(self: Task[Any, Any], *args: Any) -> None:
+def fail(self: Task[Any, Any], *args: Any, reason: Any = None, **_: Any) -> None:
     """Settle one failure."""
-    _settle(self, FAIL, args)
+    _settle(self, FAIL, args, reason)
 
 
 @shared_task(bind=True, name=SETTLE, base=OwnTask, **PATIENCE)
@@ -87,8 +87,8 @@ def settle(self: Task[Any, Any], *args: Any) -> None:
     _settle(self, SETTLE, args)
 
 
-def _settle(task: Task[Any, Any], name: str, args: Any) -> None:
+def _settle(task: Task[Any, Any], name: str, args: Any, reason: Any = None) -> None:
     """Settle one callback, if Postgres and the broker still remember each other."""
     bridge = bridge_of(task.app)
     witness_of(bridge).check()
-    settle_callbacks(bridge, [(name, args)])
+    settle_callbacks(bridge, [(name, args, reason)])

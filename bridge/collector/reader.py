@@ -15,7 +15,7 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import PUMP
+from bridge.contract import FAIL, PUMP, REASON, SETTLE
 
 Message = TypeVar("Message")
 
@@ -113,7 +113,10 @@ def without_old_ticks(found: Sequence[tuple[Any, TaskMessage | None]]) -> list[t
 
 
 def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
-    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message."""
+    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message.
+
+    A failure's callback that tells why is returned as one of many callbacks, which can have a reason beside them.
+    """
     if content_type != "application/json":
         return None
     try:
@@ -121,6 +124,8 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
+        if headers["task"] == FAIL and len(content) > 1 and isinstance(content[1], dict) and REASON in content[1]:
+            return TaskMessage(SETTLE, [[[FAIL, content[0], content[1][REASON]]]])
         return TaskMessage(headers["task"], content[0])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

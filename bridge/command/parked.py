@@ -9,10 +9,11 @@ import click
 from rich.text import Text
 
 from bridge.command.confirm import confirm
+from bridge.command.fate import HOW_TO_LEARN_WHY, said_error, show_fate
 from bridge.command.output import console, print_json
 from bridge.command.parameters import event_offset, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
-from bridge.command.texts import plain
+from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.parked import ParkedEvent
 from bridge.wording import counted
 
@@ -79,6 +80,9 @@ def parked_command(
     They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on,
     unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
     fit it.
+
+    CLIENT and a single --offset show one event, parked or not: its payload and headers, its attempts and why each one
+    failed, and what has become of it.
     """
     chosen: dict[str, Any] = {
         "keys": keys,
@@ -86,7 +90,12 @@ def parked_command(
         "offsets": offsets,
         "older_seconds": older_seconds,
     }
-    found = operator_here(ctx).parked(client, **chosen, most=most)
+    operator = operator_here(ctx)
+    if client is not None and len(set(offsets)) == 1 and not (keys or error_types or older_seconds):
+        fate = operator.fate(client, offsets[0], characters=None if as_json else SHOWN_CHARACTERS)
+        show_fate(ctx, fate, client=client, offset=offsets[0], traceback=traceback, as_json=as_json)
+        return
+    found = operator.parked(client, **chosen, most=most)
     if as_json:
         print_json(found)
         return
@@ -95,6 +104,8 @@ def parked_command(
         out.print(_block(event, traceback=traceback))
     if not found:
         click.echo("no parked events fit" if any(chosen.values()) else "no events are parked")
+    if untold := sum(event.error_type is None and event.reason.startswith("failed") for event in found):
+        click.echo(f"{counted(untold, 'event does', 'events do')} not say why. {HOW_TO_LEARN_WHY}")
 
 
 @click.command("redrive")
@@ -205,8 +216,7 @@ def _block(event: ParkedEvent, *, traceback: bool) -> Text:
     since, parked_at = (at.strftime("%Y-%m-%d %H:%M:%S") for at in (event.first_at, event.parked_at))
     attempts = counted(event.attempts, "attempt")
     block.append(f"\n  {plain(event.reason)}, {attempts} from {since} to {parked_at}", style="dim")
-    error = ": ".join(plain(said) for said in (event.error_type, event.error) if said)
-    if error:
+    if error := said_error(event):
         block.append(f"\n  {error}", style="red")
     if traceback and event.traceback:
         for line in event.traceback.splitlines():

@@ -24,6 +24,7 @@ from bridge.store import Store
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent
 from bridge.store.facts import collect_facts
+from bridge.store.fate import EventFate, read_fate
 from bridge.store.journal import JournalEntry, list_journal
 from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
@@ -178,6 +179,20 @@ class Viewer:
             keys=tuple(keys), error_types=tuple(error_types), offsets=tuple(offsets), older_seconds=older_seconds
         )
         return list_parked(self._store, client, selection=selection, most=most)
+
+    def fate(self, client: str, offset: int, *, characters: int | None = None) -> EventFate | None:
+        """Show an event with its failed attempts, and what has become of it at a client: parked, open or finished.
+
+        Args:
+            client: Id of a client.
+            offset: Offset of an event.
+            characters: Where payload and headers are cut off; None: nowhere.
+
+        Returns:
+            None if there is no event at this offset.
+        """
+        self._check_client(client)
+        return read_fate(self._store, client, offset, characters=characters)
 
     def count_parked(
         self,

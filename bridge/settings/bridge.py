@@ -48,6 +48,13 @@ class BridgeSettings:
     find_lost: Annotated[
         bool, About("Find messages that are lost (Redis, RabbitMQ) before their leases end, and hand over again.")
     ] = True
+    failure_events: Annotated[
+        bool, About("Listen to the `task-failed` events of workers that send events: why events are parked.")
+    ] = True
+    enable_events: Annotated[
+        bool,
+        About("Have all workers on the broker send their events, as Flower does; it costs them up to a fourth."),
+    ] = False
     stencil: Annotated[
         bool,
         About("Cut whole messages from a stencil on Redis (json); else only their bodies, and kombu publishes."),

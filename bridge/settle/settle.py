@@ -108,6 +108,7 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
     # By attempt: a late failure of an earlier attempt may be settled beside the one that counts.
     about = {(outcome.client, outcome.offset, outcome.epoch, outcome.attempt): outcome for outcome in failures}
     together: dict[tuple[str, tuple[int, ...]], list[Failing]] = {}
+    batches: dict[tuple[str, tuple[int, ...]], Failure] = {}
     retries: list[Retry] = []
     exhausted: list[Exhausted] = []
     for delivery in dict.fromkeys(
@@ -118,12 +119,13 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
         failure = outcome.failure or Failure()
         if outcome.batch_offsets:
             together.setdefault((delivery.client, outcome.batch_offsets), []).append(delivery)
+            batches[delivery.client, outcome.batch_offsets] = failure
         elif delivery.tries < policy.max_attempts:
             retries.append(Retry(delivery.client, delivery.offset, _wait_seconds(delivery, policy), failure))
         else:
             reason = f"failed {counted(delivery.tries, 'time')}"
             exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.verdict))
-    splits = _splits(together)
+    splits = _splits(together, batches)
     outcomes.split(connection, splits)
     outcomes.retry_later(connection, retries)
     return len(splits) + len(retries), outcomes.give_up(connection, exhausted)
@@ -143,10 +145,13 @@ def _wait_seconds(delivery: Failing, policy: RetryPolicy) -> float:
     return backoff(delivery.tries, base_seconds=policy.backoff_seconds, max_seconds=policy.backoff_max_seconds)
 
 
-def _splits(together: Mapping[tuple[str, tuple[int, ...]], Sequence[Failing]]) -> list[Split]:
+def _splits(
+    together: Mapping[tuple[str, tuple[int, ...]], Sequence[Failing]],
+    failures: Mapping[tuple[str, tuple[int, ...]], Failure],
+) -> list[Split]:
     """Let each half of a batch that failed go out by itself, until the event at fault is alone."""
     return [
-        Split(client, offset, part)
-        for (client, _), batch in together.items()
+        Split(key[0], offset, part, failures[key])
+        for key, batch in together.items()
         for offset, part in halves([delivery.offset for delivery in batch]).items()
     ]

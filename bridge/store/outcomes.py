@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from bridge.model import Client, Failure, Outcome
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
+from bridge.store.failures import kept_json
 from bridge.store.tally import Tally
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -57,6 +59,7 @@ class Split(NamedTuple):
     client: str
     offset: int
     part: int
+    failure: Failure = Failure()
 
 
 class Exhausted(NamedTuple):
@@ -158,6 +161,7 @@ def split(connection: Connection, splits: Sequence[Split]) -> None:
     """Let the parts of a batch that failed go out by themselves, at once; their attempts are counted anew."""
     for some in chunks(splits):
         binds = {**_places(some), "parts": [delivery.part for delivery in some]}
+        binds["failures"] = [kept_json(replace(delivery.failure, traceback=None)) for delivery in some]
         connection.execute(statement("outcomes/split"), binds)
 
 
@@ -225,4 +229,5 @@ def _failures(failures: Sequence[Failure]) -> dict[str, list[str | None]]:
         "error_types": [f.type for f in failures],
         "errors": [f.message for f in failures],
         "tracebacks": [f.traceback for f in failures],
+        "failures": [kept_json(f) for f in failures],
     }

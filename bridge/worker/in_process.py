@@ -24,8 +24,8 @@ from bridge.marks.witness import witness_of
 from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
-from bridge.settle.reasons import failure_of
 from bridge.worker.outbox import outbox
+from bridge.worker.telling import failure_reported
 
 logger = logging.getLogger("bridge.outbox")
 
@@ -84,4 +84,6 @@ def _succeeded(sender: Any, **_: Any) -> None:
 
 
 def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
-    _report(sender.app, sender.request, failure_of(exception, einfo or None))
+    if args_in_headers(sender.request) is not None:
+        told = failure_reported(exception, einfo or None, host=getattr(sender.request, "hostname", None))
+        _report(sender.app, sender.request, told)

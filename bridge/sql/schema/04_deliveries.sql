@@ -21,6 +21,7 @@ CREATE TABLE fq.deliveries (
     waited_at        timestamptz,  -- when its lease had run out, and its message might still wait in the queue
     behind           bigint,  -- what was handed over after it and out at that moment; NULL once it has left the queue
     losses           integer,  -- how many times in a row its message was found lost
+    failures         jsonb,  -- what is kept of its failed attempts: see fq.with_failure
     CONSTRAINT deliveries_pkey PRIMARY KEY (client_id, "offset")
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
@@ -51,6 +52,7 @@ CREATE TABLE fq.parked (
     redrive    boolean NOT NULL DEFAULT false,  -- whether it goes out again as soon as the window has room
     first_at   timestamptz NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT now(),
+    failures   jsonb,  -- as of a delivery
     CONSTRAINT parked_pkey PRIMARY KEY (client_id, "offset")
 );
 CREATE INDEX parked_redrive ON fq.parked (client_id, "offset") WHERE redrive;
