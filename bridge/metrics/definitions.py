@@ -96,7 +96,7 @@ def _of_bridge(name: str, help: str, value: Callable[[BridgeNumbers], float | No
     def read(snapshot: Snapshot) -> Iterator[Sample]:
         for it in snapshot.numbers.bridges if snapshot.numbers else ():
             if (found := value(it)) is not None:
-                yield Sample((label(it.bridge),), found)
+                yield Sample((label(it.bridge),), max(0.0, found))  # a pump that lingers has a turn that ends later
 
     return Metric(name=f"bridge_{name}", kind="gauge", help=help, labels=("bridge",), read=read)
 

@@ -36,12 +36,22 @@ class Latest(Generic[T]):
         with self._changed:
             if self._is_fresh():
                 return self._seen
-            if self._looking_since is None:
-                self._looking_since = self._clock()
-                threading.Thread(target=self._run, name="bridge-metrics-look", daemon=True).start()
-            left = self._looking_since + within_seconds - self._clock()
+            left = self._begin() + within_seconds - self._clock()
             self._changed.wait_for(self._is_fresh, timeout=max(0.0, left))
             return self._seen if self._is_fresh() else None
+
+    def begin(self) -> None:
+        """Begin to look where that is due, and wait for nothing: several things are looked at side by side then."""
+        with self._changed:
+            if not self._is_fresh():
+                self._begin()
+
+    def _begin(self) -> float:
+        """Begin to look, unless somebody does; return since when."""
+        if self._looking_since is None:
+            self._looking_since = self._clock()
+            threading.Thread(target=self._run, name="bridge-metrics-look", daemon=True).start()
+        return self._looking_since
 
     def _is_fresh(self) -> bool:
         return self._clock() - self._seen_at < self._fresh_seconds

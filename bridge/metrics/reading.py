@@ -85,6 +85,7 @@ class Reading:
 
     def snapshot(self) -> Snapshot:
         """Look, or take a look of the last second; this takes no longer than a few seconds and raises nothing."""
+        self._broker.begin()
         numbers = self._numbers.get(within_seconds=DATABASE_SECONDS)
         return Snapshot(
             bridge=self._settings.queue,

@@ -8,7 +8,7 @@
 --            many as were looked at), parked, and the counters delivered, succeeded, failed, duplicates, retried,
 --            recalled
 -- Relies on  nothing
-WITH some AS MATERIALIZED (
+WITH shown AS MATERIALIZED (
     SELECT c.id, least(:most, 10 * :most / count(*) OVER () + 100) AS most
       FROM fq.clients c ORDER BY c.task IS NULL, c.id LIMIT :clients
 )
@@ -21,7 +21,7 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        CAST(coalesce(extract(epoch FROM clock_timestamp() - d.oldest), 0) AS double precision) AS oldest_open_seconds,
        w.waiting, CASE WHEN p.parked < s.most THEN p.parked ELSE greatest(p.parked, c.owed - d.open) END AS parked,
        c.delivered, c.succeeded, c.failed, c.duplicates, c.retried, c.recalled
-  FROM some s JOIN fq.clients c ON c.id = s.id
+  FROM shown s JOIN fq.clients c ON c.id = s.id
  CROSS JOIN (SELECT fq.last_drawn() AS last) l
  CROSS JOIN LATERAL (
        SELECT count(*) AS looked, max(e."offset") AS upto, count(*) FILTER (WHERE e.matches) AS events,
