@@ -10,12 +10,14 @@ from celery import bootsteps
 
 from bridge.app import bridge_of
 from bridge.errors import BridgeError
-from bridge.metrics.otel import Pusher
-from bridge.metrics.prometheus import serve
-from bridge.metrics.reading import Reading
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
+    from wsgiref.simple_server import WSGIServer
+
     from celery.worker import WorkController
+
+    from bridge.metrics.otel import Pusher
+    from bridge.metrics.reading import Reading
 
 logger = logging.getLogger("bridge.metrics")
 
@@ -28,7 +30,7 @@ class Metrics(bootsteps.StartStopStep):
 
     def __init__(self, parent: WorkController, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        self._server: Any = None
+        self._server: WSGIServer | None = None
         self._pusher: Pusher | None = None
         self._reading: Reading | None = None
 
@@ -40,6 +42,10 @@ class Metrics(bootsteps.StartStopStep):
 
     def start(self, parent: WorkController) -> None:
         """Begin. Whatever stands in the way is a line in the log: a worker works without metrics, too."""
+        from bridge.metrics.otel import Pusher
+        from bridge.metrics.prometheus import serve
+        from bridge.metrics.reading import Reading
+
         settings = bridge_of(parent.app).settings
         try:
             self._reading = Reading(parent.app)
@@ -61,6 +67,6 @@ class Metrics(bootsteps.StartStopStep):
                 self._pusher.stop()
             if self._reading is not None:
                 self._reading.close()
-        self._server = self._pusher = self._reading = None
+        self._server, self._pusher, self._reading = None, None, None
 
     terminate = stop

@@ -122,6 +122,7 @@ def read_numbers(store: Store, *, bridge: str, holds_seconds: float) -> Numbers:
         StoreUnavailable: Postgres is away, or too slow.
     """
     with store.looking(lock_seconds=LOCK_SECONDS) as connection:
+        connection.execute(statement("metrics/begin"))
 
         def rows(name: str, **binds: object) -> list[dict[str, object]]:
             return [dict(row) for row in connection.execute(statement(f"metrics/{name}"), binds).mappings()]

@@ -89,7 +89,7 @@ def test_the_compose_file_provisions_both_with_files_that_are_there() -> None:
 
 
 def test_panels_do_not_overlap_and_have_a_title_and_a_text() -> None:
-    places = set()
+    places = set[tuple[int, int]]()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}

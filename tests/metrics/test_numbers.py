@@ -212,7 +212,7 @@ def test_g5_a_scrape_does_not_walk_over_the_log(world: World) -> None:
     world.eyes.execute("INSERT INTO fq.events (topic) SELECT 'order.created' FROM generate_series(1, 30000)")
     world.eyes.execute("UPDATE fq.log SET pruned = 10000")
     world.eyes.execute("ANALYZE fq.events, fq.clients")
-    binds = {
+    binds: dict[str, dict[str, Any]] = {
         "clients": {"clients": 1000, "most": 100},
         "parked_types": {"clients": ["behind", "done"], "most": 100, "types": 20},
         "bridges": {"bridge": "bridge", "bridges": 100, "holds_seconds": 60},

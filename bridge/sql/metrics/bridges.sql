@@ -4,9 +4,9 @@
 --            bridges        bigint, most bridges
 --            holds_seconds  double precision, how long a collector's note holds
 -- Returns    bridge, clients (that it drives), pump_silent_seconds and beat_silent_seconds (since the last sign of
---            each, or since its first client was registered; NULL without both, negative while a pump lingers), collectors
---            (at work), collector_silent_seconds (since the last sign of one; NULL if there is none), stopped (whether
---            marks stop it)
+--            each, or since its first client was registered; NULL without both, negative while a pump lingers),
+--            collectors (at work), collector_silent_seconds (since the last sign of one; NULL if there is none),
+--            stopped (whether marks stop it)
 -- Relies on  nothing
 WITH named AS (
     SELECT c.bridge, count(*) AS clients, min(c.created_at) AS began

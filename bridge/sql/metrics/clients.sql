@@ -15,7 +15,8 @@ WITH shown AS MATERIALIZED (
 SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state,
        c.trouble IS NOT NULL AS trouble,
        lag.events + CASE WHEN lag.looked < s.most THEN 0
-                         ELSE greatest(0, l.last - lag.upto) * lag.events / lag.looked END AS lag_events,
+                         ELSE CAST(greatest(0, l.last - lag.upto) * (CAST(lag.events AS double precision) / lag.looked)
+                                   AS bigint) END AS lag_events,
        CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, fq.window_of(c) AS "window", d.retrying,
        CAST(coalesce(extract(epoch FROM clock_timestamp() - d.oldest), 0) AS double precision) AS oldest_open_seconds,
