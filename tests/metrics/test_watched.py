@@ -111,6 +111,11 @@ def test_a_bridge_worker_tells_what_the_processes_of_its_pool_have_done(watched:
     )
 
 
+def test_a_tick_that_beat_sends_is_a_sign_of_beat(watched: Watched) -> None:
+    names = "SELECT count(*) FROM fq.turns WHERE name IN ('tick', 'beat')"
+    wait_until(lambda: watched.stage.ask(names) == 2, what="a pump and beat have given a sign")
+
+
 def test_every_panel_has_a_query_with_data_behind_it(watched: Watched) -> None:
     assert len(expressions()) > 35
 
