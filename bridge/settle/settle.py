@@ -105,9 +105,11 @@ def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: 
     # Successes first: of the same attempt a success wins over a failure, which then finds nothing left to fail.
     succeeded = outcomes.succeed(connection, successes)
     retried, parked, counts = _fail(connection, policies, failures) if failures else NOTHING_FAILED
-    # Every outcome of a client that did not end a delivery's attempt changed nothing.
-    reports = Counter(outcome.client for outcome in reported)
-    duplicates = {client: max(0, reports[client] - succeeded[client].number - counts[client]) for client in policies}
+    total = sum(finished.number for finished in succeeded.values())
+    duplicates = Counter[str]()
+    if len(reported) > total + counts.total():  # every outcome of a client that ended no attempt changed nothing
+        duplicates.update(outcome.client for outcome in reported)
+        duplicates -= counts + Counter({client: finished.number for client, finished in succeeded.items()})
     outcomes.move_cursors(
         connection,
         {client: succeeded[client] for client in policies},
@@ -115,7 +117,6 @@ def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: 
         failures=counts,
         duplicates=duplicates,
     )
-    total = sum(finished.number for finished in succeeded.values())
     ignored = max(0, len(reported) - total - retried - parked)
     return Settled(total, retried, parked, ignored, len(others))
 
