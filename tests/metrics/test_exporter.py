@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from bridge.metrics.otel import Pusher, interval_seconds, name_of
 from bridge.metrics.prometheus import serve
 from bridge.metrics.reading import Reading
 from bridge.metrics.step import Metrics
+from tests.command.running import runner
 from tests.support.prometheus import promtool
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -158,6 +160,20 @@ def test_a_worker_whose_port_is_taken_works_without_metrics(database: str, caplo
         step.stop(worker)
     [line] = [record.getMessage() for record in caplog.records]
     assert line.startswith("this worker has no metrics: metrics can't be served at 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("package", "option", "extra"),
+    [("prometheus_client", "--port=0", "metrics"), ("opentelemetry.exporter.otlp.proto.http", "--otlp", "otel")],
+)
+def test_without_the_extra_it_is_said_what_to_install(
+    database: str, monkeypatch: pytest.MonkeyPatch, package: str, option: str, extra: str
+) -> None:
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    done = runner(database)("exporter", option)
+    assert done.exit_code == 2 and f"pip install 'celery-event-bridge[{extra}]'" in done.stderr
 
 
 class Collector(HTTPServer):
