@@ -24,10 +24,10 @@ DEFAULT_PORT = 9810
 @click.option("--otlp", is_flag=True, help="Push by OTLP instead, to where OTEL_EXPORTER_OTLP_ENDPOINT says.")
 @click.pass_context
 def exporter_command(ctx: click.Context, port: int, address: str, otlp: bool) -> None:
-    """Export metrics until Ctrl-C: at http://ADDRESS:PORT/metrics for Prometheus, or pushed by OTLP.
+    """Export metrics to Prometheus or OpenTelemetry.
 
-    One exporter is enough for a log, whatever the number of workers. It answers also while the database or the broker
-    is away, and says so.
+    It answers at http://ADDRESS:PORT/metrics, or pushes by OTLP, until Ctrl-C. One is enough for a log, whatever the
+    number of workers. It answers also while the database or the broker is away, and says so.
     """
     reading = Reading(operator_here(ctx).app)
     ended = threading.Event()
