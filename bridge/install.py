@@ -15,7 +15,7 @@ from celery.schedules import schedstate, schedule
 from celery.signals import beat_init
 
 from bridge.broker.internals.workers import real_app
-from bridge.contract import PRUNE, PUMP
+from bridge.contract import BEAT_HEADER, PRUNE, PUMP
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
@@ -27,12 +27,12 @@ def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
     It adds to the app: the tasks `bridge.pump`, `prune`, `commit`, `fail` and `settle`; a beat entry that runs the
-    pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; three steps of a worker
-    (`StartCheck`, `StopTicks`, `OldMessages`); and five steps of a worker's consumer (`Collector`, `FailureEvents`,
-    `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can
-    reach the log, `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the signals
-    `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
-    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
+    pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; four steps of a worker
+    (`StartCheck`, `StopTicks`, `OldMessages`, `Metrics`); and five steps of a worker's consumer (`Collector`,
+    `FailureEvents`, `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a
+    worker that can reach the log, `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to
+    the signals `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are
+    shared tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -41,6 +41,7 @@ def install(app: Celery) -> None:
     from bridge.collector.events import FailureEvents
     from bridge.collector.guard import Guard
     from bridge.collector.step import Collector
+    from bridge.metrics.step import Metrics
     from bridge.pump.stopping import StopTicks
     from bridge.watch.step import LostMessages
     from bridge.worker import in_process
@@ -49,7 +50,7 @@ def install(app: Celery) -> None:
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
-    app.steps["worker"].update((StartCheck, StopTicks, OldMessages))
+    app.steps["worker"].update((StartCheck, StopTicks, OldMessages, Metrics))
     app.steps["consumer"].update((Collector, FailureEvents, Guard, JoinedAcks, LostMessages))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
@@ -138,5 +139,10 @@ def _entry(task: str, seconds: float, queue: str) -> dict[str, Any]:
     return {
         "task": task,
         "schedule": Every(seconds),
-        "options": {"queue": queue, "expiration": max(1.0, seconds * 2), "ignore_result": True},
+        "options": {
+            "queue": queue,
+            "expiration": max(1.0, seconds * 2),
+            "ignore_result": True,
+            "headers": {BEAT_HEADER: True},
+        },
     }

@@ -14,7 +14,7 @@ from celery import Task, shared_task
 
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
-from bridge.contract import COMMIT, FAIL, PRUNE, PUMP, SETTLE
+from bridge.contract import BEAT_HEADER, COMMIT, FAIL, PRUNE, PUMP, SETTLE
 from bridge.errors import (
     BridgeError,
     BrokerTaken,
@@ -28,6 +28,7 @@ from bridge.marks.witness import witness_of
 from bridge.pump.loop import pump_of
 from bridge.retention.regular import prune_regularly
 from bridge.settle.read_callbacks import settle_callbacks
+from bridge.store.durations import note_durations
 from bridge.trouble import Trouble
 from bridge.worker.callbacks import JoinedCallback
 
@@ -46,8 +47,10 @@ _away = Trouble(logger, what="the pump waits", over="the pump works again")
 @shared_task(bind=True, name=PUMP, base=OwnTask, throws=(BridgeError,))
 def pump(self: Task[Any, Any]) -> dict[str, Any]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
+    bridge = bridge_of(self.app)
     try:
-        done = pump_of(bridge_of(self.app)).tick()
+        done = pump_of(bridge).tick(from_beat=bool(getattr(self.request, BEAT_HEADER, False)))
+        note_durations(bridge.store, bridge=bridge.settings.queue, at_once=True)  # the next tick may run elsewhere
     except (StoreUnavailable, BrokerUnavailable, MarkAhead, BrokerTaken) as error:
         _away.went(error)
         return {"waits": str(error)}
@@ -92,3 +95,4 @@ def _settle(task: Task[Any, Any], name: str, args: Any, reason: Any = None) -> N
     bridge = bridge_of(task.app)
     witness_of(bridge).check()
     settle_callbacks(bridge, [(name, args, reason)])
+    note_durations(bridge.store, bridge=bridge.settings.queue)

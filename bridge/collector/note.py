@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError
+from bridge.store.durations import note_durations
 from bridge.store.losses import forget_collector, note_collector
 
 NOTE_SECONDS = 2.0
@@ -51,6 +52,7 @@ class CollectorNote:
                 most_seconds=HOLDS_SECONDS,
             )
             self._noted = now
+        note_durations(self._bridge.store, bridge=self._bridge.settings.queue)
 
     def forget(self) -> None:
         """Take it away: nothing is in hand any more."""

@@ -27,6 +27,7 @@ from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
+from bridge.store.durations import note_durations, timed
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 
@@ -66,6 +67,7 @@ class Pump:
         self._prepared = False
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
+        self._beat_noted = -NOTE_SECONDS
         self._declared = Declared(bridge)
 
     @property
@@ -92,8 +94,11 @@ class Pump:
             gc.freeze()
         self._prepared = True
 
-    def tick(self) -> Tick:
+    def tick(self, *, from_beat: bool = False) -> Tick:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
+
+        Args:
+            from_beat: Whether beat has sent it, which then is known to be alive.
 
         Raises:
             SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
@@ -101,6 +106,9 @@ class Pump:
         self.prepare()
         self._witness.check()
         self._note_tick()
+        if from_beat and time.monotonic() - self._beat_noted >= NOTE_SECONDS:
+            rounds.note_beat(self._bridge.store, bridge=self._name)
+            self._beat_noted = time.monotonic()
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
         if not settings.linger_seconds:
@@ -119,6 +127,7 @@ class Pump:
             )
             if not found.newest:
                 break
+            note_durations(store, bridge=self._name)
             self._witness.check()
             if found.work:
                 began = time.monotonic()
@@ -150,17 +159,18 @@ class Pump:
                     continue
                 try:
                     sender = self._bridge.sender
-                    done = hand_over(
-                        store,
-                        client,
-                        horizon=horizon,
-                        limit=settings.pass_limit,
-                        send=sender.send,
-                        bridge=self._name,
-                        look=sender.length,
-                        revoke=sender.revoke,
-                        batch_bytes=settings.batch_bytes,
-                    )
+                    with timed(store, "pass"):
+                        done = hand_over(
+                            store,
+                            client,
+                            horizon=horizon,
+                            limit=settings.pass_limit,
+                            send=sender.send,
+                            bridge=self._name,
+                            look=sender.length,
+                            revoke=sender.revoke,
+                            batch_bytes=settings.batch_bytes,
+                        )
                 except LogRewound:
                     raise
                 except Exception as error:  # any error is this client's alone: the others are served
@@ -208,6 +218,7 @@ class Pump:
         if time.monotonic() - self._noted >= NOTE_SECONDS:
             rounds.note_tick(self._bridge.store, bridge=self._name, host=socket.gethostname(), clock=time.time())
             self._noted = time.monotonic()
+            note_durations(self._bridge.store, bridge=self._name)
 
     def _note_trouble(self, client: str, error: Exception) -> None:
         """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""

@@ -132,6 +132,7 @@ def _take_and_send(
             connection,
             client,
             delivered=taken.fresh,
+            retried=taken.again,
             counted=taken.counted,
             owed=taken.owed,
             hungry=judgement.hungry,

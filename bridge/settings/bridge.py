@@ -91,6 +91,12 @@ class BridgeSettings:
         ),
     ] = ""
 
+    metrics_port: Annotated[int, About("Port at which a bridge worker answers Prometheus; 0: none.", most=65535)] = 0
+    metrics_address: Annotated[str, About("Address where it listens; `0.0.0.0` is every one.")] = "127.0.0.1"
+    metrics_otlp: Annotated[
+        bool, About("Push metrics by OTLP from a bridge worker, to where `OTEL_EXPORTER_OTLP_ENDPOINT` says.")
+    ] = False
+
     @classmethod
     def read(cls, conf: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Take each setting from the environment, else from the configuration, else its default.

@@ -11,6 +11,7 @@ settled only after this has returned, so after a crash they are settled again, w
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Self
@@ -20,6 +21,7 @@ from sqlalchemy import Connection
 from bridge.model import Failure, Outcome
 from bridge.settle.policy import backoff, halves
 from bridge.store import Store, outcomes
+from bridge.store.durations import timed
 from bridge.store.outcomes import Exhausted, Failing, Retry, RetryPolicy, Split
 from bridge.trouble import Tally
 from bridge.wording import counted
@@ -46,6 +48,17 @@ class Settled(NamedTuple):
         return type(self)(*map(sum, zip(self, other, strict=True)))
 
 
+class Failed(NamedTuple):
+    """How many deliveries failed and are retried or parked; `counts` is how many failed of each client, halts too."""
+
+    retried: int
+    parked: int
+    counts: Counter[str]
+
+
+NOTHING_FAILED = Failed(0, 0, Counter())
+
+
 def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | None = None) -> Settled:
     """Apply outcomes, and move the cursors of their clients.
 
@@ -59,7 +72,7 @@ def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | N
     """
     if not reported:
         return Settled()
-    with store.transaction(vouched=True) as connection:
+    with timed(store, "settle"), store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         return _settle(connection, outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds), reported)
 
@@ -70,7 +83,7 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
-    with store.transaction(vouched=True) as connection:
+    with timed(store, "settle"), store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
         left = [outcome for outcome in reported if outcome.client in held]
@@ -91,15 +104,24 @@ def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: 
         successes += outcomes.effected(connection, failures)
     # Successes first: of the same attempt a success wins over a failure, which then finds nothing left to fail.
     succeeded = outcomes.succeed(connection, successes)
-    retried, parked = _fail(connection, policies, failures) if failures else (0, 0)
-    failed = {failure.client for failure in failures}
-    outcomes.move_cursors(connection, {client: succeeded[client] for client in policies}, failed=failed)
+    retried, parked, counts = _fail(connection, policies, failures) if failures else NOTHING_FAILED
     total = sum(finished.number for finished in succeeded.values())
+    duplicates = Counter[str]()
+    if len(reported) > total + counts.total():  # every outcome of a client that ended no attempt changed nothing
+        duplicates.update(outcome.client for outcome in reported)
+        duplicates -= counts + Counter({client: finished.number for client, finished in succeeded.items()})
+    outcomes.move_cursors(
+        connection,
+        {client: succeeded[client] for client in policies},
+        failed={failure.client for failure in failures},
+        failures=counts,
+        duplicates=duplicates,
+    )
     ignored = max(0, len(reported) - total - retried - parked)
     return Settled(total, retried, parked, ignored, len(others))
 
 
-def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> tuple[int, int]:
+def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Sequence[Outcome]) -> Failed:
     """Retry the deliveries with attempts left, and give up the others; return how many are retried and parked.
 
     A batch of several events is split instead, which counts as retried. Its attempts are counted from one again,
@@ -128,7 +150,10 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
     splits = _splits(together, batches)
     outcomes.split(connection, splits)
     outcomes.retry_later(connection, retries)
-    return len(splits) + len(retries), outcomes.give_up(connection, exhausted)
+    counts = Counter(it.client for it in retries)
+    counts.update(it.client for it in exhausted)
+    counts.update(it.client for it in splits)
+    return Failed(len(splits) + len(retries), outcomes.give_up(connection, exhausted), counts)
 
 
 def _say_outdated(last: Outcome, generation: int | None, number: int) -> str:

@@ -9,6 +9,7 @@
 - `operate/`: what operators change; settling and the pump halt a client with `set_state`, and recall, too.
 - `watch/`: looking for lost messages.
 - `look/`: what operators read.
+- `metrics/`: what is exported to be watched by machines.
 - `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
 

@@ -161,6 +161,7 @@ def finish_pass(
     client: Client,
     *,
     delivered: int,
+    retried: int,
     counted: Tally,
     owed: Tally,
     hungry: bool,
@@ -171,6 +172,7 @@ def finish_pass(
     binds = {
         "client": client.id,
         "delivered": delivered,
+        "retried": retried,
         "counted": counted.number,
         "counted_sum": counted.total,
         "owed": owed.number,

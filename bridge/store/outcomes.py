@@ -17,6 +17,7 @@ from bridge.store.failures import kept_json
 from bridge.store.tally import Tally
 
 LOCK_NOT_AVAILABLE = "55P03"
+NONE_COUNTED: Mapping[str, int] = {}
 
 
 class RetryPolicy(NamedTuple):
@@ -193,13 +194,30 @@ def set_state(connection: Connection, client: str, *, state: str, reason: str, b
     return connection.execute(statement("operate/set_state"), binds).one_or_none() is not None
 
 
-def move_cursors(connection: Connection, succeeded: Mapping[str, Tally], *, failed: Collection[str] = ()) -> None:
-    """Move the cursors of these clients up to what is finished, and let the pump look at them where it must."""
+def move_cursors(
+    connection: Connection,
+    succeeded: Mapping[str, Tally],
+    *,
+    failed: Collection[str] = (),
+    failures: Mapping[str, int] = NONE_COUNTED,
+    duplicates: Mapping[str, int] = NONE_COUNTED,
+) -> None:
+    """Move the cursors of these clients up to what is finished, and let the pump look at them where it must.
+
+    Args:
+        connection: In a transaction that holds the clients.
+        succeeded: What each has finished by success.
+        failed: The clients that have failures among their outcomes.
+        failures: For metrics, how many failures of each counted.
+        duplicates: For metrics, how many outcomes of each changed nothing.
+    """
     binds = {
         "clients": list(succeeded),
         "succeeded": [finished.number for finished in succeeded.values()],
         "totals": [finished.total for finished in succeeded.values()],
         "failed": [client in failed for client in succeeded],
+        "failures": [failures.get(client, 0) for client in succeeded],
+        "duplicates": [duplicates.get(client, 0) for client in succeeded],
     }
     connection.execute(statement("outcomes/move_cursors"), binds)
 

@@ -100,6 +100,12 @@ def note_tick(store: Store, *, bridge: str = DEFAULT_BRIDGE, host: str, clock: f
         connection.execute(statement("pass/note_tick"), {"bridge": bridge, "host": host, "clock": clock})
 
 
+def note_beat(store: Store, *, bridge: str = DEFAULT_BRIDGE) -> None:
+    """Remember that a tick has come from beat."""
+    with store.writing() as connection:
+        connection.execute(statement("pass/note_beat"), {"bridge": bridge})
+
+
 def silent_bridges(store: Store) -> list[str]:
     """Return the bridges that have clients, and whose pumps have not been at work for a minute."""
     with store.reading() as connection:

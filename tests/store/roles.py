@@ -54,6 +54,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT * FROM fq.journal": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.marks SET trouble = NULL": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.marks": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT * FROM fq.durations": (BRIDGE, OPERATOR, MONITOR),
+    "UPDATE fq.durations SET seconds = 0": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.server()": (PUBLISHER, BRIDGE, OPERATOR, MONITOR),
     "SELECT value FROM fq.settings": (BRIDGE,),
     "UPDATE fq.settings SET value = 'mine'": (),

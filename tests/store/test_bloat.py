@@ -104,7 +104,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "lease_seconds": 60,
     },
     "pass/finish_pass": {
-        **dict.fromkeys(("delivered", "counted", "counted_sum", "owed", "owed_sum"), 1),
+        **dict.fromkeys(("delivered", "retried", "counted", "counted_sum", "owed", "owed_sum"), 1),
         "hungry": False,
         "full": False,
         "within_seconds": None,
@@ -140,6 +140,8 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     binds = {name: {"client": "c", **given} for name, given in (STATEMENTS | WITH_LISTS).items()}
     binds |= {name: {**ABOUT, **given} for name, given in OUTCOMES.items()}
     binds["outcomes/move_cursors"] = {"clients": ["c"], "succeeded": [1], "totals": [1], "failed": [False]}
+    binds["outcomes/move_cursors"] |= {"failures": [1], "duplicates": [1]}
+    binds["metrics/clients"] = {"clients": 1000, "most": 100}
     read = {name: pages(world, name, given) for name, given in binds.items()}
     world.eyes.execute('UPDATE fq.clients SET "full" = true')
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")

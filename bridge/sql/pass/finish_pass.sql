@@ -4,6 +4,7 @@
 --
 -- Binds      client          text
 --            delivered       bigint, hand-overs of this pass without retries: new, redriven and replayed events
+--            retried         bigint, hand-overs of this pass that were not the first of their delivery
 --            counted         bigint, those of events above `counted_after` that go out for the first time
 --            counted_sum     numeric, the sum of their offsets
 --            owed            bigint, those that were neither open nor parked before
@@ -15,6 +16,7 @@
 -- Relies on  lock_client having run in this transaction
 UPDATE fq.clients c
    SET "offset" = s."offset", lowest = least(d.lowest, s."offset" + 1), delivered = c.delivered + :delivered,
+       retried = c.retried + :retried,
        counted = c.counted + :counted, counted_sum = c.counted_sum + :counted_sum,
        owed = c.owed + :owed, owed_sum = c.owed_sum + :owed_sum,
        trouble = NULL, trouble_at = NULL, "full" = :full,

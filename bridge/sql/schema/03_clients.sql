@@ -43,6 +43,10 @@ CREATE TABLE fq.clients (
                  CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
+    failed       bigint NOT NULL DEFAULT 0,  -- these four are for metrics only
+    duplicates   bigint NOT NULL DEFAULT 0,
+    retried      bigint NOT NULL DEFAULT 0,
+    recalled     bigint NOT NULL DEFAULT 0,
     counted_after bigint NOT NULL DEFAULT -1,  -- from here on the ledger, for `audit`, which passes and outcomes keep
     counted      bigint NOT NULL DEFAULT 0,  -- events that were handed over for the first time
     counted_sum  numeric NOT NULL DEFAULT 0,  -- of their offsets
