@@ -129,6 +129,8 @@ def _as_text(value: object, name: str, most: int, *, least: int = 0) -> str:
     if isinstance(value, str):
         text = str.__str__(value)
     elif isinstance(value, UUID) or (isinstance(value, int) and not isinstance(value, bool)):
+        if isinstance(value, int) and value.bit_length() > 4 * most:  # Python does not even write a very long one
+            raise InvalidEvent(f"{name} is a number with more than {most} digits: at most {most} are allowed")
         text = str(value) if isinstance(value, UUID) else f"{int(value)}"
     else:
         raise InvalidEvent(f"{name} {repr(value)[:50]} must be text, a whole number or a UUID, or None")

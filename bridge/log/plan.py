@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from math import isfinite
 from typing import Any, NamedTuple
 
 from bridge.bounds import LONGEST_DELAY_DAYS
@@ -99,8 +98,8 @@ def _due(after: timedelta | float | None, at: datetime | None) -> dict[str, str 
             raise InvalidEvent(f"deliver_at {at.isoformat()} is no year that the log can hold")
         return {"at": at.isoformat(), "seconds": None}
     seconds = after.total_seconds() if isinstance(after, timedelta) else after
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds < 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:  # NaN is neither
         raise InvalidEvent(f"deliver_after {repr(after)[:60]} must be a timedelta or seconds, 0 or more")
-    if seconds > LONGEST_DELAY_DAYS * 86400:
-        raise InvalidEvent(f"deliver_after {repr(after)[:60]} is too long: at most {LONGEST_DELAY_DAYS:,} days")
+    if seconds > LONGEST_DELAY_DAYS * 86400:  # infinity, and numbers too long to be written, too
+        raise InvalidEvent(f"deliver_after is too long: at most {LONGEST_DELAY_DAYS:,} days")
     return {"at": None, "seconds": repr(float(seconds))}

@@ -17,6 +17,9 @@ from uuid import UUID
 
 from kombu.utils.json import JSONEncoder
 
+from bridge.bounds import INTEGER_DIGITS
+
+MOST_BITS = 14_284  # of a whole number of INTEGER_DIGITS digits
 PATH_CHARACTERS = 200
 STEP_CHARACTERS = 40
 TYPE, VALUE = "__type__", "__value__"  # kombu wraps what it encodes into an object of these two
@@ -108,6 +111,8 @@ def _fault_of(value: Any) -> str:
         return _fault_of_text(value)
     if isinstance(value, float) and not isfinite(value):
         return f"{value} is no JSON"
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return f"it is a number of more than {INTEGER_DIGITS:,} digits"
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str | int | float | bool | None):
