@@ -14,6 +14,7 @@ from bridge.errors import (
     ConfigurationError,
     InvalidClient,
     InvalidEvent,
+    InvalidTarget,
     LogRewound,
     NotInstalled,
     SchemaError,
@@ -24,7 +25,7 @@ from bridge.errors import (
 )
 from bridge.event import Event, NewEvent
 from bridge.install import install
-from bridge.log.publish import publish, publish_many
+from bridge.log.publish import apublish, apublish_many, publish, publish_many
 from bridge.operate.operator import Operator
 from bridge.store.migrate import migrate
 from bridge.worker.transaction import transaction
@@ -41,6 +42,7 @@ __all__ = [
     "Event",
     "InvalidClient",
     "InvalidEvent",
+    "InvalidTarget",
     "LogRewound",
     "NewEvent",
     "NotInstalled",
@@ -50,6 +52,8 @@ __all__ = [
     "Unavailable",
     "UnknownClient",
     "UsageError",
+    "apublish",
+    "apublish_many",
     "client",
     "install",
     "migrate",

@@ -6,6 +6,7 @@
     ├── UsageError            stop: the call or the configuration is wrong, nothing was sent or changed
     │   ├── ConfigurationError    a setting is missing or malformed
     │   ├── NotInstalled          an optional part of the package is missing
+    │   ├── InvalidTarget         what was to be published on is no connection that the bridge knows
     │   ├── InvalidEvent          Postgres or JSON could not hold this event
     │   ├── InvalidClient         a client's settings contradict themselves
     │   ├── ClientConflict        the id belongs to another task
@@ -53,6 +54,10 @@ class ConfigurationError(UsageError):
 
 class NotInstalled(UsageError):
     """An optional part of the package, or a program that it needs, is missing."""
+
+
+class InvalidTarget(UsageError, TypeError):
+    """What was passed to publish on is no connection, cursor or session that the bridge knows; nothing was sent."""
 
 
 class InvalidEvent(UsageError):

@@ -26,8 +26,11 @@ HEAVY = ("celery.worker", "celery.bin", "celery.apps", "alembic", "rich")  # a p
 
 SNIPPET = """
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import psycopg
 import sqlalchemy
@@ -40,6 +43,15 @@ class Task:
     name: str = "shop.bill"
 
     def __call__(self, event: bridge.Event) -> None: ...
+
+
+class Proxy:
+    def __getattr__(self, name: str) -> Any: ...
+
+
+@dataclass
+class Line:
+    price: Decimal
 
 
 class Order(TypedDict):
@@ -75,6 +87,8 @@ def publish(
     session: Session,
     scoped: scoped_session[Session],
     order: Order,
+    engine: sqlalchemy.Engine,
+    django: Proxy,
 ) -> Iterator[int]:
     yield bridge.publish(psycopgs, "order.created", order, key="7", headers={"traceparent": "00-1"})
     yield bridge.publish(dicts, "order.created", {"lines": [1, 2.5, None, {"price": "1.50"}]})
@@ -84,14 +98,17 @@ def publish(
     yield from bridge.publish_many(session, [bridge.NewEvent("a", order, "k"), ("a", 1)])
     yield from bridge.publish_many(session, (("a", number, "k") for number in range(3)))
     bridge.publish("postgresql://localhost", "order.created", 1)  # refused: arg-type
-    bridge.publish(session, "order.created", datetime.now())  # refused: arg-type
+    yield bridge.publish(session, "order.created", datetime.now(), key=7)
+    yield bridge.publish(session, "order.created", Line(Decimal("1.50")), key=uuid4())
+    yield bridge.publish(django, "order.created", {})
+    bridge.publish(engine, "order.created", {})  # refused: arg-type
     bridge.publish(session, "order.created", {1, 2})  # refused: arg-type
     bridge.publish(session, "order.created", b"{}")  # refused: arg-type
     bridge.publish(session, "order.created", 1, "7")  # refused: call-arg
-    bridge.publish(session, "order.created", 1, key=7)  # refused: arg-type
+    bridge.publish(session, "order.created", 1, key=7.5)  # refused: arg-type
     bridge.publish_many(session, ["order.created"])  # refused: list-item
-    bridge.publish_many(session, [("a", 1, 7)])  # refused: list-item
-    bridge.NewEvent("a", datetime.now())  # refused: arg-type
+    bridge.publish_many(session, [("a", 1, 7.5)])  # refused: list-item
+    bridge.NewEvent("a", {1, 2})  # refused: arg-type
 """
 
 
