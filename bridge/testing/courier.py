@@ -13,7 +13,7 @@ from bridge.model import Client, Delivery
 from bridge.sender.parcels import task_for
 from bridge.testing.handing import Delivered, hand_over
 
-MOST_ROUNDS = 1000  # of handlers that publish again
+MOST_ROUNDS = 100  # of handlers that publish again
 
 
 def too_many_rounds() -> BridgeError:

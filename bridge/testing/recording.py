@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 from celery import Celery, current_app
@@ -15,8 +16,10 @@ from bridge.operate.registering import declared_registrations
 from bridge.settings.client import SETTINGS
 from bridge.store.callers import Target, arun_on, run_on
 from bridge.testing.courier import MOST_ROUNDS, Courier, too_many_rounds
+from bridge.testing.effect import effect_in
 from bridge.testing.events import PublishedEvent, events_of
 from bridge.testing.handing import Delivered
+from bridge.worker.transaction import stand_in
 
 LAST_DRAWN, PUBLISHED, BODIES = "log/last_drawn", "testing/published", "testing/bodies"
 
@@ -114,9 +117,13 @@ class Recording:
     def _round(self, couriers: Sequence[Courier], *, raise_errors: bool) -> list[Delivered]:
         """Deliver what the couriers have, the lowest offset first."""
         done: list[Delivered] = []
-        while waiting := [courier for courier in couriers if courier.waiting]:
-            courier = min(waiting, key=lambda one: one.next_offset)
-            done += courier.deliver(self.app, raise_errors=raise_errors)
+        token = stand_in.set(partial(effect_in, self.connection))
+        try:
+            while waiting := [courier for courier in couriers if courier.waiting]:
+                courier = min(waiting, key=lambda one: one.next_offset)
+                done += courier.deliver(self.app, raise_errors=raise_errors)
+        finally:
+            stand_in.reset(token)
         return done
 
     @property
