@@ -11,6 +11,7 @@
 - `look/`: what operators read.
 - `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
+- `testing/`: what a user's own test sees of the log.
 
 A file opens with a header: one sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes
 to SQLAlchemy, which would take a `:word` in a comment for a bind.

@@ -267,7 +267,7 @@ def test_a_batch_holds_one_event_of_each_key(
 def test_routes_and_the_tasks_request_are_those_of_production(
     recording: Recording, connection: psycopg.Connection[Any], shop: Shop
 ) -> None:
-    seen = {}
+    seen: dict[str, Any] = {}
 
     @shop.app.task(shared=False, name="refund", bind=True)
     def refund(self: Any, event: bridge.Event) -> None:
@@ -289,7 +289,7 @@ def test_routes_and_the_tasks_request_are_those_of_production(
     ],
 )
 def test_an_event_that_no_worker_could_read_is_an_error(
-    payload: Any, settings: Any, said: str, recording: Recording, connection: psycopg.Connection[Any], shop: Shop
+    payload: Any, settings: Any, said: str, *, recording: Recording, connection: psycopg.Connection[Any], shop: Shop
 ) -> None:
     shop.client(**settings)
     bridge.publish(connection, "order.created", payload)
@@ -303,7 +303,7 @@ def test_a_route_to_a_task_that_nobody_has_imported_is_an_error(
 ) -> None:
     shop.client(routes=[("order.*", "elsewhere.task")])
     bridge.publish(connection, "order.created", {})
-    with pytest.raises(UsageError, match="task 'elsewhere.task' of client 'billing' is not known"):
+    with pytest.raises(UsageError, match=r"task 'elsewhere.task' of client 'billing' is not known"):
         recording.deliver_eagerly()
 
 
@@ -313,7 +313,7 @@ def test_the_effect_of_a_handler_is_a_savepoint_in_the_tests_transaction(
     given: bool, fails: bool, any_connection: Any, shop: Shop
 ) -> None:
     recording = Recording(any_connection, shop.app)
-    on = any_connection if given else None
+    on: Any = any_connection if given else None
     takes = isinstance(any_connection, psycopg.Connection | Session) or (
         not given and not isinstance(any_connection, psycopg2.extensions.connection)
     )
@@ -321,7 +321,7 @@ def test_the_effect_of_a_handler_is_a_savepoint_in_the_tests_transaction(
     @bridge.client("transfer", topics=["order.*"])
     @shop.app.task(shared=False, name="transfer")
     def transfer(event: bridge.Event) -> None:
-        with bridge.transaction(event, on) as session:  # type: ignore[call-overload]
+        with bridge.transaction(event, on) as session:
             insert = "INSERT INTO fq.events (topic) VALUES ('written.within')"
             session.execute(insert if isinstance(session, psycopg.Connection) else text(insert))
             if fails:
@@ -329,7 +329,7 @@ def test_the_effect_of_a_handler_is_a_savepoint_in_the_tests_transaction(
 
     bridge.publish(any_connection, "order.created", {})
     if not takes:
-        with pytest.raises(UsageError, match="in a test, bridge.transaction needs"):
+        with pytest.raises(UsageError, match=r"in a test, bridge.transaction needs"):
             recording.deliver_eagerly()
         return
     (done, *_) = recording.deliver_eagerly(raise_errors=False) if fails else recording.deliver_eagerly("transfer")[:1]

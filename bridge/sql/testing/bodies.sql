@@ -7,7 +7,8 @@
 -- Returns    "offset", topic, key, body, traceparent, tracestate; in the order of offsets
 -- Relies on  no search path: it runs on a test's own connection (decision 30)
 SELECT e."offset", e.topic, e.key,
-       fq.body(e, CAST(:client AS pg_catalog.text), 1, CAST(:call AS pg_catalog.text), 1, (SELECT l.starts FROM fq.log l)),
+       fq.body(e, CAST(:client AS pg_catalog.text), 1, CAST(:call AS pg_catalog.text), 1,
+               (SELECT l.starts FROM fq.log l)),
        e.headers OPERATOR(pg_catalog.->>) 'traceparent', e.headers OPERATOR(pg_catalog.->>) 'tracestate'
   FROM fq.events e
  WHERE e."offset" OPERATOR(pg_catalog.>) :after

@@ -78,7 +78,7 @@ def test_the_migration_says_what_it_does_and_has_no_way_back(project: str) -> No
     from django.db.migrations.exceptions import IrreversibleError
 
     assert "CANNOT BE WRITTEN AS SQL" in called("sqlmigrate", "event_bridge", "0001")
-    with pytest.raises(IrreversibleError, match="Operation .* is not reversible"):
+    with pytest.raises(IrreversibleError, match=r"Operation .* is not reversible"):
         called("migrate", "event_bridge", "zero")
 
 
@@ -233,7 +233,7 @@ def test_manage_py_bridge_runs_the_commands_of_eventbridge(project: str, capsys:
 
     called("bridge", "register", "billing", "--task", "shop.bill")
     assert [row["client"] for row in json.loads(called("bridge", "status", "--json")) if row["client"] == "billing"]
-    with pytest.raises(CommandError, match="see `manage.py bridge clients`") as failed:
+    with pytest.raises(CommandError, match=r"see `manage.py bridge clients`") as failed:
         called("bridge", "pause", "nobody")
     assert failed.value.returncode == 2
     with pytest.raises(SystemExit) as ended:

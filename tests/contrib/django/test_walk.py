@@ -13,6 +13,8 @@ from tests.support.waiting import wait_until
 GROUPS = "from django.contrib.auth.models import Group, User"
 REDRIVE = f"""{GROUPS}
 from django.test import Client
+from django.test.utils import setup_test_environment
+setup_test_environment()
 root = User.objects.create_superuser("root")
 browser = Client()
 browser.force_login(root)
@@ -41,15 +43,15 @@ def test_a_django_shop_migrates_publishes_breaks_its_handler_and_redrives_from_t
 
     def has_invoice(number: int) -> bool:
         named = f"invoice of order-{number}"
-        return eyes.execute("SELECT FROM auth_group WHERE name = %s", [named]).fetchone() is not None
+        return eyes.execute("SELECT 1 FROM auth_group WHERE name = %s", [named]).fetchone() is not None
 
     shop.python(f"{GROUPS}\nGroup.objects.create(name='invoice of order-2')")
     shop.python("from shop.orders import place_order; place_order(1); place_order(2)")
     wait_until(lambda: has_invoice(1), what="the handler has run")
-    wait_until(lambda: eyes.execute("SELECT FROM fq.parked").fetchone(), what="the second event is parked")
+    wait_until(lambda: eyes.execute("SELECT 1 FROM fq.parked").fetchone(), what="the second event is parked")
     shop.python(f"{GROUPS}\nGroup.objects.get(name='invoice of order-2').delete()")
     assert "1 event of client billing redriven" in shop.python(REDRIVE)
     wait_until(lambda: has_invoice(2), what="the handler has run again")
-    wait_until(lambda: not eyes.execute("SELECT FROM fq.deliveries").fetchone(), what="its outcome is settled")
+    wait_until(lambda: not eyes.execute("SELECT 1 FROM fq.deliveries").fetchone(), what="its outcome is settled")
     assert "no events are parked" in shop.manage("bridge", "parked")
     assert "caught up" in shop.manage("bridge", "explain", "billing")
