@@ -8,7 +8,9 @@ from __future__ import annotations
 # What an event, a client or a delivery may be made of, in characters unless the name says otherwise.
 TOPIC_CHARACTERS = 255
 KEY_CHARACTERS = 512
+ID_CHARACTERS = 512  # of what `bridge.publish` takes as `id`
 CLIENT_CHARACTERS = 100
+LONGEST_DELAY_DAYS = 36_500  # of what `bridge.publish` takes as `deliver_after`
 HEADERS_BYTES = 64 * 1024
 PAYLOAD_BYTES = 32 * 1024 * 1024  # of what `bridge.publish` takes: jsonb may need six times as much, and ends at 256 MB
 CREATED_FROM, CREATED_UNTIL = "1000-01-01", "9999-01-01"  # in UTC: Python reads neither earlier nor later times

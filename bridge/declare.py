@@ -63,7 +63,8 @@ def client(
         topics: Topic patterns, one of which must match, such as `order.*` or `order.#`. [`#`, every topic]
         ordering: `key`: one open event for each key; `strict`: one open event; `none`: no order. [`key`]
         window: Most deliveries that are open at once, at least 1. [1000]
-        call: Call the task with the whole `event`, its `payload`, or the payload's fields as `kwargs`. [`event`]
+        call: Call the task with the `event`, its `payload`, the payload's fields as `kwargs`, or as a `cloudevent`.
+            [`event`]
         serializer: Serializer of the messages, as kombu names it. [`json`]
         ack_timeout_seconds: Hand an event over again if its task reports nothing for so long, above 0. [3600]
         max_attempts: Most attempts at an event, at least 1. [5]

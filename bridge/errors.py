@@ -8,6 +8,7 @@
     │   ├── NotInstalled          an optional part of the package is missing
     │   ├── InvalidTarget         what was to be published on is no connection that the bridge knows
     │   ├── InvalidEvent          Postgres or JSON could not hold this event
+    │   ├── IdTaken               the id is that of another event
     │   ├── InvalidClient         a client's settings contradict themselves
     │   ├── ClientConflict        the id belongs to another task
     │   └── UnknownClient         no such client
@@ -62,6 +63,10 @@ class InvalidTarget(UsageError, TypeError):
 
 class InvalidEvent(UsageError):
     """The event can't be stored as it is; nothing was sent to Postgres."""
+
+
+class IdTaken(UsageError):
+    """The id of an event is that of another one, with another topic; the transaction has to be rolled back."""
 
 
 class InvalidClient(UsageError):

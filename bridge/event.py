@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypedDict
@@ -51,12 +51,34 @@ class NewEvent(NamedTuple):
             characters; of an int its digits, of a UUID its 36 characters.
         headers: A JSON object that travels with the event, for example a W3C `traceparent`; None is an empty one. At
             most 64 KiB.
+        id: What names the event to its publisher: of one id only one event is ever stored. None where no such promise
+            is needed. At most 512 characters; of an int its digits, of a UUID its 36 characters.
     """
 
     topic: str
     payload: Json
     key: Key | None = None
     headers: Mapping[str, Any] | None = None
+    id: Key | None = None
+
+
+NewEventTuple: TypeAlias = (
+    tuple[str, Json] | tuple[str, Json, Key | None] | tuple[str, Json, Key | None, Mapping[str, Any] | None]
+)
+
+
+class Scheduled(NamedTuple):
+    """An event that is appended to the log later.
+
+    Attributes:
+        number: Its number, by which it can be cancelled; None where it is in the log already.
+        due_at: When it is appended, by the clock of Postgres; None likewise.
+        offset: Where an event with its id is in the log already: that event's offset.
+    """
+
+    number: int | None
+    due_at: datetime | None
+    offset: int | None
 
 
 class Event(TypedDict):

@@ -20,6 +20,7 @@ from bridge.command import (
     register,
     replay,
     resync,
+    scheduled,
     seek,
     state,
     status,
@@ -44,6 +45,6 @@ bridge.add_section("Watch", status.status_command, explain.explain_command, tail
 bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
-bridge.add_section("Act", recall.recall_command, resync.resync_command)
+bridge.add_section("Act", recall.recall_command, resync.resync_command, scheduled.scheduled_command)
 bridge.add_section("Keep", prune.prune_command, prune.release_command, prune.hold_command, erase.erase_command)
 bridge.add_section("Try", demo.demo_command)

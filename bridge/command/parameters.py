@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import click
 
@@ -56,6 +57,21 @@ def span_seconds(text: str) -> float:
         return seconds_of(text.strip())
     except ValueError as error:
         raise click.BadParameter(f"{text!r} {error}") from None
+
+
+def aware_moment(text: str) -> datetime:
+    """Read a moment in ISO 8601 with a time zone.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter(f"{text!r} is no moment with a time zone, such as 2026-01-31T12:00:00+00:00")
+    return found
 
 
 def route(text: str) -> tuple[str, str]:

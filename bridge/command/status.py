@@ -14,7 +14,7 @@ from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
-from bridge.command.status_view import status_view
+from bridge.command.status_view import scheduled_line, status_view
 from bridge.errors import Unavailable
 from bridge.operate.viewer import Viewer
 
@@ -44,6 +44,8 @@ def status_command(ctx: click.Context, client: str | None, seconds: float | None
         else:
             out = console(ctx)
             out.print(status_view(rows, width=out.width))
+            if said := scheduled_line(operator.count_scheduled()):
+                out.print(said, style="dim")
             if warning := operator.size_warning():
                 say_warning(warning)
     elif as_json:

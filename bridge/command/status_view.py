@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
+from bridge.store.scheduled import ScheduledCount
 from bridge.store.status import ClientStatus
 from bridge.wording import counted, span
 
@@ -51,6 +52,16 @@ def status_view(rows: Sequence[ClientStatus], *, width: int) -> RenderableType:
     horizon = rows[0].horizon
     final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
     return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))
+
+
+def scheduled_line(count: ScheduledCount) -> str:
+    """Say how many events are scheduled, and when the next one is due; nothing if there is none."""
+    if count.next_in_seconds is None:
+        return ""
+    events = counted(count.events, "event is scheduled for later", "events are scheduled for later")
+    late = count.next_in_seconds < -1
+    due = f"is late by {span(-count.next_in_seconds)}" if late else f"is due in {span(max(0, count.next_in_seconds))}"
+    return f"{events}, the next one {due}"
 
 
 def _fitting(rows: Sequence[ClientStatus], width: int) -> Table:

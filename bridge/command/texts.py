@@ -48,6 +48,7 @@ def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
         "event": "the whole event",
         "payload": "its payload",
         "kwargs": "its payload's fields as keywords",
+        "cloudevent": "a CloudEvent",
     }
     exhausted = {"park": "park it", "hold-key": "park it and hold back its key", "halt": "halt the client"}
     yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {call[its['call']]}"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.log.publish import publish
 from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
-from bridge.operate.publish_lines import publish_lines
+from bridge.operate.publishing import Publisher
 from bridge.operate.recall import recall
 from bridge.operate.registering import (
     DeclaredClients,
@@ -36,7 +35,7 @@ from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Keeper, Archivist):
+class Operator(Publisher, Keeper, Archivist):
     """See and do everything that an operator does.
 
     ::
@@ -95,30 +94,6 @@ class Operator(Keeper, Archivist):
         """
         wanted = declared_registrations(self.app)
         return register_clients(self.app, self._store, wanted, replace_task=replace_task)
-
-    def publish(
-        self, topic: str, payload: Any, *, key: str | None = None, headers: Mapping[str, Any] | None = None
-    ) -> int:
-        """Append one event in a transaction of its own, and return its offset; see `bridge.publish`.
-
-        Raises:
-            InvalidEvent: the event can't be stored.
-        """
-        with self._store.transaction() as connection:
-            return publish(connection, topic, payload, key=key, headers=headers)
-
-    def publish_lines(self, lines: Iterable[bytes], *, name: str = "input") -> list[int]:
-        """Append the events in these lines of JSON, all or none, and return their offsets.
-
-        Args:
-            lines: JSON objects with topic, and optionally payload, key and headers, as `tail --json` prints them.
-            name: What to call the lines in a message, such as the file's name.
-
-        Raises:
-            InvalidEvent: a line holds no event that can be stored; the message says which.
-        """
-        with self._store.transaction() as connection:
-            return list(publish_lines(connection, lines, name=name))
 
     def pause(self, client: str, *, reason: str = "") -> str:
         """Stop handing events to a client, and return its state, `paused`; its open deliveries still finish."""

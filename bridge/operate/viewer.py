@@ -29,6 +29,7 @@ from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
 from bridge.store.pruning import log_bytes
+from bridge.store.scheduled import ScheduledCount, count_scheduled
 from bridge.store.status import ClientStatus, read_status
 
 
@@ -62,6 +63,10 @@ class Viewer:
             if causes := explain_tables(table_holders(self._store)):
                 raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
             raise
+
+    def count_scheduled(self) -> ScheduledCount:
+        """Say how many events are scheduled for later, and in how many seconds the next one is due."""
+        return count_scheduled(self._store)
 
     def size_warning(self) -> str:
         """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""

@@ -22,6 +22,7 @@ from bridge.app import Bridge
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
 from bridge.pump.declared import Declared
+from bridge.pump.due import Due
 from bridge.pump.one_pass import hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
@@ -67,6 +68,7 @@ class Pump:
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._declared = Declared(bridge)
+        self._due = Due(bridge.store)
 
     @property
     def _name(self) -> str:
@@ -116,11 +118,14 @@ class Pump:
                 holder=holder,
                 seconds=min(left, LONGEST_WAIT_SECONDS),
                 poll_seconds=settings.poll_seconds,
+                look_for_due=not self._due.is_held_up,
             )
             if not found.newest:
                 break
             self._witness.check()
-            if found.work:
+            if found.due:
+                self._due.append_found()
+            if found.work or found.due:
                 began = time.monotonic()
                 done = self.catch_up()
                 total = Tick(*map(sum, zip(total, done, strict=True)))
@@ -138,6 +143,8 @@ class Pump:
         troubled: set[str] = set()
         while True:
             horizon, last = advance(store)
+            if self._due.append_now_and_then():
+                horizon, last = advance(store)
             if self._witness.keeps_marks:
                 self._bridge.sender.remember(last)
             hungry = False

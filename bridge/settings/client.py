@@ -15,7 +15,7 @@ from bridge.errors import InvalidClient
 from bridge.settings.setting import About, Setting, settings_of
 
 Ordering = Literal["key", "none", "strict"]
-Call = Literal["event", "payload", "kwargs"]
+Call = Literal["event", "payload", "kwargs", "cloudevent"]
 OnExhausted = Literal["park", "hold-key", "halt"]
 BatchAs = Literal["list", "calls"]
 ReportBy = Literal["callback", "in-process"]
@@ -55,7 +55,8 @@ class ClientSettings:
     ] = "key"
     window: Annotated[int, About("Most deliveries open at once: handed over and not finished.", least=1)] = 1000
     call: Annotated[
-        Call, About("Call the task with the whole `event`, its `payload`, or the payload's fields as `kwargs`.")
+        Call,
+        About("Call the task with the `event`, its `payload`, the payload's fields as `kwargs`, or as a `cloudevent`."),
     ] = "event"
     serializer: Annotated[str, About("Serializer of the messages, as kombu names it.")] = "json"
     ack_timeout_seconds: Annotated[

@@ -17,10 +17,12 @@ class Work(NamedTuple):
     Attributes:
         work: Whether there is something for a pump to do.
         newest: Whether the holder had the turn to wait when this wait began.
+        due: Whether a scheduled event is due.
     """
 
     work: bool
     newest: bool
+    due: bool
 
 
 def clients_to_serve(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int) -> list[str]:
@@ -44,11 +46,23 @@ def pass_over(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int, slice
 
 
 def wait_for_work(
-    store: Store, *, bridge: str = DEFAULT_BRIDGE, holder: str, seconds: float, poll_seconds: float
+    store: Store,
+    *,
+    bridge: str = DEFAULT_BRIDGE,
+    holder: str,
+    seconds: float,
+    poll_seconds: float,
+    look_for_due: bool = True,
 ) -> Work:
     """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn."""
+    binds = {
+        "bridge": bridge,
+        "holder": holder,
+        "seconds": seconds,
+        "poll_seconds": poll_seconds,
+        "look_for_due": look_for_due,
+    }
     with store.reading() as connection:
-        binds = {"bridge": bridge, "holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
 
 

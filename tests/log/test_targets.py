@@ -194,7 +194,7 @@ def test_an_asynchronous_connection_is_sent_to_apublish_and_another_one_to_publi
 @pytest.mark.parametrize("thing", ["text", None, 5, object(), psycopg, "engine", "async engine", "pool"])
 def test_anything_else_is_a_type_error_that_names_what_is_taken(database: str, thing: Any) -> None:
     url = database.replace("postgresql://", "postgresql+psycopg://")
-    engines = {"engine": create_engine, "async engine": create_async_engine}
+    engines: dict[str, Any] = {"engine": create_engine, "async engine": create_async_engine}
     target = engines[thing](url) if isinstance(thing, str) and thing in engines else thing
     with pytest.raises(TypeError, match="pass a connection or cursor of psycopg or psycopg2") as caught:
         bridge.publish(target, "a", {})

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from bridge.operate.parked import redrive
 from bridge.operate.replay import replay
 from bridge.store import Store
 from bridge.store.parked import Selection
+from bridge.store.scheduled import append_due
 from tests.conftest import Connect
 from tests.operate.parking import park
 from tests.support.world import World, offsets
@@ -49,6 +51,18 @@ def content(world: World, offset: int) -> tuple[Any, Any]:
 
 def texts(world: World, table: str) -> list[Any]:
     return world.rows(table, "error_type, error, traceback")
+
+
+def test_scheduled_events_are_erased_and_still_appended_when_they_are_due(world: World) -> None:
+    past = datetime(2026, 1, 31, tzinfo=UTC)
+    for key in (KEY, "other"):
+        bridge.publish(world.eyes, "order.late", {"email": "bob"}, key=key, headers={"user": "bob"}, deliver_at=past)
+    assert erase(world, dry_run=True).scheduled == 1
+    assert erase(world).scheduled == 1
+    assert erase(world).scheduled == 0
+    append_due(world.store, most=10)
+    found = world.rows("events", "key, payload, headers")
+    assert found == [(KEY, *ERASED), ("other", {"email": "bob"}, {"user": "bob"})]
 
 
 def test_an_erased_event_keeps_its_place_and_nothing_of_what_it_held(world: World) -> None:

@@ -144,7 +144,9 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     world.eyes.execute('UPDATE fq.clients SET "full" = true')
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
     read["wait_for_work"] = pages(
-        world, "pass/wait_for_work", {"bridge": "bridge", "holder": "p", "seconds": 0, "poll_seconds": 0}
+        world,
+        "pass/wait_for_work",
+        {"bridge": "bridge", "holder": "p", "seconds": 0, "poll_seconds": 0, "look_for_due": True},
     )
     assert {name: number for name, number in read.items() if number >= FEW} == {}
 

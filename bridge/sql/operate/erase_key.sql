@@ -1,4 +1,5 @@
--- Replace the key of the next events of a key that no client needs any more; they are erased already.
+-- Replace the key of the next events of a key that no client needs any more, and forget their ids; they are erased
+-- already.
 --
 -- Binds      key        text
 --            pseudonym  text, `erased-` and 32 hexadecimal digits
@@ -13,7 +14,7 @@ WITH looked AS MATERIALIZED (
      ORDER BY e."offset" LIMIT :most
        FOR NO KEY UPDATE
 ), replaced AS (
-    UPDATE fq.events e SET key = :pseudonym FROM looked l WHERE e."offset" = l."offset" AND l.free
+    UPDATE fq.events e SET key = :pseudonym, id = NULL FROM looked l WHERE e."offset" = l."offset" AND l.free
     RETURNING e."offset"
 )
 SELECT max(l."offset") AS last, (SELECT count(*) FROM replaced) AS replaced FROM looked l

@@ -22,7 +22,8 @@ CREATE TABLE fq.clients (
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
-    call         text NOT NULL DEFAULT 'event' CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs')),
+    call         text NOT NULL DEFAULT 'event'
+                 CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs', 'cloudevent')),
     serializer   text NOT NULL DEFAULT 'json',
     topics       text[] NOT NULL DEFAULT '{#}',
     filter       text NOT NULL DEFAULT '',  -- the topics as one regular expression: trigger clients_filter sets it

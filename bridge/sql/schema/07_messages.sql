@@ -1,3 +1,22 @@
+-- Return an event as a CloudEvent, in structured mode as JSON text. What bridge.transaction needs goes along as extension
+-- attributes; a number of theirs has 32 bits, so the offset is text. Of an event that came in as a CloudEvent, `originid`
+-- and `originsource` are its id and source of before.
+CREATE FUNCTION fq.cloudevent(e fq.events, client text, attempt integer, epoch integer, generation integer)
+RETURNS text LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT '{"specversion": "1.0", "id": "' || generation || '-' || e."offset" || '", "source": "' || fq.source()
+        || '", "type": ' || to_json(e.topic) || CASE WHEN e.key <> '' THEN ', "subject": ' || to_json(e.key) ELSE '' END
+        || ', "time": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || '", "datacontenttype": "application/json", "data": ' || e.payload
+        || (SELECT coalesce(string_agg(', "' || h.attribute || '": ' || (e.headers #> h.path), '' ORDER BY h.attribute),
+                            '')
+              FROM (VALUES ('originid', CAST('{cloudevent,id}' AS text[])), ('originsource', '{cloudevent,source}'),
+                           ('traceparent', '{traceparent}'), ('tracestate', '{tracestate}')) AS h (attribute, path)
+             WHERE jsonb_typeof(e.headers #> h.path) = 'string' AND e.headers #>> h.path <> '')
+        || ', "client": ' || to_json(client) || ', "offset": "' || e."offset" || '", "generation": ' || generation
+        || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}';
+END;
+
 -- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
 -- parses it on its way. It is put together by hand, because json_build_object looks up every type anew. `starts` is
 -- fq.log.starts: whoever calls this reads it once, and not once an event.
@@ -11,6 +30,7 @@ BEGIN ATOMIC
         || ', "payload": ' || e.payload || ', "headers": ' || e.headers
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
         || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
+    WHEN call = 'cloudevent' THEN fq.cloudevent(e, client, attempt, epoch, width_bucket(e."offset", starts))
     ELSE CAST(e.payload AS text) END;
 END;
 

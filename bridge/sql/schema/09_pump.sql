@@ -34,12 +34,13 @@ BEGIN
     done := true;
 END $$;
 
--- Wait until the pump must look at a client of its bridge, or there are events that one has room for. While all windows
+-- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
+-- is `due`. While all windows
 -- are full nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is
 -- then taken less often: waiting uses a fortieth of a core at most. The turn is looked at once, before the wait. For
 -- the settings see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
-                                 OUT work boolean, OUT newest boolean)
+                                 look_for_due boolean, OUT work boolean, OUT newest boolean, OUT due boolean)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
@@ -55,7 +56,8 @@ BEGIN
         work := EXISTS (SELECT FROM fq.served s
                          WHERE s.bridge = wait_for_work.bridge
                            AND (s.dispatched < drawn AND NOT s."full" AND s.state = 'active' OR s.woken));
-        EXIT WHEN work OR NOT newest OR began >= until;
+        due := look_for_due AND EXISTS (SELECT FROM fq.scheduled s WHERE s.due_at <= clock_timestamp());
+        EXIT WHEN work OR due OR NOT newest OR began >= until;
         PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));
     END LOOP;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
+from typing import Any
 
 from bridge.errors import InvalidTarget
 from bridge.store.callers.way import Binds, Rows, Target, Way
@@ -45,7 +46,7 @@ def way_of(target: object, *, asynchronous: bool = False) -> Way:
     Raises:
         InvalidTarget: it is no connection that the bridge knows, or is asynchronous and should not be, or vice versa.
     """
-    cls = type(target)
+    cls: Any = type(target)
     way = _way_of(cls)
     if way is not None and way.asynchronous is asynchronous:
         return way
@@ -62,6 +63,15 @@ def way_of(target: object, *, asynchronous: bool = False) -> Way:
     raise InvalidTarget(f"a {called} is not asynchronous: use `bridge.publish(…)` without await, and so on")
 
 
+def sqlstate_of(error: BaseException | None) -> str:
+    """Return the SQLSTATE of an error of any driver, also of one that SQLAlchemy or Django has wrapped."""
+    while error is not None:
+        if found := getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
+            return str(found)
+        error = getattr(error, "orig", None) or error.__cause__
+    return ""
+
+
 @lru_cache(maxsize=256)
 def _way_of(cls: type) -> Way | None:
     """Return how statements are run on objects of a class. The answer is remembered."""
@@ -73,4 +83,4 @@ def _way_of(cls: type) -> Way | None:
     return None
 
 
-__all__ = ["Target", "Way", "arun_on", "run_on", "way_of"]
+__all__ = ["Target", "Way", "arun_on", "run_on", "sqlstate_of", "way_of"]

@@ -31,7 +31,7 @@ def _run(connection: Any, name: str, binds: Binds) -> Rows:
     # Django's own cursor, so that its rules of transactions hold, and its debugging sees the statement.
     with connection.cursor() as cursor:
         cursor.execute(for_psycopg2(name), binds)
-        return cursor.fetchall() if cursor.description else []  # type: ignore[no-any-return]
+        return cursor.fetchall() if cursor.description else []
 
 
 def _autocommits(connection: Any) -> bool:
