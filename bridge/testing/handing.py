@@ -106,6 +106,6 @@ def _call(client: Client, parcel: Sequence[Delivery]) -> TaskCall:
 
 def _content(client: Client, delivery: Delivery) -> Any:
     content = json.loads(delivery.body)
-    if client.call == "event":
+    if client.call in ("event", "cloudevent"):
         content["attempt"] = delivery.attempt
     return content

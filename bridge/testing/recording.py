@@ -22,6 +22,7 @@ from bridge.testing.handing import Delivered
 from bridge.worker.transaction import stand_in
 
 LAST_DRAWN, PUBLISHED, BODIES = "log/last_drawn", "testing/published", "testing/bodies"
+APPEND = "testing/append_scheduled"
 
 
 class Recording:
@@ -69,7 +70,7 @@ class Recording:
         """Return the same, on an asynchronous connection."""
         return events_of(await arun_on(self.connection, PUBLISHED, self._binds(topics)))
 
-    def deliver_eagerly(self, *clients: str, raise_errors: bool = True) -> list[Delivered]:
+    def deliver_eagerly(self, *clients: str, raise_errors: bool = True, scheduled: bool = False) -> list[Delivered]:
         """Call the handlers of the declared clients with what was published and not delivered yet, in order.
 
         What the handlers publish on this connection is delivered, too, until nothing is left. The message of each event
@@ -80,6 +81,7 @@ class Recording:
             *clients: Ids of the clients that get something; by default all that the app's code declares.
             raise_errors: Let through what a handler raises. Otherwise an event is tried again at once, up to the
                 client's `max_attempts`, and then counts as parked.
+            scheduled: Also deliver what is scheduled (`deliver_after`, `deliver_at`), as if it were due.
 
         Returns:
             What was delivered, in the order in which it happened.
@@ -94,6 +96,8 @@ class Recording:
         for _ in range(MOST_ROUNDS):
             before = len(done)
             couriers = self._chosen(clients)
+            if scheduled:
+                run_on(self.connection, APPEND, {})
             for courier in couriers:
                 courier.take(run_on(self.connection, BODIES, courier.binds))
             done += self._round(couriers, raise_errors=raise_errors)
@@ -101,12 +105,16 @@ class Recording:
                 return done
         raise too_many_rounds()
 
-    async def adeliver_eagerly(self, *clients: str, raise_errors: bool = True) -> list[Delivered]:
+    async def adeliver_eagerly(
+        self, *clients: str, raise_errors: bool = True, scheduled: bool = False
+    ) -> list[Delivered]:
         """Do the same for events that an asynchronous connection sees; handlers run in a thread, as they may block."""
         done: list[Delivered] = []
         for _ in range(MOST_ROUNDS):
             before = len(done)
             couriers = self._chosen(clients)
+            if scheduled:
+                await arun_on(self.connection, APPEND, {})
             for courier in couriers:
                 courier.take(await arun_on(self.connection, BODIES, courier.binds))
             done += await asyncio.to_thread(self._round, couriers, raise_errors=raise_errors)

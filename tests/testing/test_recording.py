@@ -159,6 +159,16 @@ def test_events_reach_every_client_in_the_order_of_offsets(
     assert [offset for _, offset in shop.offsets] == [one, one, two, three, three]
 
 
+def test_what_is_scheduled_is_delivered_only_where_the_test_wants_it(
+    recording: Recording, connection: psycopg.Connection[Any], shop: Shop
+) -> None:
+    shop.client()
+    bridge.publish(connection, "reminder.due", {}, deliver_after=3600)
+    assert recording.deliver_eagerly() == [] and recording.published() == []
+    assert [done.topic for done in recording.deliver_eagerly(scheduled=True)] == ["reminder.due"]
+    assert recording.deliver_eagerly(scheduled=True) == []
+
+
 def test_only_the_named_clients_get_something(
     recording: Recording, connection: psycopg.Connection[Any], shop: Shop
 ) -> None:
@@ -238,6 +248,7 @@ def test_handlers_that_publish_for_ever_are_stopped(
         ({"call": "payload"}, ({"tuple": [1]},)),
         ({"call": "kwargs"}, ({"tuple": [1]},)),
         ({"call": "payload", "serializer": "pickle"}, ({"tuple": [1]},)),
+        ({"call": "cloudevent"}, ()),
         ({"call": "payload", "batch": 3}, ([{"tuple": [1]}],)),
     ],
 )
@@ -251,7 +262,11 @@ def test_a_handler_is_called_as_its_client_asks(
     shop.client(**settings)
     bridge.publish(connection, "order.created", {"tuple": (1,)})
     recording.deliver_eagerly()
-    assert shop.calls == [("billing", *called)]
+    if settings["call"] == "cloudevent":
+        ((_, event),) = shop.calls
+        assert (event["data"], event["type"], event["attempt"]) == ({"tuple": [1]}, "order.created", 1)
+    else:
+        assert shop.calls == [("billing", *called)]
 
 
 @pytest.mark.parametrize(("batch_as", "calls"), [("list", [2, 2, 1]), ("calls", [1, 1, 1, 1, 1])])

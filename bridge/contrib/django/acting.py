@@ -11,7 +11,6 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from bridge.command.texts import plain
 from bridge.contrib.django.project import celery_app
 from bridge.errors import BridgeError
 from bridge.operate.operator import Operator
@@ -73,6 +72,8 @@ def _confirmed(
 
 def _act(request: HttpRequest, rows: Sequence[Any], *, verb: str, done: str, act: Verb) -> None:
     """Do it for each client in a transaction of its own, and say what was done."""
+    from bridge.command.texts import plain
+
     offsets: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         offsets[row.client_id].append(row.offset)

@@ -15,6 +15,9 @@ from psycopg.conninfo import make_conninfo
 from bridge.errors import ConfigurationError
 
 DEFAULT_ALIAS = "default"
+TAKEN = ("NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
+
+_last: list[tuple[dict[str, Any], str]] = []  # what the address was made of when it was last asked for, and the address
 
 
 def alias() -> str | None:
@@ -46,7 +49,11 @@ def database_url() -> str:
             f"DATABASES[{name!r}] {what}, and the log is in Postgres: set BRIDGE_DATABASE to the alias of one, "
             "or CELERY_BRIDGE_DATABASE_URL"
         )
-    return address_of(connections[name].settings_dict)
+    database = connections[name].settings_dict
+    taken = {part: dict(value) if isinstance(value := database.get(part), dict) else value for part in TAKEN}
+    if not _last or _last[0][0] != taken:  # libpq takes a tenth of a millisecond to make it, and it is asked for often
+        _last[:] = [(taken, address_of(taken))]
+    return _last[0][1]
 
 
 def address_of(database: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from celery import Celery
 from django.conf import settings
 
 from bridge.broker.internals.workers import real_app
-from bridge.command.project import named_app
 from bridge.errors import ConfigurationError, UsageError
 
 
@@ -18,6 +17,8 @@ def celery_app() -> Celery:
     Raises:
         ConfigurationError: there is none, or it can't be imported.
     """
+    from bridge.command.project import named_app  # the command line, which a web process need not load to start
+
     named = getattr(settings, "BRIDGE_APP", None)
     if isinstance(named, Celery):
         return real_app(named)

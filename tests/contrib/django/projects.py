@@ -36,8 +36,9 @@ class Project:
     def __init__(self, directory: Path, url: str, *, broker: str = "redis://127.0.0.1:1/0", **settings: Any) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
-        self.env = {**os.environ, "PYTHONPATH": str(directory), "DJANGO_SETTINGS_MODULE": "shop.settings"}
-        self._run("-m", "django", "startproject", "shop", ".")
+        path = os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))
+        self.env = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "shop.settings"}
+        self.run("-m", "django", "startproject", "shop", ".")
         assert write_blocks("django.md", directory) == FILES
         values = {"DATABASES": {"default": database(url)}, "CELERY_BROKER_URL": broker, **settings}
         with (directory / "shop/settings.py").open("a") as file:
@@ -45,17 +46,18 @@ class Project:
 
     def manage(self, *arguments: str) -> str:
         """Run manage.py, and return what it says."""
-        return self._run("manage.py", *arguments)
+        return self.run("manage.py", *arguments)
 
     def python(self, code: str) -> str:
         """Run code in a process of the project."""
-        return self._run("-c", f"import django; django.setup()\n{code}")
+        return self.run("-c", f"import django; django.setup()\n{code}")
 
     def pytest(self, *arguments: str) -> str:
         """Run the project's tests under pytest-django."""
-        return self._run("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+        return self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
+        """Run Python with these arguments, and return what it says."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.directory,

@@ -20,6 +20,11 @@ def project(tmp_path_factory: pytest.TempPathFactory, _databases: Databases) -> 
         yield Project(tmp_path_factory.mktemp("shop"), url)
 
 
+def test_eventbridge_and_celery_bridge_find_the_database_in_databases(project: Project) -> None:
+    assert "is up to date: applied 0001" in project.run("-m", "bridge", "-A", "shop", "migrate")
+    assert "was up to date" in project.run("-m", "celery", "-A", "shop", "bridge", "migrate")
+
+
 def test_it_is_in_order_and_its_tests_pass_under_djangos_runner_on_psycopg2(project: Project) -> None:
     said = project.manage("test", "shop")
     assert "no issues" in said and "Ran 2 tests" in said and "OK" in said

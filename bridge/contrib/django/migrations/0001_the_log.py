@@ -79,6 +79,7 @@ class Migration(migrations.Migration):
                 ("payload", models.TextField()),
                 ("headers", models.TextField()),
                 ("created_at", models.DateTimeField()),
+                ),
             ],
             options={
                 "verbose_name": "event",
