@@ -19,15 +19,15 @@ GRANTS = {
     # The offset, the epochs of others and what others publish are none of a publisher's business; but for ids, because
     # the same id again returns the first offset.
     "fq_publisher": [
-        "GRANT INSERT (topic, key, payload, headers, id), SELECT (id) ON fq.events TO fq_publisher",
-        "GRANT SELECT ON fq.event_ids TO fq_publisher",
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_publisher",
+        'GRANT SELECT, INSERT (id, topic), UPDATE ("offset") ON fq.event_ids TO fq_publisher',  # set once: a trigger
         "GRANT INSERT (due_at, topic, key, payload, headers, id) ON fq.scheduled TO fq_publisher",
         "GRANT SELECT (number, due_at, topic, id) ON fq.scheduled TO fq_publisher",
     ],
     "fq_bridge": [
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_bridge",
         "REVOKE INSERT, UPDATE ON fq.events FROM fq_bridge",  # it may delete what nobody needs: bridge_keep
-        "GRANT INSERT (topic, key, payload, headers, id) ON fq.events TO fq_bridge",  # to append what is due
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_bridge",  # to append what is due
         "REVOKE INSERT, UPDATE, DELETE ON fq.settings, fq.alembic_version FROM fq_bridge",
         "REVOKE UPDATE, DELETE ON fq.journal FROM fq_bridge",
         "REVOKE INSERT, DELETE ON fq.clients FROM fq_bridge",
@@ -38,8 +38,8 @@ GRANTS = {
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_operator",
         "REVOKE ALL ON fq.settings FROM fq_operator",  # who has the secret can report any event as done
         "REVOKE INSERT, UPDATE ON fq.events FROM fq_operator",  # it may delete what nobody needs
-        "GRANT INSERT (topic, key, payload, headers, id) ON fq.events TO fq_operator",
-        "GRANT UPDATE (key, payload, headers, id) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_operator",
+        "GRANT UPDATE (key, payload, headers) ON fq.events TO fq_operator",  # to erase: a trigger refuses the rest
         'GRANT INSERT ("offset", created_at) ON fq.events TO fq_operator',  # to put back what was pruned: likewise
         "REVOKE INSERT, UPDATE, DELETE ON fq.alembic_version, fq.log FROM fq_operator",
         "GRANT UPDATE (pruned) ON fq.log TO fq_operator",
@@ -82,7 +82,8 @@ def _create(connection: Connection, role: str) -> None:
 def _grants() -> Iterator[str]:
     for role, grants in GRANTS.items():
         yield f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}"
-        yield f'REVOKE ALL ("offset", topic, key, payload, headers, created_at, id) ON fq.events FROM {role}'
+        yield f'REVOKE ALL ("offset", topic, key, payload, headers, created_at) ON fq.events FROM {role}'
+        yield f'REVOKE ALL (id, topic, "offset") ON fq.event_ids FROM {role}'
         yield f"REVOKE ALL (number, due_at, topic, key, payload, headers, id) ON fq.scheduled FROM {role}"
         yield f"GRANT USAGE ON SCHEMA fq TO {role}"
         yield from grants

@@ -44,7 +44,7 @@ def test_an_event_with_an_id_is_stored_once(run: Run, eyes: psycopg.Connection[A
     lines = '{"topic": "a", "id": "x"}\n{"topic": "a", "id": "y"}\n'
     first, second = done(run("publish", "--many", "-", input=lines)).split()
     assert first == "1" and second != "1"
-    assert eyes.execute("SELECT id FROM fq.events ORDER BY id").fetchall() == [("x",), ("y",)]
+    assert eyes.execute("SELECT id FROM fq.event_ids ORDER BY id").fetchall() == [("x",), ("y",)]
     assert 'id "x" is that of an event with the topic a, and not b' in refused(run("publish", "b", "--id", "x"))
 
 

@@ -76,7 +76,8 @@ def test_a_cloudevent_that_comes_in_is_stored_once(world: World, kind: str) -> N
     event: Any = PAID if kind == "a mapping" else checked(json.dumps(PAID))
     first = bridge.publish_cloudevent(world.eyes, event)
     assert bridge.publish_cloudevent(world.eyes, event) == first
-    query = "SELECT topic, key, payload, id, headers ->> 'traceparent', headers -> 'cloudevent' FROM fq.events"
+    query = """SELECT e.topic, key, payload, id, headers ->> 'traceparent', headers -> 'cloudevent'
+                 FROM fq.events e JOIN fq.event_ids USING ("offset")"""
     [(topic, key, payload, id, traceparent, other)] = world.eyes.execute(query).fetchall()
     assert (topic, key, payload) == ("com.example.order.paid", "order-17", {"total": "9.50"})
     assert (id, traceparent) == ("/shop 17", PAID["traceparent"])
@@ -100,7 +101,11 @@ def test_a_partition_key_goes_before_the_subject_and_the_source_counts(connect: 
             await bridge.apublish_cloudevent(target, {**PAID, "source": "/other", "subject": None})
 
     asyncio.run(main())
-    found = connect().execute("""SELECT key, id FROM fq.events ORDER BY "offset" """).fetchall()
+    found = (
+        connect()
+        .execute("""SELECT key, id FROM fq.events JOIN fq.event_ids USING ("offset") ORDER BY "offset" """)
+        .fetchall()
+    )
     assert found == [("p", "/shop 17"), (None, "/other 17")]
 
 

@@ -11,9 +11,11 @@ import psycopg
 import pytest
 
 import bridge
+from bridge.operate.erase import erase
 from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
 from tests.support.waiting import wait_until
+from tests.support.world import World
 
 COUNT = "SELECT count(*) FROM fq.events"
 WAITING = "SELECT FROM pg_locks WHERE NOT granted"
@@ -42,9 +44,8 @@ def test_the_same_id_again_returns_the_first_offset_and_writes_nothing(
             bridge.publish(target.it, "order.sent", {}, id="order-17")
         go_back()
         target.commit()
-    assert others.execute("SELECT topic, payload, key, id FROM fq.events").fetchall() == [
-        ("order.paid", {"n": 1}, "k", "order-17")
-    ]
+    assert others.execute("SELECT topic, payload, key FROM fq.events").fetchall() == [("order.paid", {"n": 1}, "k")]
+    assert others.execute("SELECT * FROM fq.event_ids").fetchall() == [("order-17", "order.paid", first)]
 
 
 @pytest.mark.parametrize("kind", ["psycopg", "asyncpg", "SQLAlchemy session on asyncpg"])
@@ -62,7 +63,8 @@ def test_the_same_id_again_returns_the_first_offset_asynchronously_too(
             await target.commit()
 
     asyncio.run(main())
-    found = connect().execute("""SELECT payload, id FROM fq.events ORDER BY "offset" """).fetchall()
+    query = """SELECT payload, id FROM fq.events LEFT JOIN fq.event_ids USING ("offset") ORDER BY "offset" """
+    found = connect().execute(query).fetchall()
     assert found == [(3, "7"), (4, None)]
 
 
@@ -119,10 +121,10 @@ def test_of_two_transactions_with_one_id_the_second_waits_and_then_has_the_first
 
 def test_plain_sql_stores_an_id_once(connect: Connect) -> None:
     connection = connect()
-    insert = "INSERT INTO fq.events (topic, payload, id) VALUES ('a', '1', 'x') ON CONFLICT DO NOTHING"
-    assert [connection.execute(insert).rowcount for _ in range(2)] == [1, 0]
-    first = connection.execute("SELECT fq.publish('a', '2', id => 'x'), fq.publish('a', '{}', 'k', NULL)").fetchone()
-    assert first is not None and first[0] == 1 < first[1]
+    for text in ("1", "2"):
+        found = connection.execute("SELECT fq.publish('a', %s, id => 'x')", [text]).fetchone()
+        assert found == (1,)
+    connection.execute("SELECT fq.publish('a', '{}', 'k', NULL)")
     assert count(connection) == 2
     with pytest.raises(psycopg.Error, match='id "x" is that of an event with the topic a, and not b') as caught:
         connection.execute("SELECT fq.publish('b', '2', id => 'x')")
@@ -136,13 +138,19 @@ def test_an_id_is_forgotten_with_its_event_and_not_before(connect: Connect) -> N
     assert bridge.publish(connection, "a", 2, id="x") > first
 
 
-def test_the_key_that_is_erased_takes_the_id_along(connect: Connect) -> None:
+def test_an_id_never_names_another_event(connect: Connect) -> None:
     connection = connect()
-    bridge.publish(connection, "a", 1, key="alice", id="alice-1")
-    erase = "UPDATE fq.events SET payload = fq.erased(), headers = '{}'"
-    with pytest.raises(psycopg.Error, match="events are immutable"):
-        connection.execute(f"{erase}, id = NULL".encode())
-    with pytest.raises(psycopg.Error, match="events are immutable"):
-        connection.execute(f"{erase}, id = 'other', key = 'erased-{'0' * 32}'".encode())
-    connection.execute(f"{erase}, id = NULL, key = 'erased-{'0' * 32}'".encode())
-    assert connection.execute("SELECT id FROM fq.events").fetchall() == [(None,)]
+    bridge.publish(connection, "a", 1, id="x")
+    for change in ('"offset" = 5', "id = 'y'", "topic = 'b'"):
+        with pytest.raises(psycopg.Error, match='id "x" names event 1, and no other'):
+            connection.execute(f"UPDATE fq.event_ids SET {change}".encode())
+
+
+def test_pruning_and_erasing_the_key_forget_the_ids(connect: Connect, world: World) -> None:
+    for id in ("kept", "pruned", "erased"):
+        bridge.publish(world.eyes, "a", {}, key=id, id=id)
+    world.eyes.execute("DELETE FROM fq.events WHERE key = 'pruned'")
+    assert erase(world.store, "erased", by="me").erased == 1
+    assert world.eyes.execute("SELECT id FROM fq.event_ids ORDER BY 1").fetchall() == [("erased",), ("kept",)]
+    assert erase(world.store, "erased", by="me", key_too=True).keys_replaced == 1
+    assert world.eyes.execute("SELECT id FROM fq.event_ids").fetchall() == [("kept",)]

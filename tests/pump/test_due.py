@@ -53,7 +53,6 @@ def test_a_pump_that_lingers_appends_what_becomes_due_meanwhile(world: World, br
 
 
 def test_a_wait_for_work_ends_when_an_event_is_due_and_not_before(world: World) -> None:
-    world.client("c")
     rounds.take_turn(world.store, holder="me", seconds=60)
     wait: Any = {"seconds": 0.05, "poll_seconds": 0.01}
     package.publish(world.eyes, "a", {}, deliver_after=3600)

@@ -16,16 +16,13 @@ PUBLISHER, BRIDGE, OPERATOR, MONITOR = GROUPS
 RIGHTS: dict[str, tuple[str, ...]] = {
     "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, BRIDGE, OPERATOR),  # the bridge appends what is due
     "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, BRIDGE, OPERATOR),
-    "INSERT INTO fq.events (topic, key, payload, headers, id) VALUES ('a', 'k', '1', '{}', 'i')": (
-        PUBLISHER,
-        BRIDGE,
-        OPERATOR,
-    ),
+    "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, BRIDGE, OPERATOR),
     "SELECT fq.publish('a', id => 'i')": (PUBLISHER, BRIDGE, OPERATOR),
     """SELECT fq.publish_many('[["a", 1, null, null, "i"]]')""": (PUBLISHER, BRIDGE, OPERATOR),
     "SELECT fq.schedule('a', '1', now(), id => 'i')": (PUBLISHER, BRIDGE, OPERATOR),
-    "SELECT fq.append_due(10)": (BRIDGE, OPERATOR),
+    "SELECT fq.append_scheduled('{1}')": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.event_ids": (PUBLISHER, BRIDGE, OPERATOR, MONITOR),
+    "DELETE FROM fq.event_ids": (BRIDGE, OPERATOR),
     "SELECT payload FROM fq.scheduled": (BRIDGE, OPERATOR, MONITOR),
     "DELETE FROM fq.scheduled": (BRIDGE, OPERATOR),
     "INSERT INTO fq.events (created_at) VALUES ('epoch')": (OPERATOR,),

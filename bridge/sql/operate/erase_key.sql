@@ -14,7 +14,9 @@ WITH looked AS MATERIALIZED (
      ORDER BY e."offset" LIMIT :most
        FOR NO KEY UPDATE
 ), replaced AS (
-    UPDATE fq.events e SET key = :pseudonym, id = NULL FROM looked l WHERE e."offset" = l."offset" AND l.free
+    UPDATE fq.events e SET key = :pseudonym FROM looked l WHERE e."offset" = l."offset" AND l.free
     RETURNING e."offset"
+), forgotten AS (
+    DELETE FROM fq.event_ids i USING replaced r WHERE i."offset" = r."offset"
 )
 SELECT max(l."offset") AS last, (SELECT count(*) FROM replaced) AS replaced FROM looked l

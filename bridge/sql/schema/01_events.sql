@@ -13,12 +13,10 @@ CREATE TABLE fq.events (
                CONSTRAINT events_headers_length  -- 8 bytes are `{}`, which most events have
                CHECK (pg_column_size(headers) <= 8 OR octet_length(CAST(headers AS text)) <= 65536),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- what Python can't read is refused, infinity too
-               CONSTRAINT events_created_at CHECK (created_at >= '1000-01-01 UTC' AND created_at < '9999-01-01 UTC'),
-    id         text COLLATE "C"  -- its publisher's name for it; its index bounds it, a CHECK would cost each INSERT
+               CONSTRAINT events_created_at CHECK (created_at >= '1000-01-01 UTC' AND created_at < '9999-01-01 UTC')
 );
 CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
 CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;
-CREATE UNIQUE INDEX events_id ON fq.events (id) WHERE id IS NOT NULL;  -- no entry for an event without an id
 CREATE INDEX events_created_at ON fq.events USING brin (created_at);
 
 -- Refuse an offset that was not drawn for this very row, as OVERRIDING SYSTEM VALUE and COPY would let it be (decision

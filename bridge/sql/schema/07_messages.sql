@@ -1,6 +1,6 @@
--- Return an event as a CloudEvent, in structured mode as JSON text. What bridge.transaction needs goes along as extension
--- attributes; a number of theirs has 32 bits, so the offset is text. Of an event that came in as a CloudEvent, `originid`
--- and `originsource` are its id and source of before.
+-- Return an event as a CloudEvent, in structured mode as JSON text. What bridge.transaction needs goes along as
+-- extension attributes; a number of theirs has 32 bits, so the offset is text. Of an event that came in as a
+-- CloudEvent, `originid` and `originsource` are its id and source of before.
 CREATE FUNCTION fq.cloudevent(e fq.events, client text, attempt integer, epoch integer, generation integer)
 RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC

@@ -49,7 +49,6 @@ BEGIN
                 USING ERRCODE = 'FQ001', HINT = 'its order depends on the key; erase the key when the event is done';
         END IF;
         erased.key := NEW.key;
-        erased.id := CASE WHEN NEW.id IS NULL THEN NULL ELSE OLD.id END;  -- an id may tell a person, too
     END IF;
     IF NEW IS DISTINCT FROM erased THEN
         RAISE EXCEPTION 'events are immutable: % on fq.events is refused', TG_OP

@@ -94,12 +94,21 @@ BEGIN
 END $$;
 
 -- Move these scheduled events into the log, in the order in which they were due.
-CREATE FUNCTION fq.append_scheduled(numbers bigint[]) RETURNS void LANGUAGE sql VOLATILE BEGIN ATOMIC
-    WITH due AS (
-        DELETE FROM fq.scheduled s WHERE s.number = ANY (numbers)
-        RETURNING s.due_at, s.number, s.topic, s.payload, s.key, s.headers, s.id
-    )
-    INSERT INTO fq.events (topic, payload, key, headers, id)
-    SELECT d.topic, d.payload, d.key, d.headers, d.id FROM due d ORDER BY d.due_at, d.number
-    ON CONFLICT (id) WHERE id IS NOT NULL DO NOTHING;
-END;
+CREATE FUNCTION fq.append_scheduled(numbers bigint[]) RETURNS void LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    due fq.scheduled;
+BEGIN
+    FOR due IN SELECT * FROM fq.scheduled s WHERE s.number = ANY (numbers) ORDER BY s.due_at, s.number FOR UPDATE LOOP
+        IF due.id IS NULL THEN
+            INSERT INTO fq.events (topic, payload, key, headers) VALUES (due.topic, due.payload, due.key, due.headers);
+        ELSE
+            BEGIN
+                PERFORM fq.publish(due.topic, due.payload, due.key, due.headers, due.id);
+            EXCEPTION WHEN SQLSTATE 'FQ002' THEN
+                NULL;  -- the id is that of another event by now
+            END;
+        END IF;
+    END LOOP;
+    DELETE FROM fq.scheduled s WHERE s.number = ANY (numbers);
+END $$;
