@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from celery import Celery, current_app
 
@@ -23,6 +23,8 @@ from bridge.worker.transaction import stand_in
 
 LAST_DRAWN, PUBLISHED, BODIES = "log/last_drawn", "testing/published", "testing/bodies"
 APPEND = "testing/append_scheduled"
+
+T = TypeVar("T")
 
 
 class Recording:
@@ -55,7 +57,9 @@ class Recording:
 
     @classmethod
     async def abegin(cls, connection: Target, app: Celery | None = None) -> Self:
-        """Begin a recording on an asynchronous connection."""
+        """Begin a recording on an asynchronous connection, or in an asynchronous test of Django's."""
+        if _is_djangos(connection):
+            return await _in_djangos_thread(cls, connection, app)
         return cls(connection, app, after=int((await arun_on(connection, LAST_DRAWN, {}))[0][0]))
 
     def published(self, *topics: str) -> list[PublishedEvent]:
@@ -67,7 +71,9 @@ class Recording:
         return events_of(run_on(self.connection, PUBLISHED, self._binds(topics)))
 
     async def apublished(self, *topics: str) -> list[PublishedEvent]:
-        """Return the same, on an asynchronous connection."""
+        """Return the same, on an asynchronous connection, or in an asynchronous test of Django's."""
+        if _is_djangos(self.connection):
+            return await _in_djangos_thread(self.published, *topics)
         return events_of(await arun_on(self.connection, PUBLISHED, self._binds(topics)))
 
     def deliver_eagerly(self, *clients: str, raise_errors: bool = True, scheduled: bool = False) -> list[Delivered]:
@@ -108,7 +114,11 @@ class Recording:
     async def adeliver_eagerly(
         self, *clients: str, raise_errors: bool = True, scheduled: bool = False
     ) -> list[Delivered]:
-        """Do the same for events that an asynchronous connection sees; handlers run in a thread, as they may block."""
+        """Do the same in an asynchronous test; handlers run in a thread, as they may block: Django's with Django."""
+        if _is_djangos(self.connection):
+            return await _in_djangos_thread(
+                self.deliver_eagerly, *clients, raise_errors=raise_errors, scheduled=scheduled
+            )
         done: list[Delivered] = []
         for _ in range(MOST_ROUNDS):
             before = len(done)
@@ -176,3 +186,16 @@ def _declared(app: Celery) -> list[Client]:
             )
         )
     return found
+
+
+def _is_djangos(connection: object) -> bool:
+    """Tell whether this is a connection of Django's, which is asynchronous nowhere."""
+    return any(base.__module__.startswith("django.") for base in type(connection).__mro__)
+
+
+async def _in_djangos_thread(function: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Call a function in the thread to which Django's connections belong."""
+    from asgiref.sync import sync_to_async
+
+    called: T = await sync_to_async(function)(*args, **options)
+    return called

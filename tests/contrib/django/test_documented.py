@@ -27,7 +27,7 @@ def test_eventbridge_and_celery_bridge_find_the_database_in_databases(project: P
 
 def test_it_is_in_order_and_its_tests_pass_under_djangos_runner_on_psycopg2(project: Project) -> None:
     said = project.manage("test", "shop")
-    assert "no issues" in said and "Ran 2 tests" in said and "OK" in said
+    assert "no issues" in said and "Ran 3 tests" in said and "OK" in said
     assert project.python(WHICH).strip() == "psycopg2.extensions"
 
 
@@ -36,4 +36,4 @@ def test_its_tests_pass_under_pytest_django_on_psycopg_3_and_without_migrations(
     with (project.directory / "shop/settings.py").open("a") as file:
         file.write('BRIDGE_DRIVER = "psycopg"\n')
     assert project.python(WHICH).strip() == "psycopg"
-    assert "3 passed" in project.pytest("--nomigrations", "shop/tests.py", "test_orders.py")
+    assert "4 passed" in project.pytest("--nomigrations", "shop/tests.py", "test_orders.py")

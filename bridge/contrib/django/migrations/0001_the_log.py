@@ -79,7 +79,6 @@ class Migration(migrations.Migration):
                 ("payload", models.TextField()),
                 ("headers", models.TextField()),
                 ("created_at", models.DateTimeField()),
-                ),
             ],
             options={
                 "verbose_name": "event",
