@@ -33,6 +33,18 @@ def _is_django() -> bool:
     return bool(apps.ready and apps.is_installed("bridge.contrib.django"))
 
 
+def _djangos_connection() -> Any:
+    """Return Django's connection to the log; None where there is no Django, or the log is in none of its databases."""
+    if not _is_django():
+        return None
+    from django.db import connections
+
+    from bridge.contrib.django.database import alias
+
+    name = alias()
+    return None if name is None else connections[name]
+
+
 @pytest.fixture(scope="session")
 def bridge_app() -> Celery:
     """The Celery app whose declared clients get events; override it where it is not the current app."""
@@ -65,14 +77,10 @@ def bridge_connection(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     Override it where a test rolls back: return the connection or session that is in the test's transaction.
     """
-    if _is_django():
-        from django.db import connections
-
-        from bridge.contrib.django.database import alias
-
+    if (djangos := _djangos_connection()) is not None:
         if request.config.pluginmanager.has_plugin("django"):
             request.getfixturevalue("db")
-        yield connections[alias()]
+        yield djangos
         return
     request.getfixturevalue("bridge_schema")
     with psycopg.connect(request.getfixturevalue("bridge_database_url"), autocommit=True) as connection:
