@@ -12,7 +12,7 @@ from uuid import UUID
 from bridge.bounds import HEADERS_BYTES, ID_CHARACTERS, KEY_CHARACTERS, NESTED_LEVELS, PAYLOAD_BYTES, TOPIC_CHARACTERS
 from bridge.errors import InvalidEvent
 from bridge.event import NewEvent, NewEventTuple
-from bridge.log.values import children, fault, plain
+from bridge.log.values import fault, plain
 from bridge.topics import TOPIC
 
 LONGEST_FLOAT = 330  # characters, without an exponent
@@ -50,6 +50,15 @@ def encoded_together(events: Iterable[NewEvent | NewEventTuple]) -> list[str]:
     Raises:
         InvalidEvent: one of them can't be stored; the message says which, counted from 0.
     """
+    return arrays_of(checked_together(events))
+
+
+def checked_together(events: Iterable[NewEvent | NewEventTuple]) -> list[NewEvent]:
+    """Check many events but for their payloads, and return them with keys and ids as text, and headers as dicts.
+
+    Raises:
+        InvalidEvent: one of them can't be stored; the message says which, counted from 0.
+    """
     checked = [
         _checked(event if isinstance(event, NewEvent) else NewEvent(*event), f"event {nth}: ")
         for nth, event in enumerate(events)
@@ -57,6 +66,15 @@ def encoded_together(events: Iterable[NewEvent | NewEventTuple]) -> list[str]:
     for nth, event in enumerate(checked):
         if event.headers:
             _headers(event.headers, f"event {nth}: headers")
+    return checked
+
+
+def arrays_of(checked: Sequence[NewEvent]) -> list[str]:
+    """Return events that were checked as `encoded_together` does.
+
+    Raises:
+        InvalidEvent: the payload of one of them can't be stored.
+    """
     try:
         return [*_arrays(checked)]
     except InvalidEvent:
@@ -190,6 +208,15 @@ def depth(value: Any) -> int:
     """Return a value's levels of nesting: 0 for a number, 1 for a list of numbers."""
     depth, level = 0, [value]
     while level := [one for one in level if type(one) not in _SCALARS]:
-        level = [child for parent in level for child in children(parent)]
+        level = [child for parent in level for child in _inside(parent)]
         depth += 1
     return depth
+
+
+def _inside(parent: Any) -> Iterable[Any]:
+    """Return what is directly inside a value, as it is written; nothing for a scalar of a subclass."""
+    if isinstance(parent, dict):
+        return parent.values()
+    if isinstance(parent, list | tuple):
+        return parent
+    return () if isinstance(parent, str | int | float) else _inside(plain(parent))

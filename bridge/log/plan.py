@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bridge.bounds import LONGEST_DELAY_DAYS
 from bridge.errors import IdTaken, InvalidEvent, UsageError
 from bridge.event import NewEvent, NewEventTuple, Scheduled
-from bridge.log.encoding import encoded, encoded_together
+from bridge.log.encoding import arrays_of, checked_together, encoded
 from bridge.store.callers import sqlstate_of
 
 ID_TAKEN = "FQ002"
@@ -42,9 +42,9 @@ def many(events: Iterable[NewEvent | NewEventTuple]) -> list[Step]:
     Raises:
         InvalidEvent: one of them can't be stored; the message says which.
     """
-    made = [event if isinstance(event, NewEvent) else NewEvent(*event) for event in events]
-    texts = encoded_together(made)  # all of them first: where one can't be stored, none is sent
-    name = "log/publish_many" if all(event.id is None for event in made) else "log/publish_many_once"
+    checked = checked_together(events)
+    texts = arrays_of(checked)  # all of them first: where one can't be stored, none is sent
+    name = "log/publish_many_once" if [1 for event in checked if event[4] is not None] else "log/publish_many"
     return [Step(name, {"events": text}) for text in texts]
 
 

@@ -7,7 +7,7 @@ dataclasses, attrs classes and pydantic models come beside, and types of the use
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -129,11 +129,6 @@ def _fault_of_text(text: str) -> str:
 
 NUL = "it holds a NUL character, which Postgres can't store: strip it before publishing"
 HALF = "it holds half a surrogate pair: it is no Unicode text"
-
-
-def children(parent: Any) -> Iterator[Any]:
-    """Yield what is directly inside a value; nothing for a scalar of a subclass, such as a StrEnum."""
-    return (child for _, child in _children(parent))
 
 
 def _children(value: Any) -> list[tuple[Any, Any]]:
