@@ -97,15 +97,15 @@ def publish(
     yield from bridge.publish_many(scoped, [("a", 1), ("a", 1, "k"), ("a", {}, None, {"h": 1})])
     yield from bridge.publish_many(session, [bridge.NewEvent("a", order, "k"), ("a", 1)])
     yield from bridge.publish_many(session, (("a", number, "k") for number in range(3)))
-    bridge.publish("postgresql://localhost", "order.created", 1)  # refused: arg-type
+    bridge.publish("postgresql://localhost", "order.created", 1)  # refused: call-overload
     yield bridge.publish(session, "order.created", datetime.now(), key=7)
     yield bridge.publish(session, "order.created", Line(Decimal("1.50")), key=uuid4())
     yield bridge.publish(django, "order.created", {})
-    bridge.publish(engine, "order.created", {})  # refused: arg-type
-    bridge.publish(session, "order.created", {1, 2})  # refused: arg-type
-    bridge.publish(session, "order.created", b"{}")  # refused: arg-type
-    bridge.publish(session, "order.created", 1, "7")  # refused: call-arg
-    bridge.publish(session, "order.created", 1, key=7.5)  # refused: arg-type
+    bridge.publish(engine, "order.created", {})  # refused: call-overload
+    bridge.publish(session, "order.created", {1, 2})  # refused: call-overload
+    bridge.publish(session, "order.created", b"{}")  # refused: call-overload
+    bridge.publish(session, "order.created", 1, "7")  # refused: call-overload
+    bridge.publish(session, "order.created", 1, key=7.5)  # refused: call-overload
     bridge.publish_many(session, ["order.created"])  # refused: list-item
     bridge.publish_many(session, [("a", 1, 7.5)])  # refused: list-item
     bridge.NewEvent("a", {1, 2})  # refused: arg-type

@@ -19,7 +19,8 @@ END;
 
 -- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
 -- parses it on its way. It is put together by hand, because json_build_object looks up every type anew. `starts` is
--- fq.log.starts: whoever calls this reads it once, and not once an event.
+-- fq.log.starts: whoever calls this reads it once, and not once an event. It is used only once here, or the planner
+-- would not put this body in place of a call.
 CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer, starts bigint[])
 RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -30,7 +31,7 @@ BEGIN ATOMIC
         || ', "payload": ' || e.payload || ', "headers": ' || e.headers
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
         || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
-    WHEN call = 'cloudevent' THEN fq.cloudevent(e, client, attempt, epoch, width_bucket(e."offset", starts))
+    WHEN call = 'cloudevent' THEN fq.cloudevent(e, client, attempt, epoch, fq.generation_of(e."offset"))
     ELSE CAST(e.payload AS text) END;
 END;
 
