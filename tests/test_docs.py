@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from celery.bin.worker import worker
+from django.core.management import get_commands
 
 from bridge.command import bridge
 from tests.support.stage import REPOSITORY
@@ -62,6 +63,10 @@ def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
             command_line = bridge.commands[name]
             with click.Context(command_line, info_name=name) as context:
                 command_line.parse_args(context, list(args))
+        case ["python", "manage.py", "bridge", name, *args]:
+            bridge.commands[name].make_parser(click.Context(bridge.commands[name])).parse_args(list(args))
+        case ["python", "manage.py", name, *_]:
+            assert name in get_commands()
         case ["celery", "-A", _, "worker", *args]:
             worker.make_parser(click.Context(worker)).parse_args(list(args))
         case ["make", target, *_]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from bridge.bounds import BATCH_BYTES
 from bridge.errors import ConfigurationError
 from bridge.settings.amount import bytes_of, seconds_of
+from bridge.settings.database import found_database_url
 from bridge.settings.setting import About, Setting, settings_of
 
 PREFIX = "bridge_"
@@ -118,17 +119,18 @@ class BridgeSettings:
         return cls(**values)
 
     def need_database_url(self) -> str:
-        """Return the database's URL.
+        """Return the database's URL: the setting, else the one that the framework knows of (Django's `DATABASES`).
 
         Raises:
             ConfigurationError: none is set.
         """
-        if not self.database_url:
+        url = self.database_url or found_database_url()
+        if not url:
             raise ConfigurationError(
                 "no database is set: put bridge_database_url into the Celery configuration, or BRIDGE_DATABASE_URL "
                 "into the environment, as postgresql://user:password@host:5432/database"
             )
-        return self.database_url
+        return url
 
 
 SETTINGS: Mapping[str, Setting] = settings_of(BridgeSettings)

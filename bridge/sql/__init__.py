@@ -12,6 +12,7 @@
 - `metrics/`: what is exported to be watched by machines.
 - `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
+- `testing/`: what a user's own test sees of the log.
 
 A file opens with a header: one sentence, then Binds, Returns, Relies on. Comments are cut off before the statement goes
 to SQLAlchemy, which would take a `:word` in a comment for a bind.

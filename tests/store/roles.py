@@ -37,6 +37,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT FROM fq.events FOR UPDATE": (OPERATOR,),
     "DELETE FROM fq.events WHERE false": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.held_ranges": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT * FROM fq.parked_events": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.log SET pruned = pruned": (BRIDGE, OPERATOR),
     "UPDATE fq.log SET starts = starts": (),  # a new generation is for the owner to begin: resync
     "DELETE FROM fq.log": (),
