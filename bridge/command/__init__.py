@@ -21,6 +21,7 @@ from bridge.command import (
     replay,
     resync,
     seek,
+    show,
     state,
     status,
     tail,
@@ -41,6 +42,7 @@ def bridge() -> None:
 
 bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
+bridge.add_section("Watch", show.show_command)
 bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
