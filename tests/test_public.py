@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -161,9 +161,10 @@ def test_type_checkers_accept_what_is_right_and_refuse_what_is_wrong(tmp_path: P
 
 def test_the_arguments_of_client_are_the_settings_of_a_client_with_their_types() -> None:
     arguments = inspect.signature(bridge.client).parameters
-    assert set(arguments) == {"id", "start"} | set(SETTINGS) - {"task"}
+    assert set(arguments) == {"id", "start", "expires"} | set(SETTINGS) - {"task"}
     hints, fields = get_type_hints(bridge.client), get_type_hints(ClientSettings)
-    wider = {"topics": Sequence[str], "routes": Sequence[tuple[str, str]]}
+    wider: dict[str, Any] = {"topics": Sequence[str], "routes": Sequence[tuple[str, str]]}
+    wider["headers"] = Sequence[str] | Mapping[str, str]
     for name in set(SETTINGS) - {"task"}:
         assert arguments[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert arguments[name].default is None, f"{name}: not given must mean that the registered value is kept"
@@ -173,11 +174,13 @@ def test_the_arguments_of_client_are_the_settings_of_a_client_with_their_types()
 def test_the_docstring_of_client_names_each_setting_with_its_default_and_its_choices() -> None:
     documents = documented(bridge.client, "Args")
     assert list(documents) == list(inspect.signature(bridge.client).parameters)
-    for name in documents.keys() - {"id", "start", "topics", "routes"}:
+    for name in documents.keys() - {"id", "start", "topics", "routes", "headers", "rate", "expires"}:
         assert re.search(rf"\[`?{re.escape(str(SETTINGS[name].default))}`?\]$", documents[name]), documents[name]
         assert all(f"`{choice}`" in documents[name] for choice in SETTINGS[name].choices), documents[name]
     assert documents["topics"].endswith(f"[`{SETTINGS['topics'].default[0]}`, every topic]")
     assert documents["routes"].endswith("[none]")
+    assert documents["headers"].endswith("[none]")
+    assert documents["rate"].endswith("[no limit]")
 
 
 def test_a_declared_client_gives_what_was_given_and_no_more(app: Celery) -> None:

@@ -23,6 +23,7 @@ from bridge.command import (
     resync,
     scheduled,
     seek,
+    show,
     state,
     status,
     tail,
@@ -43,6 +44,7 @@ def bridge() -> None:
 
 bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
+bridge.add_section("Watch", show.show_command)
 bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
 bridge.add_section("Watch", exporter.exporter_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)

@@ -118,5 +118,11 @@ def _notes(row: ClientStatus) -> Iterable[Text]:
         yield Text(f"{name} is {row.state}{by}{why}", style=STATE_STYLES.get(row.state, ""))
     if row.retrying:
         yield Text(f"{name} will try {counted(row.retrying, 'event')} again after a failure", style="yellow")
+    if row.undeclared_at:
+        yield Text(
+            f"{name} is not declared any more by the code of app {plain(row.declared_by or '')}: "
+            f"{as_typed('`eventbridge register --prune`')} removes it",
+            style="yellow",
+        )
     if row.trouble:
         yield Text(f"{name} could not be served: {plain(as_typed(row.trouble))}", style="red")

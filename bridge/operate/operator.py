@@ -11,6 +11,7 @@ from celery import Celery
 from bridge.app import bridge_of
 from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
+from bridge.operate.finding import Finder
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
@@ -35,7 +36,7 @@ from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Publisher, Keeper, Archivist):
+class Operator(Publisher, Keeper, Archivist, Finder):
     """See and do everything that an operator does.
 
     ::
@@ -83,17 +84,21 @@ class Operator(Publisher, Keeper, Archivist):
         """
         position = None if start is None else position_of(start)
         wanted = complete_registration(self.app, client, settings, start=position)
-        return register_client(self.app, self._store, wanted, replace_task=replace_task)
+        return register_client(self.app, self._store, wanted, by=self.by, replace_task=replace_task)
 
-    def register_declared(self, *, replace_task: bool = False) -> DeclaredClients:
+    def register_declared(self, *, replace_task: bool = False, may_be_none: bool = False) -> DeclaredClients:
         """Register every client that the app's code declares, each in a transaction of its own.
+
+        Args:
+            replace_task: Let clients that exist call another task from now on.
+            may_be_none: Whether the code may declare none.
 
         Raises:
             UsageError: the code declares none.
             BridgeError: a module of the app's tasks can't be imported.
         """
-        wanted = declared_registrations(self.app)
-        return register_clients(self.app, self._store, wanted, replace_task=replace_task)
+        wanted = declared_registrations(self.app, may_be_none=may_be_none)
+        return register_clients(self.app, self._store, wanted, by=self.by, replace_task=replace_task)
 
     def pause(self, client: str, *, reason: str = "") -> str:
         """Stop handing events to a client, and return its state, `paused`; its open deliveries still finish."""
@@ -111,17 +116,18 @@ class Operator(Publisher, Keeper, Archivist):
         """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
         return resume(self._store, client, by=self.by)
 
-    def remove(self, client: str, *, force: bool = False) -> HeldClient:
+    def remove(self, client: str, *, force: bool = False, reason: str = "") -> HeldClient:
         """Remove a client with its cursor, deliveries and parked events, and return it as it was.
 
         Args:
             client: Id of a client.
             force: Remove it even while deliveries are open, and forget them.
+            reason: Why, for the journal.
 
         Raises:
             UsageError: deliveries are open.
         """
-        return remove(self._store, client, by=self.by, force=force)
+        return remove(self._store, client, by=self.by, force=force, reason=reason)
 
     def seek(self, client: str, *, to: PlaceInLog, dry_run: bool = False) -> Sought:
         """Move a client's cursor, forward or back, and forget its open deliveries.

@@ -138,6 +138,8 @@ def _take_and_send(
             hungry=judgement.hungry,
             full=judgement.full,
             within_seconds=judgement.within_seconds,
+            tokens=judgement.tokens,
+            token_seconds=judgement.token_seconds,
         )
     if client.state == "draining" and not todo.opened:
         handover.end_drain(connection, client)

@@ -17,7 +17,7 @@ from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish, signature_of
-from bridge.sender.parcels import is_batch, pack
+from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.stencil import shown
 from bridge.sender.writer import Writer
 
@@ -71,6 +71,7 @@ class CeleryWriter(Writer):
                 attempt=head.attempt,
                 signature=signature_of(self._secret, parcel),
             ),
+            headers=headers_of(parcel),
         )
         publish(self._app, self._producer, client, call, queue=self._queue)
 

@@ -14,9 +14,9 @@ from bridge.contract import CallbackArgs
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.message import TaskCall, publish, signature_of
-from bridge.sender.parcels import is_batch, pack
+from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.samples import SAMPLES
-from bridge.sender.stencil import MARKERS, Stencil
+from bridge.sender.stencil import HEADER_MARKERS, MARKERS, Stencil
 from bridge.sender.writer import Writer
 from bridge.settings.client import SETTINGS
 
@@ -25,11 +25,12 @@ Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and 
 
 
 class Shape(NamedTuple):
-    """Common to all messages of one stencil: their task, whether they carry lists, the names of their trace headers."""
+    """Common to all messages of one stencil: their task, whether they carry lists, the names of headers from events."""
 
     task: str
     batched: bool
     trace: tuple[str, ...]
+    headers: tuple[str, ...]
 
 
 class Kept(NamedTuple, Generic[Place]):
@@ -65,13 +66,19 @@ class Cutter(Writer, Generic[Place]):
         tag = uuid.uuid4().hex
         stencils = self._stencils_of(client)
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace))
+            headers = headers_of(parcel)
+            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace), tuple(headers))
             found = stencils.get(shape)
             if found is None:
                 found = stencils[shape] = self._stencil(client, shape)
             place, stencil = found
             signature = signature_of(self._secret, parcel)
-            yield place, *stencil.cut(parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}")
+            yield (
+                place,
+                *stencil.cut(
+                    parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}", headers=[*headers.values()]
+                ),
+            )
 
     @abstractmethod
     def _rendered(self, write: Callable[[Any], object]) -> Rendered[Place]:
@@ -124,6 +131,7 @@ def call_of_markers(client: Client, shape: Shape) -> TaskCall:
         shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
         offset=MARKERS["offset"],
         trace={name: MARKERS[name] for name in shape.trace},
+        headers=dict(zip(shape.headers, HEADER_MARKERS, strict=False)),
         callback=CallbackArgs(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
     )
 

@@ -171,7 +171,9 @@ def test_the_journal_tells_that_it_was_done_and_never_a_key(world: World) -> Non
     write(world, KEY)
     redrive(world.store, "c", Selection(keys=(KEY,)), by="me")
     erase(world, key_too=True)
-    journal = world.eyes.execute("SELECT client_id, action, details FROM fq.journal ORDER BY id").fetchall()
+    journal = world.eyes.execute(
+        "SELECT client_id, action, details FROM fq.journal WHERE action NOT IN ('register', 'change') ORDER BY id"
+    ).fetchall()
     assert journal[-1] == ("*", "erase", {"events": 2, "exact": True, "upto": 2, "key_too": True})
     assert KEY not in str(journal)
 

@@ -255,6 +255,12 @@ OTHER: dict[str, Any] = {
     "batch_wait_ms": 7,
     "batch_as": "calls",
     "report_by": "in-process",
+    "rate": "7/s",
+    "burst": 7,
+    "priority": 7,
+    "headers": ("tenant", "source=seven"),
+    "time_limit_seconds": 7,
+    "soft_time_limit_seconds": 7,
 }
 
 

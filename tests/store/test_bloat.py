@@ -107,7 +107,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("delivered", "retried", "counted", "counted_sum", "owed", "owed_sum"), 1),
         "hungry": False,
         "full": False,
-        "within_seconds": None,
+        **dict.fromkeys(("within_seconds", "tokens", "token_seconds")),
     },
 }
 
@@ -157,7 +157,8 @@ def test_the_planner_puts_the_schema_s_words_in_place_so_that_they_cost_nothing(
     world.publish(*"abc")
     lines = plan_of(world, name, {"client": "c", **STATEMENTS[name]}, b"VERBOSE")
     calls = [found for line in lines for found in re.findall(r"\bfq\.(\w+)\(|Function Scan on (?:fq\.)?(\w+)", line)]
-    assert {one or other for one, other in calls} <= {"safe_offset"}, "that one is called, once for each client"
+    called = {"safe_offset", "tokens_of"}  # the first once for each client, the second only where there is a rate
+    assert {one or other for one, other in calls} <= called
 
 
 def test_a_transaction_that_locks_a_client_reads_no_table_as_a_whole_and_the_next_one_may(world: World) -> None:
