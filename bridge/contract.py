@@ -29,6 +29,7 @@ ATTEMPT_HEADER = "bridge_attempt"
 EPOCH_HEADER = "bridge_epoch"
 OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
+BEAT_HEADER = "bridge_beat"  # of a tick that beat sends
 
 FIRST_GENERATION = 1
 GENERATION_DIGITS = 9  # of the largest number that is read

@@ -15,7 +15,7 @@ from celery.schedules import schedstate, schedule
 from celery.signals import beat_init
 
 from bridge.broker.internals.workers import real_app
-from bridge.contract import PRUNE, PUMP
+from bridge.contract import BEAT_HEADER, PRUNE, PUMP
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
@@ -137,5 +137,10 @@ def _entry(task: str, seconds: float, queue: str) -> dict[str, Any]:
     return {
         "task": task,
         "schedule": Every(seconds),
-        "options": {"queue": queue, "expiration": max(1.0, seconds * 2), "ignore_result": True},
+        "options": {
+            "queue": queue,
+            "expiration": max(1.0, seconds * 2),
+            "ignore_result": True,
+            "headers": {BEAT_HEADER: True},
+        },
     }

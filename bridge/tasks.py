@@ -25,6 +25,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.marks.witness import witness_of
+from bridge.pump.beats import note_beat_of
 from bridge.pump.loop import pump_of
 from bridge.retention.regular import prune_regularly
 from bridge.settle.read_callbacks import settle_callbacks
@@ -48,6 +49,7 @@ def pump(self: Task[Any, Any]) -> dict[str, Any]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
     try:
         done = pump_of(bridge_of(self.app)).tick()
+        note_beat_of(bridge_of(self.app), self.request)
     except (StoreUnavailable, BrokerUnavailable, MarkAhead, BrokerTaken) as error:
         _away.went(error)
         return {"waits": str(error)}

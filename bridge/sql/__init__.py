@@ -9,6 +9,7 @@
 - `operate/`: what operators change; settling and the pump halt a client with `set_state`, and recall, too.
 - `watch/`: looking for lost messages.
 - `look/`: what operators read.
+- `checkup/`: what `doctor` and `health` read.
 - `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
 
