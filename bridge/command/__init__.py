@@ -9,8 +9,10 @@ from bridge import __version__
 from bridge.command import (
     audit,
     demo,
+    doctor,
     erase,
     explain,
+    health,
     journal,
     migrate,
     parked,
@@ -42,6 +44,7 @@ def bridge() -> None:
 bridge.add_section("Set up", migrate.migrate_command, register.register_command, register.clients_command)
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
 bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
+bridge.add_section("Watch", doctor.doctor_command, health.health_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)
 bridge.add_section("Act", recall.recall_command, resync.resync_command)

@@ -12,6 +12,7 @@ from bridge.app import bridge_of
 from bridge.log.publish import publish
 from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
+from bridge.operate.examiner import Examiner
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
@@ -36,7 +37,7 @@ from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Keeper, Archivist):
+class Operator(Keeper, Archivist, Examiner):
     """See and do everything that an operator does.
 
     ::
