@@ -14,7 +14,7 @@ from celery import Task, shared_task
 
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
-from bridge.contract import BEAT_HEADER, COMMIT, FAIL, PRUNE, PUMP, SETTLE
+from bridge.contract import COMMIT, FAIL, PRUNE, PUMP, SETTLE
 from bridge.errors import (
     BridgeError,
     BrokerTaken,
@@ -49,7 +49,7 @@ def pump(self: Task[Any, Any]) -> dict[str, Any]:
     """Hand over everything that can be, then wait for more; the result says what was done."""
     bridge = bridge_of(self.app)
     try:
-        done = pump_of(bridge).tick(from_beat=bool(getattr(self.request, BEAT_HEADER, False)))
+        done = pump_of(bridge).tick(request=self.request)
         note_durations(bridge.store, bridge=bridge.settings.queue, at_once=True)  # the next tick may run elsewhere
     except (StoreUnavailable, BrokerUnavailable, MarkAhead, BrokerTaken) as error:
         _away.went(error)

@@ -16,6 +16,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def one_line(text: object, *, most: int = 300) -> str:
+    """Return a text of somebody else's in one line that a terminal can show, and not too long."""
+    line = " ".join(str(text).split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def moment(at: datetime | None) -> str:
     """Say a moment in UTC, to the second; empty for none."""
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

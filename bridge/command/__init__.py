@@ -9,9 +9,11 @@ from bridge import __version__
 from bridge.command import (
     audit,
     demo,
+    doctor,
     erase,
     explain,
     exporter,
+    health,
     journal,
     migrate,
     parked,
@@ -46,6 +48,7 @@ bridge.add_section("Set up", migrate.migrate_command, register.register_command,
 bridge.add_section("Watch", status.status_command, explain.explain_command, tail.tail_command)
 bridge.add_section("Watch", show.show_command)
 bridge.add_section("Watch", parked.parked_command, journal.journal_command, audit.audit_command)
+bridge.add_section("Watch", doctor.doctor_command, health.health_command)
 bridge.add_section("Watch", exporter.exporter_command)
 bridge.add_section("Act", publish.publish_command, state.pause_command, state.resume_command, state.remove_command)
 bridge.add_section("Act", seek.seek_command, replay.replay_command, parked.redrive_command, parked.discard_command)

@@ -14,7 +14,6 @@ from kombu.exceptions import KombuError
 
 from bridge.app import bridge_of
 from bridge.broker.queue_length import queue_length
-from bridge.collector.note import HOLDS_SECONDS
 from bridge.errors import BridgeError
 from bridge.metrics.latest import Latest
 from bridge.settings.amount import bytes_of, seconds_of
@@ -104,7 +103,9 @@ class Reading:
             if not self._checked:
                 check_schema(self._store.engine)
                 self._checked = True
-            found = read_numbers(self._store, bridge=self._settings.queue, holds_seconds=HOLDS_SECONDS)
+            found = read_numbers(
+                self._store, bridge=self._settings.queue, interval_seconds=self._settings.interval_seconds
+            )
         except BridgeError as error:
             self._checked = False  # it may be another schema when it is back
             self._database_trouble.went(error)

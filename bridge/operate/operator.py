@@ -11,6 +11,7 @@ from celery import Celery
 from bridge.app import bridge_of
 from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
+from bridge.operate.examiner import Examiner
 from bridge.operate.finding import Finder
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
@@ -36,7 +37,7 @@ from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Publisher, Keeper, Archivist, Finder):
+class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
     """See and do everything that an operator does.
 
     ::

@@ -15,12 +15,13 @@ import logging
 import socket
 import time
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
+from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
 from bridge.pump.due import Due
 from bridge.pump.one_pass import hand_over
@@ -68,7 +69,6 @@ class Pump:
         self._prepared = False
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
-        self._beat_noted = -NOTE_SECONDS
         self._declared = Declared(bridge)
         self._due = Due(bridge.store)
 
@@ -96,11 +96,11 @@ class Pump:
             gc.freeze()
         self._prepared = True
 
-    def tick(self, *, from_beat: bool = False) -> Tick:
+    def tick(self, *, request: Any = None) -> Tick:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
 
         Args:
-            from_beat: Whether beat has sent it, which then is known to be alive.
+            request: Celery's request of the tick, which names the beat that has sent it; None: nobody has.
 
         Raises:
             SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
@@ -108,9 +108,7 @@ class Pump:
         self.prepare()
         self._witness.check()
         self._note_tick()
-        if from_beat and time.monotonic() - self._beat_noted >= NOTE_SECONDS:
-            rounds.note_beat(self._bridge.store, bridge=self._name)
-            self._beat_noted = time.monotonic()
+        note_beat_of(self._bridge, request)
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
         if not settings.linger_seconds:

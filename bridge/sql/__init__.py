@@ -10,6 +10,7 @@
 - `watch/`: looking for lost messages.
 - `look/`: what operators read.
 - `metrics/`: what is exported to be watched by machines.
+- `checkup/`: what `doctor` and `health` read.
 - `audit/`: what `audit` reads.
 - `retention/`: old events are removed.
 - `testing/`: what a user's own test sees of the log.

@@ -12,6 +12,8 @@ from bridge.store.connect import Store
 from bridge.store.journal import note
 from bridge.store.outcomes import lock_clients
 
+# Without a new note of the collector; what a dead one had taken is back on the queue before.
+COLLECTOR_HOLDS_SECONDS = 60.0
 MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.losses import COLLECTOR_HOLDS_SECONDS
+from bridge.store.rounds import beat_holds_seconds
 
 MOST_CLIENTS = 1000
 MOST_BRIDGES = 100
@@ -110,13 +112,13 @@ class Numbers:
     holder_seconds: float | None
 
 
-def read_numbers(store: Store, *, bridge: str, holds_seconds: float) -> Numbers:
+def read_numbers(store: Store, *, bridge: str, interval_seconds: float) -> Numbers:
     """Read all numbers in one transaction.
 
     Args:
         store: The event log and its clients.
         bridge: The bridge that asks; it is told of also where it has no clients.
-        holds_seconds: How long a collector's note of being at work holds.
+        interval_seconds: How often the bridge's beat starts the pump.
 
     Raises:
         StoreUnavailable: Postgres is away, or too slow.
@@ -127,6 +129,7 @@ def read_numbers(store: Store, *, bridge: str, holds_seconds: float) -> Numbers:
         def rows(name: str, **binds: object) -> list[dict[str, object]]:
             return [dict(row) for row in connection.execute(statement(f"metrics/{name}"), binds).mappings()]
 
+        holds = {"holds_seconds": COLLECTOR_HOLDS_SECONDS, "beat_holds": beat_holds_seconds(interval_seconds)}
         clients = [ClientNumbers(**row) for row in rows("clients", clients=MOST_CLIENTS, most=MOST_LOOKED_AT)]  # type: ignore[arg-type]
         with_parked = [it.client for it in clients if it.parked]
         most = max(100, 10 * MOST_LOOKED_AT // max(10, len(with_parked)))
@@ -140,7 +143,7 @@ def read_numbers(store: Store, *, bridge: str, holds_seconds: float) -> Numbers:
             ],
             bridges=[
                 BridgeNumbers(**row)  # type: ignore[arg-type]
-                for row in rows("bridges", bridge=bridge, bridges=MOST_BRIDGES, holds_seconds=holds_seconds)
+                for row in rows("bridges", bridge=bridge, bridges=MOST_BRIDGES, **holds)
             ],
             log=LogNumbers(**rows("log")[0]),  # type: ignore[arg-type]
             durations=[DurationNumbers(**row) for row in rows("durations", bridges=MOST_BRIDGES)],  # type: ignore[arg-type]

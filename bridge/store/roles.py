@@ -52,6 +52,35 @@ GRANTS = {
 }
 
 
+# Of SELECT, INSERT, UPDATE and DELETE on each table, what a role does not need; of views each needs SELECT alone.
+WITHHELD = {
+    "fq_bridge": {
+        "events": "INSERT UPDATE",
+        "settings": "INSERT UPDATE DELETE",
+        "alembic_version": "INSERT UPDATE DELETE",
+        "journal": "UPDATE DELETE",
+        "clients": "INSERT DELETE",
+        "log": "INSERT UPDATE DELETE",
+    },
+    "fq_operator": {
+        "settings": "SELECT INSERT UPDATE DELETE",
+        "events": "UPDATE",
+        "alembic_version": "INSERT UPDATE DELETE",
+        "log": "INSERT UPDATE DELETE",
+        "journal": "UPDATE",
+    },
+    "fq_monitor": {"settings": "SELECT"},
+}
+
+
+def needs(role: str, table: str, *, is_view: bool) -> frozenset[str]:
+    """Return which of SELECT, INSERT, UPDATE and DELETE a role of ours needs on a table or a view."""
+    if role == "fq_publisher":
+        return frozenset({"INSERT"} if table == "events" else ())
+    every = {"SELECT"} if is_view or role == "fq_monitor" else {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    return frozenset(every.difference(WITHHELD[role].get(table, "").split()))
+
+
 def make_roles(connection: Connection) -> None:
     """Make the roles that are not there yet, and let each do what it may, and nothing more.
 

@@ -8,6 +8,7 @@ from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.sql import statement
 from bridge.store.connect import Store
 
+BEAT_HOLDS_SECONDS = 60.0  # a note about a beat, at least
 SKEW_SECONDS = 2.0  # by which a clock may differ from Postgres' before `explain` says so
 
 
@@ -114,10 +115,15 @@ def note_tick(store: Store, *, bridge: str = DEFAULT_BRIDGE, host: str, clock: f
         connection.execute(statement("pass/note_tick"), {"bridge": bridge, "host": host, "clock": clock})
 
 
-def note_beat(store: Store, *, bridge: str = DEFAULT_BRIDGE) -> None:
-    """Remember that a tick has come from beat."""
+def note_beat(store: Store, *, bridge: str = DEFAULT_BRIDGE, beat: str, seconds: float) -> None:
+    """Remember for so many seconds that a beat is at work."""
     with store.writing() as connection:
-        connection.execute(statement("pass/note_beat"), {"bridge": bridge})
+        connection.execute(statement("pass/note_beat"), {"bridge": bridge, "beat": beat, "seconds": seconds})
+
+
+def beat_holds_seconds(interval_seconds: float) -> float:
+    """Return how long the note about a beat holds that starts the pump this often."""
+    return max(BEAT_HOLDS_SECONDS, 3 * interval_seconds)
 
 
 def silent_bridges(store: Store) -> list[str]:

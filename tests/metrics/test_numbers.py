@@ -16,6 +16,7 @@ from bridge.store.horizon import advance_horizon
 from bridge.store.metrics import read_numbers
 from bridge.store.migrate import migrate
 from bridge.store.recall import recall_all
+from bridge.store.rounds import note_beat
 from bridge.store.status import read_status
 from tests.conftest import Connect
 from tests.store.roles import MONITOR, logins
@@ -26,7 +27,7 @@ FEW_PAGES = 60
 
 
 def snapshot(world: World, store: Store | None = None) -> Snapshot:
-    numbers = read_numbers(store or world.store, bridge="bridge", holds_seconds=60)
+    numbers = read_numbers(store or world.store, bridge="bridge", interval_seconds=1)
     return Snapshot(bridge="bridge", numbers=numbers, broker=None, keep_seconds=None, log_limit_bytes=None)
 
 
@@ -215,7 +216,7 @@ def test_g5_a_scrape_does_not_walk_over_the_log(world: World) -> None:
     binds: dict[str, dict[str, Any]] = {
         "clients": {"clients": 1000, "most": 100},
         "parked_types": {"clients": ["behind", "done"], "most": 100, "types": 20},
-        "bridges": {"bridge": "bridge", "bridges": 100, "holds_seconds": 60},
+        "bridges": {"bridge": "bridge", "bridges": 100, "holds_seconds": 60, "beat_holds": 60},
         "log": {},
         "durations": {"bridges": 100},
     }
@@ -233,7 +234,7 @@ def test_a_role_that_only_reads_can_export(world: World, database: str, connect:
     world.client()
     world.publish("a")
     world.hand_over()
-    world.eyes.execute(for_psycopg("pass/note_beat"), {"bridge": "bridge"})
+    note_beat(world.store, bridge="bridge", beat="gen1@host", seconds=60)
     durations_of(world.store).observe("pass", 1)
     note_durations(world.store, bridge="bridge", at_once=True)
     with logins(connect(), database, MONITOR) as urls:

@@ -3,6 +3,7 @@
 -- Binds      bridge         text, the one that asks
 --            bridges        bigint, most bridges
 --            holds_seconds  double precision, how long a collector's note holds
+--            beat_holds     double precision, likewise a beat's
 -- Returns    bridge, clients (that it drives), pump_silent_seconds and beat_silent_seconds (since the last sign of
 --            each, or since its first client was registered; NULL without both, negative while a pump lingers),
 --            collectors (at work), collector_silent_seconds (since the last sign of one; NULL if there is none),
@@ -26,7 +27,8 @@ SELECT n.bridge, n.clients,
   FROM named n
  CROSS JOIN LATERAL (
        SELECT max(t.expires_at) FILTER (WHERE t.name IN ('linger', 'tick')) AS pump,
-              max(t.expires_at) FILTER (WHERE t.name = 'beat') AS beat,
+              max(t.expires_at) FILTER (WHERE starts_with(t.name, 'beat '))
+                  - make_interval(secs => CAST(:beat_holds AS double precision)) AS beat,
               max(t.expires_at) FILTER (WHERE starts_with(t.name, 'collector '))
                   - make_interval(secs => CAST(:holds_seconds AS double precision)) AS collector,
               count(*) FILTER (WHERE starts_with(t.name, 'collector ') AND t.expires_at > clock_timestamp())

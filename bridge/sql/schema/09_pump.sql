@@ -1,8 +1,9 @@
 -- The turns: `linger` is the right to wait for work, which the newest tick takes. The one before notices at its next
 -- call of fq.wait_for_work, so for up to half a second both may wait. A pump that moves many clients at once locks the
 -- row `pass_over`, so that only one does so at a time. `tick` says when a pump was last at work, and on which host the
--- clock differed most from this server's. Each bridge has turns of its own, because it has clients of its own. All
--- times are this server's: no two clocks have to agree.
+-- clock differed most from this server's. A row `collector …` or `beat …` says that this one was at work lately. Each
+-- bridge has turns of its own, because it has clients of its own. All times are this server's: no two clocks have to
+-- agree.
 CREATE TABLE fq.turns (
     bridge              text NOT NULL DEFAULT 'bridge',
     name                text NOT NULL,
@@ -68,8 +69,18 @@ END $$;
 
 -- Settings that the database keeps. `secret` signs the callbacks of deliveries where `bridge_secret` is not set.
 CREATE TABLE fq.settings (
-    name  text CONSTRAINT settings_pkey PRIMARY KEY,
-    value text NOT NULL
+    name   text CONSTRAINT settings_pkey PRIMARY KEY,
+    value  text NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Note when a setting gets another value.
+CREATE FUNCTION fq.note_set() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.set_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER settings_set BEFORE UPDATE OF value ON fq.settings
+    FOR EACH ROW WHEN (NEW.value <> OLD.value) EXECUTE FUNCTION fq.note_set();
 INSERT INTO fq.settings (name, value)
     VALUES ('secret', replace(CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text), '-', ''));
