@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.model import Client, Failure, Outcome
+from bridge.happened import Happening, Kind, after_commit
+from bridge.model import Client, Failure, Outcome, task_id
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
@@ -142,8 +143,8 @@ def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcom
     return [f for f in failures if (f.client, f.offset, f.epoch, f.attempt) in done]
 
 
-def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
-    """Let failed deliveries wait for their next attempt."""
+def retry_later(connection: Connection, retries: Sequence[Retry], *, tell: bool = True) -> None:
+    """Let failed deliveries wait for their next attempt; unless told otherwise, observers hear of each."""
     for some in chunks(retries):
         binds = {
             **_places(some),
@@ -151,7 +152,10 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
             "anew": [r.anew for r in some],
             **_failures([r.failure for r in some]),
         }
-        connection.execute(statement("outcomes/retry_later"), binds)
+        rows = connection.execute(statement("outcomes/retry_later"), binds).all()
+        if tell:
+            by_place = {(r.client, r.offset): r for r in some}
+            after_commit(connection.info, [_retried(row, by_place[row.client_id, row.offset]) for row in rows])
 
 
 def split(connection: Connection, splits: Sequence[Split]) -> None:
@@ -175,11 +179,13 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
             "held": [e.verdict == "hold-key" for e in some],
             **_failures([e.failure for e in some]),
         }
-        connection.execute(statement("outcomes/park"), binds)
+        rows = connection.execute(statement("outcomes/park"), binds).all()
+        after_commit(connection.info, [happening for row in rows for happening in _parked(row)])
     halting = [e for e in exhausted if e.verdict == "halt"]
-    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting])
+    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting], tell=False)
     for e in halting:
         set_state(connection, e.client, state="halted", reason=f"event {e.offset} {e.reason}", by="bridge")
+        after_commit(connection.info, [_halted(e)])
     return len(parked)
 
 
@@ -198,6 +204,44 @@ def move_cursors(connection: Connection, succeeded: Mapping[str, Tally], *, fail
         "failed": [client in failed for client in succeeded],
     }
     connection.execute(statement("outcomes/move_cursors"), binds)
+
+
+def _retried(row: Any, retry: Retry) -> Happening:
+    return Happening(
+        kind="retried",
+        client=row.client_id,
+        offset=row.offset,
+        key=row.key,
+        attempt=row.attempt,
+        task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+        reason=retry.failure.message or "",
+        error_type=retry.failure.type or "",
+        seconds=retry.wait_seconds,
+    )
+
+
+def _parked(row: Any) -> list[Happening]:
+    """Return what happened to an event that was given up: it is parked, and may hold its key."""
+    kinds: tuple[Kind, ...] = ("parked", "held") if row.held else ("parked",)
+    return [
+        Happening(
+            kind=kind,
+            client=row.client_id,
+            offset=row.offset,
+            key=row.key,
+            attempt=row.attempt,
+            task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+            reason=f"{row.reason}: {row.error}" if row.error else row.reason,
+            error_type=row.error_type or "",
+        )
+        for kind in kinds
+    ]
+
+
+def _halted(it: Exhausted) -> Happening:
+    said = f": {it.failure.message}" if it.failure.message else ""
+    reason = f"event {it.offset} {it.reason}{said}"
+    return Happening(kind="halted", client=it.client, offset=it.offset, reason=reason, error_type=it.failure.type or "")
 
 
 def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
