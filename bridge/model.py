@@ -50,6 +50,7 @@ class Delivery(NamedTuple):
             not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
+        key: The event's.
     """
 
     client: Client
@@ -60,6 +61,7 @@ class Delivery(NamedTuple):
     body: str
     part: int | None = None
     trace: Mapping[str, str] = UNTRACED
+    key: str | None = None
 
     @property
     def task_id(self) -> str:

@@ -215,8 +215,9 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
             body,
             part,
             _trace(traceparent, tracestate) if traceparent else UNTRACED,
+            key,
         )
-        for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
     ]
 
