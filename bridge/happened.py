@@ -13,10 +13,23 @@ from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bridge.bounds import LOGGED_CHARACTERS
+from bridge.wording import cleaned
+
 logger = logging.getLogger("bridge")
 
 Kind = Literal[
-    "ready", "handed-over", "settled", "retried", "parked", "held", "halted", "recalled", "trouble", "recovered"
+    "ready",
+    "handed-over",
+    "settled",
+    "retried",
+    "parked",
+    "held",
+    "halted",
+    "recalled",
+    "broker-lost",
+    "trouble",
+    "recovered",
 ]
 WAITING = "bridge happened"  # in a connection's `info`: what is told after its transaction
 
@@ -30,13 +43,14 @@ class Happening:
             transaction settled outcomes, `number` of them successes. `retried`: an event waits for its next attempt; of
             a batch that is split, one for all `number` events. `parked`: an event was set aside. `held`: its key waits
             for it, beside `parked`. `halted`: a client was stopped. `recalled`: `number` lost events go out again.
-            `trouble` and `recovered`: something can't go on, and goes on again.
+            `broker-lost`: a
+            broker lost its messages. `trouble` and `recovered`: something can't go on, and goes on again.
         client: Id of the client; empty where it is about no single one.
         offset: The event's, or the first one's.
         key: The event's.
         attempt: Of the event, from 1.
         task_id: Celery's id of that attempt.
-        reason: Why, in words.
+        reason: Why, in words, with the class of a handler's error.
         error_type: The name of the exception's class, where a handler raised one.
         number: How many events.
         seconds: How long it took: a pass, or a transaction that settles; of `retried`, the wait for the next attempt.
@@ -57,6 +71,15 @@ class Happening:
     seconds: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     about: str = ""
+
+    def extra(self) -> dict[str, object]:
+        """Return its parts as the `extra` of a line in the log: bounded, in one line each, without those left empty."""
+        texts = {"client": self.client, "key": self.key, "task_id": self.task_id, "reason": self.reason}
+        texts |= {"error_type": self.error_type, "about": self.about}
+        found = {name: cleaned(text, most=LOGGED_CHARACTERS) for name, text in texts.items() if text}
+        numbers = {"offset": self.offset, "attempt": self.attempt, "seconds": self.seconds, **self.counts}
+        known = {name: number for name, number in numbers.items() if number is not None}
+        return {"happened": self.kind, **found, "number": self.number, **known}
 
 
 Observer = Callable[[Sequence[Happening]], None]

@@ -214,7 +214,7 @@ def _retried(row: Any, retry: Retry) -> Happening:
         key=row.key,
         attempt=row.attempt,
         task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
-        reason=retry.failure.message or "",
+        reason=_why(retry.failure.type, retry.failure.message),
         error_type=retry.failure.type or "",
         seconds=retry.wait_seconds,
     )
@@ -231,7 +231,7 @@ def _parked(row: Any) -> list[Happening]:
             key=row.key,
             attempt=row.attempt,
             task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
-            reason=f"{row.reason}: {row.error}" if row.error else row.reason,
+            reason=_why(row.reason, row.error_type, row.error),
             error_type=row.error_type or "",
         )
         for kind in kinds
@@ -239,9 +239,13 @@ def _parked(row: Any) -> list[Happening]:
 
 
 def _halted(it: Exhausted) -> Happening:
-    said = f": {it.failure.message}" if it.failure.message else ""
-    reason = f"event {it.offset} {it.reason}{said}"
+    reason = _why(f"event {it.offset} {it.reason}", it.failure.type, it.failure.message)
     return Happening(kind="halted", client=it.client, offset=it.offset, reason=reason, error_type=it.failure.type or "")
+
+
+def _why(*known: str | None) -> str:
+    """Return what is known of a reason, as in `failed 5 times: KeyError: no such order`."""
+    return ": ".join(filter(None, known))
 
 
 def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
