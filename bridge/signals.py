@@ -63,6 +63,7 @@ class _Mailer:
     """Sends signals from a thread, which each process makes when it is first needed."""
 
     def __init__(self) -> None:
+        self._attends_forks = False
         self.forget()
 
     def forget(self) -> None:
@@ -81,6 +82,9 @@ class _Mailer:
             _dropped.note(1, lambda number: f"{counted(number, 'signal')} dropped: the receivers are too slow")
 
     def _begin(self) -> None:
+        if not self._attends_forks:
+            os.register_at_fork(after_in_child=self.forget)
+            self._attends_forks = True
         threading.Thread(target=self._work, args=(self._waiting,), name="bridge-signals", daemon=True).start()
         self._is_working = True
 
@@ -94,7 +98,6 @@ class _Mailer:
 
 
 _mailer = _Mailer()
-os.register_at_fork(after_in_child=_mailer.forget)
 
 
 def connect() -> None:

@@ -69,7 +69,7 @@ def test_a_tick_has_no_task_sent_event_where_the_app_s_own_tasks_have_one(redis_
         bridge.install(app)
         heard = redis.pubsub()
         heard.psubscribe("*celeryev*")
-        assert heard.get_message(timeout=10)["type"] == "psubscribe"  # type: ignore[index]
+        assert heard.get_message(timeout=10)["type"] == "psubscribe"
         app.tasks[PUMP].apply_async(queue="bridge", ignore_result=True)
         app.send_task("shop.own", queue="bridge")
         found = heard.get_message(timeout=10)
