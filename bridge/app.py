@@ -7,7 +7,9 @@ from weakref import WeakKeyDictionary
 
 from celery import Celery
 
+from bridge import signals
 from bridge.broker.internals.workers import real_app
+from bridge.observe import lines
 from bridge.sender.sender import Sender
 from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store
@@ -22,6 +24,8 @@ class Bridge:
     """
 
     def __init__(self, app: Celery) -> None:
+        lines.connect()
+        signals.connect()
         self.app = app
         self.settings = BridgeSettings.read(app.conf, os.environ)
         self._store: Store | None = None
@@ -68,6 +72,7 @@ class Bridge:
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 redis_writer=self.settings.stencil,
                 batch_bytes=self.settings.batch_bytes,
+                shows=self.settings.show_payload,
             )
             self._sender = self._sender or made  # another thread may have been here while the secret was read
         return self._sender

@@ -66,3 +66,11 @@ REVOKED_TASKS = 1_000  # that a pass asks the workers to drop, in one message; a
 
 ASIDE_EVENTS = 10_000  # of one replay that wait aside, a key's as one; beyond them the replay itself waits
 REPLAYS_SERVED = 8  # by one pass; the others' turn comes with the next ones
+
+# What Flower, and the log of a fleet's worker, show of a delivery.
+SHOWN_CHARACTERS = 200  # of its argument
+SHOWN_KEY_CHARACTERS = 100
+
+# What a line of the log shows of a text that is not ours, such as a key or a reason.
+LOGGED_CHARACTERS = 500
+LOGGED_TRACEBACK_CHARACTERS = 20_000  # of a whole message, or a traceback, in JSON

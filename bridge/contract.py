@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 PUMP = "bridge.pump"
 PRUNE = "bridge.prune"
+BEAT, READY = "beat", "ready"  # who starts the pump: beat, or a bridge worker that has just begun
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message

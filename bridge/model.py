@@ -51,6 +51,7 @@ class Delivery(NamedTuple):
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
         headers: Headers of its message that the client wants from the event's own, by the names that they have there.
+        key: The event's.
     """
 
     client: Client
@@ -62,6 +63,7 @@ class Delivery(NamedTuple):
     part: int | None = None
     trace: Mapping[str, str] = UNTRACED
     headers: Mapping[str, str] = UNTRACED
+    key: str | None = None
 
     @property
     def task_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Numbers, durations and moments, as people read them. Pure."""
+"""Numbers, durations and moments, as people read them, and texts that are not ours, as they may be shown. Pure."""
 
 from __future__ import annotations
 
@@ -34,3 +34,21 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
     return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
+
+
+def cut(text: str, *, most: int) -> str:
+    """Cut a text to at most so many characters, and show that it was longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cleaned(text: str, *, most: int) -> str:
+    r"""Return a text in one line, of at most so many characters, as it may be shown in a log or on a terminal.
+
+    A line break becomes the two characters `\n`, and any other character that can't be seen its code such as `\x1b`.
+    """
+    some = cut(text, most=most)
+    return some if some.isprintable() else "".join(it if it.isprintable() else _code(it) for it in some)
+
+
+def _code(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -118,13 +118,16 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         names = [
             "Collector",
             "FailureEvents",
+            "FirstTick",
             "Guard",
             "JoinedAcks",
+            "LagWatch",
             "LostMessages",
             "Metrics",
             "OldMessages",
             "StartCheck",
             "StopTicks",
+            "WriteLog",
         ]
         assert steps == names
         assert schedule == ["bridge.pump", "mine"]

@@ -31,11 +31,13 @@ from bridge.command import (
     tail,
 )
 from bridge.command.group import BridgeGroup
+from bridge.command.logs import log_format
 
 __all__ = ["bridge"]
 
 
 @click.group(cls=BridgeGroup)
+@log_format
 @click.version_option(__version__, prog_name="celery-event-bridge")
 def bridge() -> None:
     """Deliver the events of a Postgres table as Celery tasks.

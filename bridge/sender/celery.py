@@ -18,7 +18,7 @@ from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import headers_of, is_batch, pack
-from bridge.sender.stencil import shown
+from bridge.sender.shown import argument_of, label_of
 from bridge.sender.writer import Writer
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
@@ -61,7 +61,8 @@ class CeleryWriter(Writer):
             task_id=head.task_id,
             value=[contents[offset] for offset in offsets] if batched else contents[head.offset],
             batched=batched,
-            shown=f"<{head.topic} #{shown(parcel)}>",
+            label=label_of(parcel),
+            argument=argument_of(client, parcel, batched=batched) if self._shows else "",
             offset=head.offset,
             trace=head.trace,
             callback=CallbackArgs(

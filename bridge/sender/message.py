@@ -38,7 +38,8 @@ class TaskCall:
         task_id: Its id, unique to this attempt.
         value: An event; of a batch a list of them; keyword arguments where the client's `call` is `kwargs`.
         batched: Whether `value` is a list.
-        shown: The event in one word, for Flower and logs.
+        label: The event in one word, for Flower and logs.
+        argument: The beginning of its argument, for these; empty where it is not shown.
         offset: The event's; of a batch, of its first event.
         trace: Trace headers, such as `traceparent`.
         callback: The arguments of both callbacks.
@@ -49,7 +50,8 @@ class TaskCall:
     task_id: str
     value: Any
     batched: bool
-    shown: str
+    label: str
+    argument: str
     offset: int | str
     trace: Mapping[str, str]
     callback: CallbackArgs
@@ -81,8 +83,7 @@ def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, 
         create_sent_event=app.conf.task_send_sent_event,
         shadow=call.task if name == MAP else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
-        argsrepr="()" if client.call == "kwargs" else f"({call.shown},)",
-        kwargsrepr=f"{{{call.shown}}}" if client.call == "kwargs" else "{}",
+        **_shown(client, call),
         time_limit=client.time_limit_seconds or None,
         soft_time_limit=client.soft_time_limit_seconds or None,
     )
@@ -100,6 +101,14 @@ def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, 
         headers=_headers(client, call),
         **({"priority": client.priority} if client.priority else {}),
     )
+
+
+def _shown(client: Client, call: TaskCall) -> dict[str, str]:
+    """Return what Flower and logs show as the arguments; keyword arguments stand by themselves."""
+    if client.call == "kwargs":
+        return {"argsrepr": call.label, "kwargsrepr": call.argument or "{…}"}
+    said = f"{call.label} {call.argument}" if call.argument else call.label
+    return {"argsrepr": f"({said},)", "kwargsrepr": "{}"}
 
 
 def _name_and_arguments(app: Celery, client: Client, call: TaskCall) -> tuple[str, list[Any], dict[str, Any]]:

@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 from bridge.bounds import HEADERS_OF_A_MESSAGE
 from bridge.model import Delivery
+from bridge.sender.shown import label_of
+
+_escaped = json.encoder.encode_basestring_ascii  # in quotes, as it stands in JSON
 
 # A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
 _NUMBERS = {
@@ -27,8 +30,8 @@ _NUMBERS = {
 }
 _TEXTS = {
     "task_id": "@@bridge-task-id@@",
-    "topic": "@@bridge-topic@@",
-    "shown": "@@bridge-shown@@",
+    "label": "@@bridge-label@@",
+    "argument": "@@bridge-argument@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
     "traceparent": "@@bridge-traceparent@@",
@@ -65,7 +68,14 @@ class Stencil:
         self._body = _template(body)
 
     def cut(
-        self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str, headers: Sequence[str] = ()
+        self,
+        parcel: Sequence[Delivery],
+        *,
+        batched: bool,
+        signature: str,
+        tag: str,
+        argument: str = "",
+        headers: Sequence[str] = (),
     ) -> tuple[str, str]:
         """Make the message of these deliveries: its envelope and its body.
 
@@ -74,6 +84,7 @@ class Stencil:
             batched: Whether the task takes a list, even of one.
             signature: Signs its callbacks.
             tag: The message's delivery tag, unique in the broker.
+            argument: What is shown of the argument.
             headers: The values of headers from the event, in the order of `HEADER_MARKERS`.
         """
         head = parcel[0]
@@ -89,8 +100,8 @@ class Stencil:
             str(head.attempt),
             str(head.epoch),
             head.task_id,
-            _in_json(head.topic),
-            shown(parcel),
+            _escaped(label_of(parcel))[1:-1],
+            _escaped(argument)[1:-1] if argument else "",
             signature,
             tag,
             _in_json(head.trace.get("traceparent", "")),
@@ -100,12 +111,6 @@ class Stencil:
         body = self._body.filled(values)
         inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
         return self._envelope.filled((*values, inside, *map(_in_json, headers))), body
-
-
-def shown(parcel: Sequence[Delivery]) -> str:
-    """Return the offsets of a message in one word, for Flower and logs: `42`, or `42..45 (3 events)`."""
-    first = parcel[0].offset
-    return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ settled only after this has returned, so after a crash they are settled again, w
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,7 +19,8 @@ from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
 
-from bridge.model import Failure, Outcome
+from bridge.happened import Happening, after_commit, tell
+from bridge.model import Failure, Outcome, task_id
 from bridge.settle.policy import backoff, halves
 from bridge.store import Store, outcomes
 from bridge.store.durations import timed
@@ -72,9 +74,12 @@ def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | N
     """
     if not reported:
         return Settled()
+    began = time.monotonic()
     with timed(store, "settle"), store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
-        return _settle(connection, outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds), reported)
+        policies = outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds)
+        settled = _settle(connection, policies, reported)
+    return _told(settled, began)
 
 
 def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: float) -> tuple[Settled, list[Outcome]]:
@@ -83,12 +88,22 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
+    began = time.monotonic()
     with timed(store, "settle"), store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
         left = [outcome for outcome in reported if outcome.client in held]
         now = [outcome for outcome in reported if outcome.client not in held]
-        return (_settle(connection, free, now) if now else Settled()), left
+        settled = _settle(connection, free, now) if now else Settled()
+    return (_told(settled, began) if now else settled), left
+
+
+def _told(settled: Settled, began: float) -> Settled:
+    """Tell what a transaction settled that is committed, and return it."""
+    succeeded, retried, parked, ignored, outdated = settled
+    counts = {"retried": retried, "parked": parked, "ignored": ignored, "outdated": outdated}
+    tell(Happening(kind="settled", number=succeeded, seconds=time.monotonic() - began, counts=counts))
+    return settled
 
 
 def _settle(connection: Connection, policies: dict[str, RetryPolicy], reported: Sequence[Outcome]) -> Settled:
@@ -149,11 +164,29 @@ def _fail(connection: Connection, policies: dict[str, RetryPolicy], failures: Se
             exhausted.append(Exhausted(delivery.client, delivery.offset, reason, failure, policy.verdict))
     splits = _splits(together, batches)
     outcomes.split(connection, splits)
+    after_commit(connection.info, [_split(client, batch) for (client, _), batch in together.items()])
     outcomes.retry_later(connection, retries)
     counts = Counter(it.client for it in retries)
     counts.update(it.client for it in exhausted)
     counts.update(it.client for it in splits)
     return Failed(len(splits) + len(retries), outcomes.give_up(connection, exhausted), counts)
+
+
+def _split(client: str, batch: Sequence[Failing]) -> Happening:
+    """Say that a batch failed whose halves go out next."""
+    first = min(batch, key=lambda it: it.offset)
+    id = task_id(client, first.offset, first.epoch, first.attempt)
+    reason = "its batch failed, and goes out again in halves"
+    return Happening(
+        kind="retried",
+        client=client,
+        offset=first.offset,
+        attempt=first.attempt,
+        task_id=id,
+        reason=reason,
+        number=len(batch),
+        seconds=0.0,
+    )
 
 
 def _say_outdated(last: Outcome, generation: int | None, number: int) -> str:

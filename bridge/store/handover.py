@@ -229,8 +229,9 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             body,
             part,
             _trace(traceparent, tracestate) if traceparent else UNTRACED,
+            key,
         )
-        for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
     ]
     passed = message_headers(client.headers).passed

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.model import Client, Failure, Outcome
+from bridge.happened import Happening, Kind, after_commit
+from bridge.model import Client, Failure, Outcome, task_id
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
@@ -146,8 +147,8 @@ def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcom
     return [f for f in failures if (f.client, f.offset, f.epoch, f.attempt) in done]
 
 
-def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
-    """Let failed deliveries wait for their next attempt."""
+def retry_later(connection: Connection, retries: Sequence[Retry], *, tell: bool = True) -> None:
+    """Let failed deliveries wait for their next attempt; unless told otherwise, observers hear of each."""
     for some in chunks(retries):
         binds = {
             **_places(some),
@@ -155,7 +156,10 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
             "anew": [r.anew for r in some],
             **_failures([r.failure for r in some]),
         }
-        connection.execute(statement("outcomes/retry_later"), binds)
+        rows = connection.execute(statement("outcomes/retry_later"), binds).all()
+        if tell:
+            by_place = {(r.client, r.offset): r for r in some}
+            after_commit(connection.info, [_retried(row, by_place[row.client_id, row.offset]) for row in rows])
 
 
 def split(connection: Connection, splits: Sequence[Split]) -> None:
@@ -180,11 +184,13 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
             "held": [e.verdict == "hold-key" for e in some],
             **_failures([e.failure for e in some]),
         }
-        connection.execute(statement("outcomes/park"), binds)
+        rows = connection.execute(statement("outcomes/park"), binds).all()
+        after_commit(connection.info, [happening for row in rows for happening in _parked(row)])
     halting = [e for e in exhausted if e.verdict == "halt"]
-    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting])
+    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting], tell=False)
     for e in halting:
         set_state(connection, e.client, state="halted", reason=f"event {e.offset} {e.reason}", by="bridge")
+        after_commit(connection.info, [_halted(e)])
     return len(parked)
 
 
@@ -220,6 +226,48 @@ def move_cursors(
         "duplicates": [duplicates.get(client, 0) for client in succeeded],
     }
     connection.execute(statement("outcomes/move_cursors"), binds)
+
+
+def _retried(row: Any, retry: Retry) -> Happening:
+    return Happening(
+        kind="retried",
+        client=row.client_id,
+        offset=row.offset,
+        key=row.key,
+        attempt=row.attempt,
+        task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+        reason=_why(retry.failure.type, retry.failure.message),
+        error_type=retry.failure.type or "",
+        seconds=retry.wait_seconds,
+    )
+
+
+def _parked(row: Any) -> list[Happening]:
+    """Return what happened to an event that was given up: it is parked, and may hold its key."""
+    kinds: tuple[Kind, ...] = ("parked", "held") if row.held else ("parked",)
+    return [
+        Happening(
+            kind=kind,
+            client=row.client_id,
+            offset=row.offset,
+            key=row.key,
+            attempt=row.attempt,
+            task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+            reason=_why(row.reason, row.error_type, row.error),
+            error_type=row.error_type or "",
+        )
+        for kind in kinds
+    ]
+
+
+def _halted(it: Exhausted) -> Happening:
+    reason = _why(f"event {it.offset} {it.reason}", it.failure.type, it.failure.message)
+    return Happening(kind="halted", client=it.client, offset=it.offset, reason=reason, error_type=it.failure.type or "")
+
+
+def _why(*known: str | None) -> str:
+    """Return what is known of a reason, as in `failed 5 times: KeyError: no such order`."""
+    return ": ".join(filter(None, known))
 
 
 def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from bridge.contract import CallbackArgs
 from bridge.errors import InvalidEvent, UsageError
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish
-from bridge.sender.parcels import is_batch, task_for
+from bridge.sender.parcels import headers_of, is_batch, task_for
 from bridge.sender.reading import sort_out
-from bridge.sender.stencil import shown
+from bridge.sender.shown import argument_of, label_of
 
 BROKER = "memory://"
 CUSTOM = "bridge_"  # begins the names of the headers that the bridge adds
@@ -97,10 +97,12 @@ def _call(client: Client, parcel: Sequence[Delivery]) -> TaskCall:
         task_id=head.task_id,
         value=contents if batched else contents[0],
         batched=batched,
-        shown=f"<{head.topic} #{shown(parcel)}>",
+        label=label_of(parcel),
+        argument=argument_of(client, parcel, batched=batched),
         offset=head.offset,
         trace=head.trace,
         callback=CallbackArgs(client.id, offsets if batched else head.offset, head.epoch, head.attempt, ""),
+        headers=headers_of(parcel),
     )
 
 

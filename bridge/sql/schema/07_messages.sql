@@ -43,6 +43,7 @@ CREATE TYPE fq.message AS (
     epoch          integer,
     attempt        integer,
     topic          text,
+    key            text,
     body           text,
     traceparent    text,
     tracestate     text,
@@ -58,7 +59,8 @@ CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt i
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
 RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
-    SELECT e."offset", epoch, attempt, e.topic, CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
+    SELECT e."offset", epoch, attempt, e.topic, e.key,
+           CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
                         THEN fq.body(e, client, attempt, call, epoch, (SELECT l.starts FROM fq.log l)) END AS body
