@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 PUMP = "bridge.pump"
 PRUNE = "bridge.prune"
+BEAT, READY = "beat", "ready"  # who starts the pump: beat, or a bridge worker that has just begun
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message
 MAP = "celery.map"  # Celery's own task, known to every worker: it calls another task for each item of a list
+REASON = "reason"  # the keyword argument of a fail that tells why, where the worker knows
 SETTLED_TASKS = (COMMIT, FAIL, SETTLE)  # a message that calls one of these carries callbacks, one or many
 
 # Headers of the bridge's messages. The last two are only on those that carry no callbacks.
@@ -31,6 +33,7 @@ OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
 # Of a message with many callbacks: the `traceparent` of the tasks that they are about, by their ids.
 TRACES_HEADER = "bridge_traces"
+BEAT_HEADER = "bridge_beat"  # of a tick that beat sends
 
 FIRST_GENERATION = 1
 GENERATION_DIGITS = 9  # of the largest number that is read

@@ -50,6 +50,8 @@ class Delivery(NamedTuple):
             not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: Trace context from the event's headers: W3C's and Sentry's, by the names of `tracing.context`.
+        headers: Headers of its message that the client wants from the event's own, by the names that they have there.
+        key: The event's.
     """
 
     client: Client
@@ -60,6 +62,8 @@ class Delivery(NamedTuple):
     body: str
     part: int | None = None
     trace: Mapping[str, str] = UNTRACED
+    headers: Mapping[str, str] = UNTRACED
+    key: str | None = None
 
     @property
     def task_id(self) -> str:
@@ -75,6 +79,29 @@ def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:
     return f"{client}:{offset}" + (f":e{epoch}" if epoch > 1 else "") + (f":a{attempt}" if attempt > 1 else "")
 
 
+class Attempt(NamedTuple):
+    """Which attempt at which event, as a task id names it."""
+
+    client: str
+    offset: int
+    epoch: int
+    attempt: int
+
+
+TASK_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,99}):(\d{1,19})(?::e(\d{1,10}))?(?::a(\d{1,10}))?", re.ASCII)
+LAST_OFFSET, LAST_NUMBER = 2**63 - 1, 2**31 - 1  # of Postgres' bigint and integer
+
+
+def attempt_in(id: object) -> Attempt | None:
+    """Return what a task id names; None for one that no attempt has."""
+    if not isinstance(id, str) or (found := TASK_ID.fullmatch(id)) is None:
+        return None
+    client, offset, epoch, attempt = found.groups()
+    named = Attempt(client, int(offset), int(epoch or 1), int(attempt or 1))
+    fits = named.offset <= LAST_OFFSET and named.epoch <= LAST_NUMBER and named.attempt <= LAST_NUMBER
+    return named if fits and task_id(*named) == id else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why an attempt failed, as far as that can be known from outside the fleet.
@@ -83,11 +110,22 @@ class Failure:
         type: Name of the exception's class.
         message: The exception as text.
         traceback: Its traceback as text.
+        host: The worker that it was on, such as `celery@machine`.
+        runtime_seconds: How long the attempt ran.
+        told_by: Who told: `callback`, `worker`, `event` or `result backend`.
     """
 
     type: str | None = None
     message: str | None = None
     traceback: str | None = None
+    host: str | None = None
+    runtime_seconds: float | None = None
+    told_by: str | None = field(default=None, compare=False)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything says why."""
+        return self.type is not None or self.message is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +199,8 @@ class Registration:
     Attributes:
         given: Names of `ClientSettings` and their values; `task` may be missing where the client exists.
         start: Where a new client begins; an existing one keeps its cursor.
+        defaults: Settings of a new client that are not given: what the app that declares it has for its task.
+        declared_by: The app whose code declares it; None where a person registers it.
 
     Raises:
         InvalidClient: a setting is unknown or out of range, or two that are given contradict each other.
@@ -169,6 +209,8 @@ class Registration:
     id: str
     given: Mapping[str, Any]
     start: Position = Position()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    declared_by: str | None = None
 
     def __post_init__(self) -> None:
         check(self.id, self.given)
@@ -180,7 +222,7 @@ class Registration:
         Raises:
             InvalidClient: a setting that is given contradicts one that is kept, or there is no task to call.
         """
-        kept = {name: getattr(before, name) for name in SETTINGS} if before else {"bridge": bridge}
+        kept = {name: getattr(before, name) for name in SETTINGS} if before else {**self.defaults, "bridge": bridge}
         if not before and "task" not in self.given:
             raise InvalidClient(f"client {self.id!r} is new: say which task it calls (--task NAME)")
         return ClientSettings(id=self.id, **{**kept, **self.given})

@@ -27,6 +27,7 @@ class OwnTask(Task):
 
     abstract = True
 
+    send_events = False  # Flower, and whatever else makes a row of each task, sees what the bridge hands over
     rate_limit = 0  # none; None would be the app's
     priority = 0  # on Redis the list that is read first
     serializer = "json"  # the collector reads nothing else
@@ -72,6 +73,7 @@ def publish_own(
     queue: str,
     shown: str,
     headers: Mapping[str, Any] = NO_HEADERS,
+    **options: Any,
 ) -> None:
     """Publish a call of one of the bridge's tasks to a queue by its name, once.
 
@@ -85,12 +87,12 @@ def publish_own(
         queue: Name of a queue that is there.
         shown: The arguments in a word, for Flower and logs.
         headers: More headers of the message.
+        options: Further options of the message, such as `expiration`.
     """
     message = app.amqp.as_task_v2(
         uuid(),
         task,
         args,
-        create_sent_event=app.conf.task_send_sent_event,
         ignore_result=True,
         argsrepr=f"({shown},)",
         kwargsrepr="{}",
@@ -107,4 +109,5 @@ def publish_own(
         priority=0,
         retry=False,
         headers=dict(headers),
+        **options,
     )

@@ -15,7 +15,7 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import PUMP, TRACES_HEADER
+from bridge.contract import FAIL, PUMP, REASON, SETTLE, TRACES_HEADER
 from bridge.tracing.context import TRACEPARENT
 
 Message = TypeVar("Message")
@@ -125,13 +125,18 @@ def without_old_ticks(found: Sequence[tuple[Any, TaskMessage | None]]) -> list[t
     """Leave out all ticks of the pump but the last one, which does what all of them would; the order of the rest stays.
 
     Messages have no time that could be trusted: beat's clock may be an hour behind the worker's. Their order is enough.
+    One of a worker that has just begun counts as later than those of beat: it takes the turn of a tick that died.
     """
-    last = max((nth for nth, (_, call) in enumerate(found) if call and call.task == PUMP), default=None)
+    ticks = [(bool(call.args), nth) for nth, (_, call) in enumerate(found) if call and call.task == PUMP]
+    last = max(ticks)[1] if ticks else None
     return [each for nth, each in enumerate(found) if nth == last or not each[1] or each[1].task != PUMP]
 
 
 def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> TaskMessage | None:
-    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message."""
+    """Return what a message of Celery's in JSON calls, in either protocol; None for any other message.
+
+    A failure's callback that tells why is returned as one of many callbacks, which can have a reason beside them.
+    """
     if content_type != "application/json":
         return None
     try:
@@ -140,6 +145,8 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
         call = TaskMessage(headers["task"], content[0])
+        if call.task == FAIL and len(content) > 1 and isinstance(content[1], dict) and REASON in content[1]:
+            call = TaskMessage(SETTLE, [[[FAIL, call.args, content[1][REASON]]]])
         trace = headers.get(TRACES_HEADER) or headers.get(TRACEPARENT)
         return TracedMessage.of(call, trace) if trace else call
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):

@@ -8,11 +8,13 @@ from typing import Any
 import click
 from rich.text import Text
 
+from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
+from bridge.command.fate import HOW_TO_LEARN_WHY, said_error, show_fate
 from bridge.command.output import console, print_json
-from bridge.command.parameters import event_offset, json_option, span_seconds, yes_option
+from bridge.command.parameters import event_offset, follow_option, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
-from bridge.command.texts import plain
+from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.parked import ParkedEvent
 from bridge.wording import counted
 
@@ -53,12 +55,13 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("parked", short_help="List parked events, the last one first.")
-@click.argument("client", required=False)
+@click.argument("client", required=False, shell_complete=known_clients)
 @filtered
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=50, metavar="N", show_default=True, help="List at most N events."
 )
 @click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known; --json always has them.")
+@follow_option
 @json_option
 @click.pass_context
 def parked_command(
@@ -72,13 +75,17 @@ def parked_command(
     older_seconds: float | None,
     most: int,
     traceback: bool,
+    follow: bool,
     as_json: bool,
 ) -> None:
-    """List parked events of CLIENT, or of all clients, the last one first.
+    """List parked events of CLIENT, or of all clients, the last one first; with --follow the last one last.
 
     They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on,
     unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
     fit it.
+
+    CLIENT and a single --offset show one event, parked or not: its payload and headers, its attempts and why each one
+    failed, and what has become of it.
     """
     chosen: dict[str, Any] = {
         "keys": keys,
@@ -86,7 +93,20 @@ def parked_command(
         "offsets": offsets,
         "older_seconds": older_seconds,
     }
-    found = operator_here(ctx).parked(client, **chosen, most=most)
+    operator = operator_here(ctx)
+    if client is not None and len(set(offsets)) == 1 and not (keys or error_types or older_seconds or follow):
+        fate = operator.fate(client, offsets[0], characters=None if as_json else SHOWN_CHARACTERS)
+        show_fate(ctx, fate, client=client, offset=offsets[0], traceback=traceback, as_json=as_json)
+        return
+    if follow:
+        out = console(ctx)
+        for event in operator.follow_parked(client, **chosen, most=most):
+            if as_json:
+                print_json(event, indent=None)
+            else:
+                out.print(_block(event, traceback=traceback))
+        return
+    found = operator.parked(client, **chosen, most=most)
     if as_json:
         print_json(found)
         return
@@ -95,10 +115,12 @@ def parked_command(
         out.print(_block(event, traceback=traceback))
     if not found:
         click.echo("no parked events fit" if any(chosen.values()) else "no events are parked")
+    if untold := sum(event.error_type is None and event.reason.startswith("failed") for event in found):
+        click.echo(f"{counted(untold, 'event does', 'events do')} not say why. {HOW_TO_LEARN_WHY}")
 
 
 @click.command("redrive")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @all_option
 @filtered
 @json_option
@@ -137,7 +159,7 @@ def redrive_command(
 
 
 @click.command("discard", short_help="Give events of CLIENT up for good.")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @all_option
 @filtered
 @click.option(
@@ -205,8 +227,7 @@ def _block(event: ParkedEvent, *, traceback: bool) -> Text:
     since, parked_at = (at.strftime("%Y-%m-%d %H:%M:%S") for at in (event.first_at, event.parked_at))
     attempts = counted(event.attempts, "attempt")
     block.append(f"\n  {plain(event.reason)}, {attempts} from {since} to {parked_at}", style="dim")
-    error = ": ".join(plain(said) for said in (event.error_type, event.error) if said)
-    if error:
+    if error := said_error(event):
         block.append(f"\n  {error}", style="red")
     if traceback and event.traceback:
         for line in event.traceback.splitlines():

@@ -16,14 +16,15 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from bridge.app import Bridge
 from bridge.bounds import CLIENT_CHARACTERS
 from bridge.contract import COMMIT, FAIL, SETTLE, CallbackArgs, genuine_generation, joined
 from bridge.errors import StoreUnavailable
-from bridge.model import Failure, Outcome
+from bridge.model import LAST_NUMBER, LAST_OFFSET, Failure, Outcome
 from bridge.settle.apply import name_of
+from bridge.settle.reasons import failure_told
 from bridge.settle.settle import Settled
 from bridge.settle.with_reasons import settle_with_reasons
 from bridge.tracing.outcomes import with_traces
@@ -32,9 +33,8 @@ from bridge.wording import counted
 logger = logging.getLogger("bridge")
 
 OUTCOMES_AT_ONCE = 10_000  # in one transaction: it holds the locks of its clients meanwhile
-LAST_OFFSET, LAST_NUMBER = 2**63 - 1, 2**31 - 1  # of Postgres' bigint and integer
 
-Callback = tuple[str, Sequence[Any]]
+Callback = tuple[str, Sequence[Any]] | tuple[str, Sequence[Any], Any]  # the third: the reason of a failure, untrusted
 
 
 def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback], *, trace: Any = None) -> Settled:
@@ -77,18 +77,20 @@ def parts_of(reported: Iterable[Sequence[Outcome]]) -> Iterator[list[Outcome]]:
 
 def one_by_one(callbacks: Iterable[Callback]) -> Iterator[Callback]:
     """Yield each callback by itself, also of those that share a message."""
-    for task, args in callbacks:
-        if task == SETTLE:
-            yield from _pairs(args)
+    for callback in callbacks:
+        if callback[0] == SETTLE:
+            yield from _pairs(callback[1])
         else:
-            yield task, args
+            yield callback
 
 
 def outcomes_of(callback: Callback, *, secret: str) -> list[Outcome]:
-    """Return what one callback reports: an outcome for each event; a failure has no reason yet."""
-    task, args = callback
-    found = verified(args, secret=secret)
-    return [replace(outcome, failure=Failure()) for outcome in found] if task == FAIL else found
+    """Return what one callback reports: an outcome for each event; a failure with its reason, where that came along."""
+    found = verified(callback[1], secret=secret)
+    if callback[0] != FAIL:
+        return found
+    failure = failure_told(callback[2]) if len(callback) > 2 else Failure()
+    return [replace(outcome, failure=failure) for outcome in found]
 
 
 def verified(args: object, *, secret: str) -> list[Outcome]:
@@ -140,7 +142,7 @@ def _pairs(args: Any) -> list[Callback]:
     match args:
         case [[_, *_] as given]:
             wrong = [pair for pair in given if not _is_pair(pair)]
-            pairs = [(pair[0], pair[1]) for pair in given if _is_pair(pair)]
+            pairs = [cast("Callback", tuple(pair)) for pair in given if _is_pair(pair)]
         case _:
             wrong, pairs = [args], []
     if wrong:
@@ -154,8 +156,11 @@ def _pairs(args: Any) -> list[Callback]:
 
 
 def _is_pair(pair: object) -> bool:
-    """Tell whether this is a task's name, commit or fail, and anything else; `verified` looks at that."""
+    """Tell whether this is a task's name, commit or fail, and anything else; `verified` looks at that.
+
+    A failure may have its reason as a third.
+    """
     match pair:
-        case [str(task), _]:
+        case [str(task), _] | [str(task), _, _]:
             return task in (COMMIT, FAIL)
     return False

@@ -6,27 +6,49 @@ that no database keeps. Each `Failure` is made here, clean and bounded, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from bridge.bounds import ERROR_MESSAGE_BYTES, ERROR_TYPE_CHARACTERS, TRACEBACK_BYTES
+from celery.utils.serialization import UnpickleableExceptionWrapper
+
+from bridge.bounds import ERROR_MESSAGE_BYTES, ERROR_TYPE_CHARACTERS, HOST_CHARACTERS, TRACEBACK_BYTES
 from bridge.model import Failure
+from bridge.settle.read_repr import read_repr
 
 LEFT_OUT = " … "
 UNTOLD = "an error that can't be shown"
+LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
+CALLBACK, WORKER, EVENT, RESULT_BACKEND = "callback", "worker", "event", "result backend"  # who tells
 
 
-def failure_of(error: object, traceback: object = None) -> Failure:
+def failure_of(
+    error: object,
+    traceback: object = None,
+    *,
+    host: object = None,
+    runtime_seconds: object = None,
+    told_by: str | None = None,
+) -> Failure:
     """Make a `Failure` of an exception and its traceback, whatever these are; it never raises.
 
     Args:
-        error: The exception, in most cases.
+        error: The exception, in most cases. Where it could not be pickled, Celery has another one in its place, which
+            knows the name of its class.
         traceback: Its traceback as text, or an object whose `str()` is that text.
+        host: The worker that the attempt was on.
+        runtime_seconds: How long it ran.
+        told_by: Who told.
     """
+    wrapped = type(error) is UnpickleableExceptionWrapper
+    name = _said(lambda: error.exc_cls_name if wrapped else type(error).__name__)  # type: ignore[attr-defined]
     return Failure(
-        type=_short(_said(lambda: type(error).__name__), most=ERROR_TYPE_CHARACTERS),
+        type=_short(name, most=ERROR_TYPE_CHARACTERS),
         message=bounded(_said(lambda: str(error)), most_bytes=ERROR_MESSAGE_BYTES),
         traceback=_traceback(traceback),
+        host=_host(host),
+        runtime_seconds=_seconds(runtime_seconds),
+        told_by=told_by,
     )
 
 
@@ -35,8 +57,64 @@ def failure_in(meta: object) -> Failure:
     kept: dict[Any, Any] = meta if isinstance(meta, dict) else {}
     result, traceback = kept.get("result"), kept.get("traceback")
     if isinstance(result, BaseException):
-        return failure_of(result, traceback)
+        return failure_of(result, traceback, host=kept.get("worker"), told_by=RESULT_BACKEND)
     return Failure(traceback=_traceback(traceback))
+
+
+def as_told(failure: Failure) -> dict[str, Any]:
+    """Return a `Failure` as it travels in a message, beside the callback that it is the reason of."""
+    told = {
+        "type": failure.type,
+        "message": failure.message,
+        "traceback": failure.traceback,
+        "host": failure.host,
+        "runtime_seconds": failure.runtime_seconds,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def failure_told(told: object) -> Failure:
+    """Read a `Failure` from a message; it is empty where that tells nothing. Anything may stand there."""
+    if not isinstance(told, dict):
+        return Failure()
+    return _failure_in_texts(told.get("type"), told.get("message"), told, told_by=CALLBACK)
+
+
+def failure_in_event(event: Mapping[str, Any], *, runtime_seconds: float | None = None) -> Failure:
+    """Read a `Failure` from a `task-failed` event of Celery's. Anything may stand there.
+
+    The event has the exception's `repr`, and its traceback. The last lines of the traceback say its class and message
+    as `str` does; without them they are read from the `repr`.
+    """
+    shown = event.get("exception")
+    shown = shown if isinstance(shown, str) else ""
+    traceback = event.get("traceback")
+    kind, message = read_repr(shown, traceback if isinstance(traceback, str) else "")
+    told = {"traceback": traceback, "host": event.get("hostname"), "runtime_seconds": runtime_seconds}
+    return _failure_in_texts(kind, message, told, told_by=EVENT)
+
+
+def _failure_in_texts(kind: object, message: object, told: Mapping[Any, Any], *, told_by: str) -> Failure:
+    failure = Failure(
+        type=_short(kind, most=ERROR_TYPE_CHARACTERS) if isinstance(kind, str) and kind else None,
+        message=bounded(message, most_bytes=ERROR_MESSAGE_BYTES) if isinstance(message, str) else None,
+        traceback=_traceback(told.get("traceback")) if isinstance(told.get("traceback"), str) else None,
+        host=_host(told.get("host")),
+        runtime_seconds=_seconds(told.get("runtime_seconds")),
+        told_by=told_by,
+    )
+    return failure if failure.is_told else replace(failure, told_by=None)
+
+
+def _host(given: object) -> str | None:
+    return _short(given, most=HOST_CHARACTERS) if isinstance(given, str) and given else None
+
+
+def _seconds(given: object) -> float | None:
+    """Return a duration, in microseconds' precision; None for what is none."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= LONGEST_SECONDS:
+        return None
+    return round(float(given), 6)
 
 
 def bounded(text: str, *, most_bytes: int, tail_bytes: int = 0) -> str:

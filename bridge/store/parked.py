@@ -48,6 +48,8 @@ class ParkedEvent:
         error_type: Name of the last exception, where it is known.
         error: Its message.
         traceback: Its traceback.
+        host: The worker that the last attempt was on, where it is known.
+        runtime_seconds: How long the last attempt ran, likewise.
         reason: Why the event was set aside, such as `failed 5 times`.
         held: Whether its key's later events wait for it.
         redrive: Whether it is to go out again.
@@ -64,6 +66,8 @@ class ParkedEvent:
     error_type: str | None
     error: str | None
     traceback: str | None
+    host: str | None
+    runtime_seconds: float | None
     reason: str
     held: bool
     redrive: bool

@@ -113,8 +113,9 @@ def _with(event: Any, found: Mapping[str, str]) -> Any:
     """Return an event, also one that is a tuple; what is neither is refused by whoever encodes it."""
     if isinstance(event, NewEvent):
         return event._replace(headers=_merged(event.headers, found))
-    if isinstance(event, tuple) and 2 <= len(event) <= 4:
-        return (*event[:2], *(event[2:3] or (None,)), _merged(event[3] if len(event) == 4 else None, found))
+    if isinstance(event, tuple) and 2 <= len(event) <= len(NewEvent._fields):
+        headers = _merged(event[3] if len(event) > 3 else None, found)
+        return (*event[:2], *(event[2:3] or (None,)), headers, *event[4:])
     return event
 
 

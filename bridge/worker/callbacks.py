@@ -7,7 +7,7 @@ still decides whether and when a callback is due: `self.replace`, chains and ret
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,14 +17,16 @@ from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
-from bridge.bounds import TRACED_EVENTS
+from bridge.bounds import TOLD_BYTES, TRACED_EVENTS
 from bridge.broker.fast_ways import JOINED_CALLBACKS
 from bridge.broker.own_task import OwnTask, publish_own
-from bridge.contract import SETTLE, SETTLED_TASKS, TRACES_HEADER
+from bridge.contract import FAIL, REASON, SETTLE, SETTLED_TASKS, TRACES_HEADER
 from bridge.errors import BrokerUnavailable
+from bridge.settle.reasons import as_told
 from bridge.tracing.context import trace_of_task
 from bridge.wording import counted
 from bridge.worker.outbox import outbox
+from bridge.worker.telling import why_it_failed
 
 CALLBACKS_PER_MESSAGE = 500
 
@@ -43,25 +45,32 @@ class JoinedCallback(OwnTask):
     abstract = True
 
     def apply_async(self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any) -> Any:
-        """Publish this callback with the next ones."""
+        """Publish this callback with the next ones; that of a failure tells why."""
+        told = as_told(why_it_failed()) if self.name == FAIL and not self._is_tried_again() else {}
         if not self._is_callback_of_a_task(options):
+            kwargs = {**(kwargs or {}), REASON: told} if told else kwargs
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         queue = options["routing_key"]
         publish = partial(publish_callbacks, self.app, queue)
-        outbox((self.app, queue), publish).report([TracedCallback((self.name, list(args or ())))])
+        callback = TracedCallback((self.name, list(args or ()), *([told] if told else [])))
+        outbox((self.app, queue), publish).report([callback])
         return self.AsyncResult(task_id or uuid())
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
         """Tell whether a task that runs in this process has ended with this; a callback itself only tries again."""
-        if not current_task or current_task.name in SETTLED_TASKS or not JOINED_CALLBACKS.conforms():
+        if not current_task or self._is_tried_again() or not JOINED_CALLBACKS.conforms():
             return False
         request = current_task.request
         eager = self.app.conf.task_always_eager or request.is_eager or request.called_directly
         return not eager and bool(options.get("routing_key")) and bridge_of(self.app).settings.joined_callbacks
 
+    def _is_tried_again(self) -> bool:
+        """Tell whether a callback that runs as a task tries again, because Postgres is away."""
+        return bool(current_task) and current_task.name in SETTLED_TASKS
 
-def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Publish callbacks, pairs of task name and arguments, to a bridge's queue, many in one message.
+
+def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[Sequence[Any]]) -> None:
+    """Publish callbacks to a bridge's queue, many in one message: task name, arguments, and the reason of a failure.
 
     Raises:
         BrokerUnavailable: some may have arrived; publishing them again is harmless.
@@ -69,8 +78,7 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[tuple[str, Se
     connection = app.connection_for_write()
     try:
         with app.producer_or_acquire() as producer:
-            for first in range(0, len(callbacks), CALLBACKS_PER_MESSAGE):
-                chunk = callbacks[first : first + CALLBACKS_PER_MESSAGE]
+            for chunk in chunks_of(callbacks):
                 shown = counted(len(chunk), "callback")
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
                 publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown, headers=_traces(chunk))
@@ -83,3 +91,18 @@ def _traces(callbacks: Sequence[Any]) -> dict[str, Any]:
     traced = ((it.task_id, it.trace) for it in callbacks if getattr(it, "trace", None))
     found = dict(islice(traced, TRACED_EVENTS))
     return {TRACES_HEADER: found} if found else {}
+
+
+def chunks_of(callbacks: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    """Cut callbacks into messages: at most 500 in each, and of reasons about a megabyte."""
+    chunk: list[Sequence[Any]] = []
+    size = 0
+    for callback in callbacks:
+        told = sum(len(text) for text in callback[2].values() if isinstance(text, str)) if len(callback) > 2 else 0
+        if chunk and (len(chunk) >= CALLBACKS_PER_MESSAGE or size + told > TOLD_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(callback)
+        size += told
+    if chunk:
+        yield chunk

@@ -24,9 +24,10 @@ from bridge.marks.witness import witness_of
 from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
-from bridge.settle.reasons import failure_of
+from bridge.store.durations import note_durations
 from bridge.tracing.context import trace_of_task
 from bridge.worker.outbox import outbox
+from bridge.worker.telling import failure_reported
 
 logger = logging.getLogger("bridge.outbox")
 
@@ -81,6 +82,7 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
         held |= {(it.outcome.client, it.outcome.offset) for it in applied.held}
         for it in applied.refused:
             logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+    note_durations(bridge.store, bridge=bridge.settings.queue)
     return [report for report, outcomes in found if any((one.client, one.offset) in held for one in outcomes)]
 
 
@@ -89,4 +91,6 @@ def _succeeded(sender: Any, **_: Any) -> None:
 
 
 def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
-    _report(sender.app, sender.request, failure_of(exception, einfo or None))
+    if args_in_headers(sender.request) is not None:
+        told = failure_reported(exception, einfo or None, host=getattr(sender.request, "hostname", None))
+        _report(sender.app, sender.request, told)

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, Task
+from celery.app.trace import build_tracer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.broker import conformance
 from bridge.broker.conformance import Differs, FastWay, Part
 from bridge.broker.fast_ways import ALL, JOINED_ACKS
 from bridge.broker.internals.bookkeeping import try_bookkeeping
+from bridge.broker.internals.failing import Failing, failing_task
 from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.internals.workers import real_app
 from tests.support.withdrawn import METHODS, OF_CLASSES, changed, withdrawn
@@ -101,3 +105,32 @@ def test_the_app_behind_current_app_is_the_app() -> None:
     with Celery("mine", set_as_current=False) as app:
         assert real_app(app) is app
     assert real_app(current_app) is real_app(real_app(current_app))
+
+
+def test_a_failed_task_that_calls_its_errbacks_is_seen_with_its_exception_its_worker_and_its_begin() -> None:
+    found: list[Failing] = []
+
+    class Errback(Task):
+        abstract = True
+
+        def apply_async(self, *_: Any, **__: Any) -> None:
+            found.append(failing_task())
+
+    with Celery("any", broker="memory://", set_as_current=False) as app:
+
+        @app.task(name="any.boom")
+        def boom() -> None:
+            raise ValueError("boom")
+
+        @app.task(name="any.errback", base=Errback)
+        def errback() -> None: ...
+
+        request = {"errbacks": [errback.si()], "hostname": "worker@host", "delivery_info": {}}
+        trace = build_tracer("any.boom", boom, app=app, hostname="worker@host")
+        trace("some-id", (), {}, request)
+        app.close()
+    [it] = found
+    assert isinstance(it.error, ValueError)
+    assert (it.host, "ValueError: boom" in it.traceback) == ("worker@host", True)
+    assert 0 <= time.monotonic() - it.began < 3600
+    assert failing_task() == Failing(), "nothing fails now"

@@ -78,11 +78,16 @@ def test_outcomes_reach_postgres(
 
     wait_until(lambda: cursor() == 60, timeout=90, what="the cursor at the end")
     parked = eyes.execute('SELECT "offset", attempts, error_type, error FROM fq.parked').fetchall()
-    why = ("ValueError", "no") if report_by == "in-process" else (None, None)  # there is no result backend to ask
-    assert parked == [(8, 2, *why)]
+    assert parked == [(8, 2, "ValueError", "no")]
     assert eyes.execute("SELECT count(*) FROM fq.deliveries").fetchone() == (0,)
-    if report_by == "in-process":
-        assert "Traceback" in str(eyes.execute("SELECT traceback FROM fq.parked").fetchone())
+    [(traceback, failures)] = eyes.execute("SELECT traceback, failures FROM fq.parked").fetchall()
+    assert "Traceback" in traceback
+    by = {"in-process": "worker", "callback": "callback"}[report_by]
+    assert [(one["attempt"], one["error_type"], one["told_by"]) for one in failures] == [
+        (1, "ValueError", by),
+        (2, "ValueError", by),
+    ]
+    assert all(one["host"].startswith("fleet@") and one["runtime_seconds"] > 0 for one in failures)
     store.close()
 
 

@@ -9,11 +9,12 @@ SELECT c.id AS client, d.in_flight, d.texts + p.texts AS texts
   FROM fq.clients c
  CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE o.state <> 'retrying') AS in_flight,
-              count(*) FILTER (WHERE o.error <> 'erased' OR o.traceback <> 'erased') AS texts
+              count(*) FILTER (WHERE o.error <> 'erased' OR o.traceback <> 'erased'
+                                OR fq.failures_quote(o.failures)) AS texts
          FROM fq.open(c.id) o WHERE o.key = :key AND o."offset" <= :upto) d
  CROSS JOIN LATERAL (
        SELECT count(*) AS texts FROM fq.parked q
         WHERE q.client_id = c.id AND q.key = :key AND q."offset" <= :upto
-          AND (q.error <> 'erased' OR q.traceback <> 'erased')) p
+          AND (q.error <> 'erased' OR q.traceback <> 'erased' OR fq.failures_quote(q.failures))) p
  WHERE c.task IS NOT NULL AND (d.in_flight > 0 OR d.texts + p.texts > 0)
  ORDER BY c.id

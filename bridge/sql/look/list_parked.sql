@@ -7,10 +7,12 @@
 --            older        double precision, or NULL: only those parked for more than so many seconds
 --            most         bigint
 -- Returns    client_id, "offset", topic (NULL where the event was pruned), key, epoch, attempts, error_type, error,
---            traceback, reason, held, redrive, first_at, parked_at
+--            traceback, host, runtime_seconds (of the last attempt), reason, held, redrive, first_at, parked_at
 -- Relies on  nothing
-SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_type, p.error, p.traceback, p.reason,
-       p.held, p.redrive, p.first_at, p.parked_at
+SELECT p.client_id, p."offset", e.topic, p.key, p.epoch, p.attempts, p.error_type, p.error, p.traceback,
+       p.failures -> -1 ->> 'host' AS host,
+       CAST(p.failures -> -1 ->> 'runtime_seconds' AS double precision) AS runtime_seconds,
+       p.reason, p.held, p.redrive, p.first_at, p.parked_at
   FROM fq.parked p LEFT JOIN fq.events e ON e."offset" = p."offset"
  WHERE (CAST(:client AS text) IS NULL OR p.client_id = :client)
    AND (CAST(:keys AS text[]) IS NULL OR p.key = ANY (CAST(:keys AS text[])))

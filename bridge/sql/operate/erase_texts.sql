@@ -13,21 +13,25 @@ WITH looked AS MATERIALIZED (
      WHERE p.client_id = :client AND p.key = :key AND p."offset" > :after ORDER BY p."offset" LIMIT :most
 ), parked AS (
     UPDATE fq.parked p SET error = fq.unless_erased(p."offset", p.error),
-           traceback = fq.unless_erased(p."offset", p.traceback)
+           traceback = fq.unless_erased(p."offset", p.traceback),
+           failures = fq.failures_unless_erased(p."offset", p.failures)
       FROM looked l
      WHERE p.client_id = :client AND p."offset" = l."offset"
        AND (fq.unless_erased(p."offset", p.error) <> p.error
-            OR fq.unless_erased(p."offset", p.traceback) <> p.traceback)
+            OR fq.unless_erased(p."offset", p.traceback) <> p.traceback
+            OR fq.failures_unless_erased(p."offset", p.failures) <> p.failures)
     RETURNING p."offset"
 ), free AS MATERIALIZED (
     SELECT d."offset" FROM fq.deliveries d
      WHERE d.client_id = :client AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client) AND d.key = :key
        AND (fq.unless_erased(d."offset", d.error) <> d.error
-            OR fq.unless_erased(d."offset", d.traceback) <> d.traceback)
+            OR fq.unless_erased(d."offset", d.traceback) <> d.traceback
+            OR fq.failures_unless_erased(d."offset", d.failures) <> d.failures)
        FOR UPDATE SKIP LOCKED
 ), open AS (
     UPDATE fq.deliveries d SET error = fq.unless_erased(d."offset", d.error),
-           traceback = fq.unless_erased(d."offset", d.traceback)
+           traceback = fq.unless_erased(d."offset", d.traceback),
+           failures = fq.failures_unless_erased(d."offset", d.failures)
       FROM free f WHERE d.client_id = :client AND d."offset" = f."offset"
     RETURNING d."offset"
 )

@@ -23,9 +23,10 @@ WITH client AS MATERIALIZED (
     DELETE FROM fq.aside a USING client c WHERE a.client_id = c.id
 ), parked AS (
     INSERT INTO fq.parked (client_id, "offset", epoch, key, attempt, attempts, error_type, error, traceback, reason,
-                           held, first_at)
+                           held, first_at, failures)
     SELECT f.client_id, f."offset", f.epoch, f.key, f.attempt, f.attempt, f.error_type, f.error, f.traceback,
-           'redriven, and the client was moved meanwhile', f.key IS NOT NULL AND c.verdict = 'hold-key', f.first_at
+           'redriven, and the client was moved meanwhile', f.key IS NOT NULL AND c.verdict = 'hold-key', f.first_at,
+           f.failures
       FROM forgotten f CROSS JOIN client c
      WHERE f."offset" <= least(c."offset", :target) AND f.state <> 'done'
        AND f.earlier_attempts > 0 AND f.part IS NOT NULL  -- a recalled event of a replay has no part

@@ -23,9 +23,10 @@ WITH free AS MATERIALIZED (
     RETURNING p.*
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, part, attempt, earlier_attempts, due_at, first_at,
-                               error_type, error, traceback)
+                               error_type, error, traceback, failures)
     SELECT g.client_id, g."offset", greatest(g.epoch, :epoch), g.key, g."offset", g.attempt + 1, g.attempt,
-           now() + make_interval(secs => :lease_seconds), g.first_at, g.error_type, g.error, g.traceback
+           now() + make_interval(secs => :lease_seconds), g.first_at, g.error_type, g.error, g.traceback,
+           g.failures
       FROM gone g
     RETURNING "offset", epoch, attempt, part
 ), lowered AS (
