@@ -132,8 +132,11 @@ def _merged(given: Any, found: Mapping[str, str]) -> Any:
 
 
 def _has_room(given: Mapping[str, Any], added: Mapping[str, str]) -> bool:
-    """Tell whether headers stay clearly below their limit; those that are no JSON are refused with their own error."""
+    """Tell whether headers stay clearly below their limit; those that are no JSON are refused with their own error.
+
+    What becomes JSON later, such as a UUID, is about as long as its text is here.
+    """
     try:
-        return len(json.dumps(given)) + len(json.dumps(added)) < HEADERS_BYTES // 2
-    except (TypeError, ValueError, RecursionError):
+        return len(json.dumps(given, default=str)) + len(json.dumps(added)) < HEADERS_BYTES // 2
+    except Exception:  # the text of a value of the host's own may raise anything
         return False

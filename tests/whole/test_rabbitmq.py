@@ -198,6 +198,7 @@ def test_g1_on_quorum_queues_what_a_killed_bridge_had_taken_is_settled_and_nothi
     assert "Task bridge.commit" not in stage.workers[-1].log, "a collector takes them"
 
 
+@pytest.mark.slow  # Celery's workers take their time to notice
 def test_g1_a_virtual_host_that_is_deleted_and_made_anew_costs_no_event(stage: Stage, amqp_url: str) -> None:
     stage.client("gone")
     fleet = stage.fleet()
