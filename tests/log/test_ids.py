@@ -154,3 +154,17 @@ def test_pruning_and_erasing_the_key_forget_the_ids(connect: Connect, world: Wor
     assert world.eyes.execute("SELECT id FROM fq.event_ids ORDER BY 1").fetchall() == [("erased",), ("kept",)]
     assert erase(world.store, "erased", by="me", key_too=True).keys_replaced == 1
     assert world.eyes.execute("SELECT id FROM fq.event_ids").fetchall() == [("kept",)]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_id_that_somebody_wrote_without_an_event_names_the_first_event_that_is_published(
+    connect: Connect, many: bool
+) -> None:
+    connection = connect()
+    connection.execute("INSERT INTO fq.event_ids (id, topic) VALUES ('x', 'a')")
+    if many:
+        assert bridge.publish_many(connection, [("b", 1), ("a", 2, None, None, "x"), ("c", 3)]) == [1, 2, 3]
+    else:
+        bridge.publish(connection, "b", 1)
+        assert bridge.publish(connection, "a", 2, id="x") == 2
+    assert bridge.publish(connection, "a", 3, id="x") == 2
