@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bridge.bounds import LONGEST_DELAY_DAYS
@@ -12,8 +13,11 @@ from bridge.errors import IdTaken, InvalidEvent, UsageError
 from bridge.event import NewEvent, NewEventTuple, Scheduled
 from bridge.log.encoding import arrays_of, checked_together, encoded
 from bridge.store.callers import sqlstate_of
+from bridge.wording import one_line
 
 ID_TAKEN = "FQ002"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AROUND_MESSAGE = re.compile(r"^\([\w.]+\) |\n(?:HINT|CONTEXT|DETAIL|\[SQL): .*", re.DOTALL)  # what drivers add
 
 
 class Step(NamedTuple):
@@ -62,7 +66,10 @@ def refuse_in_part(steps: Sequence[Step]) -> None:
 def offset_or_scheduled(step: Step, rows: Sequence[Any]) -> int | Scheduled:
     """Return what the rows of the statement for one event say."""
     [row] = rows
-    return Scheduled(*row) if step.name == "log/schedule" else int(row[0])
+    if step.name != "log/schedule":
+        return int(row[0])
+    number, due_us, offset = row
+    return Scheduled(number, None if due_us is None else EPOCH + timedelta(microseconds=due_us), offset)
 
 
 def offsets(step: Step, rows: Sequence[Any]) -> list[int]:
@@ -83,7 +90,7 @@ def told() -> Iterator[None]:
         yield
     except Exception as error:
         if sqlstate_of(error) == ID_TAKEN:
-            raise IdTaken(str(error).strip().partition("\n")[0][:1000]) from error
+            raise IdTaken(one_line(AROUND_MESSAGE.sub("", str(error)), most=1000)) from error
         raise
 
 
@@ -96,7 +103,7 @@ def _due(after: timedelta | float | None, at: datetime | None) -> dict[str, str 
             raise InvalidEvent(f"deliver_at {repr(at)[:60]} must be a datetime with a time zone")
         if not 1000 < at.year < 9998:
             raise InvalidEvent(f"deliver_at {at.isoformat()} is no year that the log can hold")
-        return {"at": at.isoformat(), "seconds": None}
+        return {"at": at.astimezone(UTC).isoformat(), "seconds": None}  # Postgres does not know every offset
     seconds = after.total_seconds() if isinstance(after, timedelta) else after
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:  # NaN is neither
         raise InvalidEvent(f"deliver_after {repr(after)[:60]} must be a timedelta or seconds, 0 or more")

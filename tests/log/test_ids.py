@@ -168,3 +168,13 @@ def test_an_id_that_somebody_wrote_without_an_event_names_the_first_event_that_i
         bridge.publish(connection, "b", 1)
         assert bridge.publish(connection, "a", 2, id="x") == 2
     assert bridge.publish(connection, "a", 3, id="x") == 2
+
+
+@pytest.mark.parametrize("kind", ["psycopg connection", "SQLAlchemy connection on psycopg2", "psycopg2 connection"])
+def test_a_taken_id_is_named_on_one_line_whatever_it_is(database: str, kind: str) -> None:
+    with SYNCHRONOUS[kind](database) as target:
+        bridge.publish(target.it, "a", 1, id="\x1b[31mred\nHINT: line")
+        with pytest.raises(bridge.IdTaken) as caught:
+            bridge.publish(target.it, "b", 1, id="\x1b[31mred\nHINT: line")
+    told = str(caught.value)
+    assert told.startswith('id "') and told.isprintable() and "red" in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Any
 
@@ -65,6 +65,16 @@ def test_an_event_is_scheduled_asynchronously_too(database: str, connect: Connec
 
     asyncio.run(main())
     assert connect().execute("SELECT topic FROM fq.scheduled ORDER BY number").fetchall() == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize("kind", ["psycopg connection", "psycopg2 connection"])
+def test_the_settings_of_a_session_and_the_offset_of_a_time_zone_change_no_time(database: str, kind: str) -> None:
+    with SYNCHRONOUS[kind](database) as target:
+        cursor = target.it.cursor()
+        cursor.execute("SET DateStyle = 'SQL, DMY'; SET TimeZone = 'America/New_York'; SET search_path = ''")
+        for offset in (timedelta(hours=23, minutes=59), timedelta(microseconds=5), timedelta(hours=-16)):
+            at = LONG_AGO.astimezone(timezone(offset))
+            assert bridge.publish(target.it, "a", {}, deliver_at=at).due_at == LONG_AGO
 
 
 def test_what_is_due_is_appended_in_the_order_in_which_it_was_due_and_nothing_else(world: World) -> None:
@@ -226,7 +236,8 @@ def test_a_time_that_makes_no_sense_is_refused(connect: Connect, delay: dict[str
 def test_the_bounds_of_a_scheduled_event_are_those_of_the_log(connect: Connect) -> None:
     query = """
         SELECT replace(conname, 'scheduled_', ''), pg_get_constraintdef(oid) FROM pg_constraint
-         WHERE conrelid = %s::regclass AND contype = 'c' AND conname !~ '(_due_at|_created_at|headers_length|_id_length)$'"""
+         WHERE conrelid = %s::regclass AND contype = 'c'
+           AND conname !~ '(_due_at|_created_at|headers_length|_id_length)$'"""
     found = [
         {(name.replace("events_", ""), rule) for name, rule in connect().execute(query, [table]).fetchall()}
         for table in ("fq.events", "fq.scheduled")
