@@ -69,7 +69,9 @@ def offset_or_scheduled(step: Step, rows: Sequence[Any]) -> int | Scheduled:
     if step.name != "log/schedule":
         return int(row[0])
     number, due_us, offset = row
-    return Scheduled(number, None if due_us is None else EPOCH + timedelta(microseconds=due_us), offset)
+    if number is None:
+        return Scheduled(None, None, int(offset))
+    return Scheduled(int(number), EPOCH + timedelta(microseconds=int(due_us)), None)
 
 
 def offsets(step: Step, rows: Sequence[Any]) -> list[int]:
