@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import bridge
+from bridge.event import NewEvent
 from bridge.operate.erase import erase
 from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
@@ -163,7 +164,7 @@ def test_an_id_that_somebody_wrote_without_an_event_names_the_first_event_that_i
     connection = connect()
     connection.execute("INSERT INTO fq.event_ids (id, topic) VALUES ('x', 'a')")
     if many:
-        assert bridge.publish_many(connection, [("b", 1), ("a", 2, None, None, "x"), ("c", 3)]) == [1, 2, 3]
+        assert bridge.publish_many(connection, [("b", 1), NewEvent("a", 2, id="x"), ("c", 3)]) == [1, 2, 3]
     else:
         bridge.publish(connection, "b", 1)
         assert bridge.publish(connection, "a", 2, id="x") == 2

@@ -12,6 +12,7 @@ import pytest
 
 import bridge
 from bridge.errors import InvalidEvent
+from bridge.event import NewEvent
 from bridge.store.scheduled import append_due, count_scheduled, list_scheduled
 from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
@@ -138,7 +139,7 @@ def test_g10_many_ids_that_another_transaction_holds_hold_up_no_other_event(worl
     for nth, id in enumerate([*ids, "free"]):
         bridge.publish(world.eyes, id, {}, id=id, deliver_at=LONG_AGO + timedelta(seconds=nth))
     other = connect(autocommit=False)
-    bridge.publish_many(other, [(id, {}, None, None, id) for id in ids])
+    bridge.publish_many(other, [NewEvent(id, {}, id=id) for id in ids])
     while (found := append_due(world.store, most=10)).held:
         assert not found.done or stored(world.eyes) == ["free"]
     assert stored(world.eyes) == ["free"]
@@ -192,7 +193,7 @@ def test_the_id_of_a_scheduled_event_of_another_topic_is_refused_by_publish_too(
     scheduled = bridge.publish(world.eyes, "invoice.overdue", {}, id="17", deliver_at=LONG_AGO)
     with pytest.raises(bridge.IdTaken, match=r"invoice\.overdue"):
         if many:
-            bridge.publish_many(world.eyes, [("b", {}), ("order.paid", {}, None, None, "17")])
+            bridge.publish_many(world.eyes, [("b", {}), NewEvent("order.paid", {}, id="17")])
         else:
             bridge.publish(world.eyes, "order.paid", {}, id="17")
     assert scheduled.number is not None
