@@ -230,8 +230,7 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             body,
             part,
             trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
-            UNTRACED,
-            key,
+            key=key,
         )
         for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
         if offset is not None
