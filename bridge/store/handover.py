@@ -228,8 +228,8 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             topic,
             body,
             part,
-            _trace(traceparent, tracestate) if traceparent else UNTRACED,
-            key,
+            trace=_trace(traceparent, tracestate) if traceparent else UNTRACED,
+            key=key,
         )
         for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
