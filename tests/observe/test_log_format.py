@@ -58,7 +58,7 @@ def test_an_exception_stands_in_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), Nasty(), b"\xff", {"a": [1]}, "\ud800", "x" * 10**6, {1}]
+    "value", [float("nan"), float("inf"), Nasty(), b"\xff", {"a": [1]}, "\ud800", "x" * 10**6, {1}, pytest.param(10**5000, id="huge")]
 )
 def test_a_line_is_json_and_bounded_whatever_comes_with_it(value: object) -> None:
     line = written("it is", value=value)
@@ -68,6 +68,23 @@ def test_a_line_is_json_and_bounded_whatever_comes_with_it(value: object) -> Non
 
 def test_a_message_whose_arguments_do_not_fit_is_written_all_the_same() -> None:
     assert written("%d events", "no number")["message"] == "%d events"
+
+
+@pytest.mark.parametrize("odd", [Nasty(), 10**5000, ("a", 1), "k" * 10**6], ids=["mute", "huge", "tuple", "long"])
+def test_a_line_is_written_whatever_stands_where_a_message_a_logger_or_the_name_of_a_field_is_expected(
+    odd: Any,
+) -> None:
+    record = logging.makeLogRecord({"msg": odd, "name": odd, "levelname": odd, "exc_text": odd, "stack_info": odd})
+    vars(record)[odd] = 1
+    line = JsonFormatter().format(record)
+    assert len(line) < 70_000
+    assert {"time", "level", "logger", "message", "exception", "stack"} < set(json.loads(line))
+
+
+def test_a_stack_that_was_asked_for_and_a_traceback_of_another_process_stand_in_their_line() -> None:
+    record = logging.makeLogRecord({"msg": "m", "exc_text": "Traceback …\nKeyError", "stack_info": "Stack …\nf()"})
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["exception"], line["stack"]) == ("Traceback …\nKeyError", "Stack …\nf()")
 
 
 @pytest.mark.parametrize(("option", "setting", "used"), [("json", "", True), (None, "json", True), (None, "", False)])
