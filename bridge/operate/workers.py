@@ -10,6 +10,7 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.broker.holding import Seen, ask_who_holds
+from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.contract import ticks_queue, unreadable_queue
 from bridge.store.clients import ListedClient
@@ -67,7 +68,7 @@ def ask_workers(
     """
     named = "the broker"
     try:
-        named = f"the broker {app.connection_for_write().as_uri()}"
+        named = f"the broker {connection_to(app).as_uri()}"
         with connected(app, timeout_seconds=timeout_seconds) as connection:
             seen = ask_who_holds(app, connection, seconds=timeout_seconds)
             messages = queue_length(connection, queue, seconds=timeout_seconds)
@@ -123,6 +124,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
     """Connect to the app's broker, for a person who waits for it.
 
     Raises:
+        ConfigurationError: the broker's address can't be read.
         The errors of kombu and of the broker's driver.
     """
     options = {
@@ -130,7 +132,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
         "socket_connect_timeout": timeout_seconds,
         **app.conf.broker_transport_options,
     }
-    connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
+    connection = connection_to(app, transport_options=options, connect_timeout=timeout_seconds)
     with connection:
         connection.ensure_connection(
             max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True

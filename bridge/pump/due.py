@@ -8,6 +8,7 @@ import time
 from bridge.errors import BridgeError, SchemaError, StoreUnavailable
 from bridge.store import Store
 from bridge.store.scheduled import append_due
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -56,7 +57,7 @@ class Due:
             raise
         except BridgeError as error:  # the passes go on
             if str(error) != self._said:
-                logger.warning("scheduled events that are due can't be appended to the log: %s", error)
+                logger.warning("scheduled events that are due can't be appended to the log: %s", said(error))
             self._said = str(error)
         self._looked = time.monotonic()
         return appended

@@ -58,7 +58,18 @@ def test_an_exception_stands_in_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), Nasty(), b"\xff", {"a": [1]}, "\ud800", "x" * 10**6, {1}, pytest.param(10**5000, id="huge")]
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        Nasty(),
+        b"\xff",
+        {"a": [1]},
+        "\ud800",
+        "x" * 10**6,
+        {1},
+        pytest.param(10**5000, id="huge"),
+    ],
 )
 def test_a_line_is_json_and_bounded_whatever_comes_with_it(value: object) -> None:
     line = written("it is", value=value)
