@@ -87,7 +87,13 @@ def use(format: LogFormat) -> None:
     """Let the handlers that this process logs with write in this format; `text` leaves them as they are."""
     if format == "text":
         return
-    for name in ("", "celery", "celery.task", "celery.redirected"):
+    for name in (
+        "",
+        "celery",
+        "celery.task",
+        "celery.redirected",
+        "multiprocessing",
+    ):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(JsonFormatter())
 

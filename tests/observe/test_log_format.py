@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from billiard.util import get_logger
 from celery import Celery
 from click.testing import CliRunner
 
@@ -98,10 +99,13 @@ def test_a_stack_that_was_asked_for_and_a_traceback_of_another_process_stand_in_
     assert (line["exception"], line["stack"]) == ("Traceback …\nKeyError", "Stack …\nf()")
 
 
+@pytest.mark.parametrize("logger", ["celery.task", get_logger().name])  # billiard's tells of a process that was lost
 @pytest.mark.parametrize(("option", "setting", "used"), [("json", "", True), (None, "json", True), (None, "", False)])
-def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(option: Any, setting: str, *, used: bool) -> None:
+def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(
+    option: Any, setting: str, logger: str, *, used: bool
+) -> None:
     handler = logging.StreamHandler()
-    logging.getLogger("celery.task").addHandler(handler)
+    logging.getLogger(logger).addHandler(handler)
     before = {id(it): it.formatter for it in logging.getLogger().handlers}
     try:
         with Celery("shop", set_as_current=False) as app:
@@ -109,7 +113,7 @@ def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(option: An
             WriteLog(type("Parent", (), {"app": app, "steps": []})(), log_format=option)
         assert isinstance(handler.formatter, JsonFormatter) is used
     finally:
-        logging.getLogger("celery.task").removeHandler(handler)
+        logging.getLogger(logger).removeHandler(handler)
         for it in logging.getLogger().handlers:
             it.setFormatter(before[id(it)])
 
