@@ -8,7 +8,7 @@ import time
 from bridge.errors import BridgeError, SchemaError, StoreUnavailable
 from bridge.store import Store
 from bridge.store.scheduled import append_due
-from bridge.wording import one_line
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -65,5 +65,5 @@ class Due:
     def _say(self, why: str) -> None:
         """Say why something that is due can't be appended, unless that was the last thing said."""
         if why != self._said:
-            logger.warning("scheduled events that are due can't be appended to the log: %s", one_line(why))
+            logger.warning("scheduled events that are due can't be appended to the log: %s", said(why))
         self._said = why

@@ -229,7 +229,7 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             topic,
             body,
             part,
-            trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+            trace=trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
             key=key,
         )
         for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
