@@ -229,7 +229,7 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             body,
             part,
             _trace(traceparent, tracestate) if traceparent else UNTRACED,
-            key,
+            key=key,  # by its name: before it are the headers
         )
         for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
