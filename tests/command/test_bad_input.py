@@ -16,7 +16,7 @@ from tests.conftest import Connect
 
 BAD = [
     (["status", "nobody"], 2, "no client 'nobody' is registered"),
-    (["pause", "nobody"], 2, "no client 'nobody' is registered"),
+    (["pause", "nobody"], 2, "no client 'nobody' is registered: `bridge clients` lists them\n"),
     (["resume", "nobody"], 2, "no client 'nobody' is registered"),
     (["register"], 2, "declares no clients"),
     (["register", "--window", "3"], 2, "name the CLIENT"),
@@ -38,8 +38,8 @@ BAD = [
     (["publish", "a.*"], 2, "topic 'a.*' is malformed"),
     (["publish", "a", "hello"], 2, "payload is not JSON: expecting value at line 1 column 1: text needs double quotes"),
     (["publish", "a", "NaN"], 2, "payload is not JSON"),
-    (["publish", "a", '"\\u0000"'], 2, "payload holds a NUL character"),
-    (["publish", "a", '"\\ud800"'], 2, "payload holds half a surrogate pair"),
+    (["publish", "a", '"\\u0000"'], 2, "it holds a NUL character"),
+    (["publish", "a", '"\\ud800"'], 2, "it holds half a surrogate pair"),
     (["publish", "a", "[" * 300 + "]" * 300], 2, "payload is nested too deeply"),
     (["publish", "a", "[" * 100_000], 2, "payload is nested too deeply"),
     (["publish", "a", "1" * 5000], 2, "payload is not JSON that can be read"),
@@ -84,6 +84,7 @@ def test_a_database_that_is_away_is_a_failure_in_one_line(args: list[str]) -> No
     run = runner("postgresql://127.0.0.1:1/nothing")
     result = run(*args)
     assert "Postgres is not available" in refused(result)
+    assert "does bridge_database_url name it?" in result.stderr and "\t" not in result.stderr
     assert result.exit_code == 1
 
 
