@@ -50,7 +50,7 @@ def test_every_way_of_calling_does_the_same_and_advises_what_can_be_typed(typed:
     assert f"-> `{typed} resume billing`" in call("explain", "billing", "--offline")[1]
     paused = json.loads(call("explain", "billing", "--offline", "--json")[1])["causes"][0]
     assert (paused["cause"], paused["severity"], paused["do"]) == ("paused", "warning", f"`{typed} resume billing`")
-    assert call("status", "nobody")[2].endswith(f"see `{typed} clients`, or `{typed} register nobody`\n")
+    assert call("status", "nobody")[2].endswith(f"`{typed} clients` lists them\n")
 
 
 def test_text_that_advises_nothing_and_text_outside_of_a_command_stay_as_they_are() -> None:

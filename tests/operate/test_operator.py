@@ -43,9 +43,9 @@ def operator(database: str) -> Iterator[bridge.Operator]:
         yield operator
 
 
-def test_every_command_but_the_demo_has_a_verb_and_every_verb_says_what_it_does() -> None:
+def test_every_command_but_those_that_run_on_has_a_verb_and_every_verb_says_what_it_does() -> None:
     verbs = {name for name, value in inspect.getmembers(bridge.Operator, inspect.isfunction) if name[0] != "_"}
-    assert set(command_line.commands) - {"demo"} <= verbs
+    assert set(command_line.commands) - {"demo", "exporter"} <= verbs
     assert set(VERBS) <= verbs
     for verb in verbs:
         assert inspect.getdoc(getattr(bridge.Operator, verb)), verb

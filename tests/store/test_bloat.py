@@ -123,12 +123,12 @@ ABOUT: dict[str, Any] = {
     "first": REPORTED[0],
     "last": REPORTED[-1],
 }
-WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3}
+WHY = {"error_types": ["E"] * 3, "errors": ["no"] * 3, "tracebacks": [None] * 3, "failures": ["{}"] * 3}
 OUTCOMES: dict[str, dict[str, Any]] = {
     "outcomes/succeed": {"epochs": [1] * 3, "attempts": [1] * 3},
     "outcomes/failing": {"epochs": [1] * 3, "attempts": [1] * 3, "state": "sent"},
     "outcomes/retry_later": {"wait_seconds": [1.0] * 3, "anew": [False] * 3, **WHY},
-    "outcomes/split": {"parts": [DEAD + 1] * 3},
+    "outcomes/split": {"parts": [DEAD + 1] * 3, "failures": ["{}"] * 3},
     "outcomes/park": {"reasons": ["no"] * 3, "held": [False] * 3, **WHY},
 }
 
