@@ -28,6 +28,7 @@ INSTALL_SECONDS = 600
 READY_SECONDS = 90.0
 LOOKS = ("status", "parked", "explain", "show", "tail", "clients", "journal", "health")  # typed again until they fit
 RUNS_ON = re.compile(r"^(celery .*\b(worker|beat|flower)\b|uvicorn ).*")
+ANSWERS = "Application startup complete"  # what uvicorn says when it does
 
 
 class Machine:
@@ -41,8 +42,13 @@ class Machine:
 
     def __init__(self, home: Path, database: str, broker: str) -> None:
         self.home, self.database, self.broker = home, database, broker
-        self.places = {"postgresql://localhost/shop": database, "redis://localhost:6379/0": broker}
-        self.flower_port = free_port()
+        self.flower_port, self.web_port = free_port(), free_port()
+        self.places = {
+            "//localhost/shop": database[database.index("//") :],
+            "redis://localhost:6379/0": broker,
+            "amqp://localhost//": broker,
+            "localhost:8000": f"127.0.0.1:{self.web_port}",
+        }
         self.terminals: dict[str, Process] = {}
         self.env: dict[str, str] = {
             **inherited(),
@@ -51,6 +57,7 @@ class Machine:
             "FLOWER_ADDRESS": "127.0.0.1",
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_UNAUTHENTICATED_API": "true",
+            "UVICORN_PORT": str(self.web_port),
         }
 
     def install(self, *packages: str) -> None:
@@ -133,7 +140,9 @@ class Machine:
                 pass  # done before
             case _ if RUNS_ON.match(command.line):
                 self.run_on(command.line)
-            case [_, verb, *_] if verb in LOOKS:
+                if command.line.startswith("uvicorn"):
+                    self.wait_for_log("uvicorn", ANSWERS)
+            case [program, *words] if program in ("eventbridge", "python", "celery") and set(words) & set(LOOKS):
                 printed: list[str] = []
 
                 def fits() -> bool:
