@@ -7,7 +7,7 @@ RUN useradd --system --create-home bridge
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge bridge
-RUN python3 -m pip install --no-cache-dir .
+RUN python3 -m pip install --no-cache-dir ".[metrics]"
 COPY celeryconfig.py ./
 COPY tasks tasks
 USER bridge

@@ -12,8 +12,10 @@ from bridge.errors import (
     BrokerUnavailable,
     ClientConflict,
     ConfigurationError,
+    IdTaken,
     InvalidClient,
     InvalidEvent,
+    InvalidTarget,
     LogRewound,
     NotInstalled,
     SchemaError,
@@ -22,9 +24,12 @@ from bridge.errors import (
     UnknownClient,
     UsageError,
 )
-from bridge.event import Event, NewEvent
+from bridge.event import Event, NewEvent, Scheduled
 from bridge.install import install
+from bridge.log.apublish import apublish, apublish_many
+from bridge.log.cloudevents import apublish_cloudevent, publish_cloudevent
 from bridge.log.publish import publish, publish_many
+from bridge.log.values import register_type
 from bridge.operate.operator import Operator
 from bridge.store.migrate import migrate
 from bridge.worker.transaction import transaction
@@ -39,21 +44,29 @@ __all__ = [
     "ClientConflict",
     "ConfigurationError",
     "Event",
+    "IdTaken",
     "InvalidClient",
     "InvalidEvent",
+    "InvalidTarget",
     "LogRewound",
     "NewEvent",
     "NotInstalled",
     "Operator",
+    "Scheduled",
     "SchemaError",
     "StoreUnavailable",
     "Unavailable",
     "UnknownClient",
     "UsageError",
+    "apublish",
+    "apublish_cloudevent",
+    "apublish_many",
     "client",
     "install",
     "migrate",
     "publish",
+    "publish_cloudevent",
     "publish_many",
+    "register_type",
     "transaction",
 ]

@@ -11,6 +11,7 @@ from celery.bin.base import CLIContext
 from bridge import __version__
 from bridge.command import bridge
 from bridge.command.group import BridgeGroup
+from bridge.command.logs import log_format
 from bridge.command.project import named_app
 
 
@@ -24,6 +25,7 @@ from bridge.command.project import named_app
     show_default=True,
     help="The Celery app, as for celery -A.",
 )
+@log_format
 @click.version_option(__version__, prog_name="celery-event-bridge")
 @click.pass_context
 def main(ctx: click.Context, app: str) -> None:

@@ -7,7 +7,9 @@ from weakref import WeakKeyDictionary
 
 from celery import Celery
 
+from bridge import signals
 from bridge.broker.internals.workers import real_app
+from bridge.observe import lines
 from bridge.sender.sender import Sender
 from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store
@@ -22,9 +24,12 @@ class Bridge:
     """
 
     def __init__(self, app: Celery) -> None:
+        lines.connect()
+        signals.connect()
         self.app = app
         self.settings = BridgeSettings.read(app.conf, os.environ)
         self._store: Store | None = None
+        self._url = ""
         self._secret = ""
         self._sender: Sender | None = None
 
@@ -32,13 +37,22 @@ class Bridge:
     @property
     def store(self) -> Store:
         """The event log; it connects when it is first used."""
-        if self._store is None:
+        url = self.settings.need_database_url()
+        if self._store is None or url != self._url:  # Django's tests put another database in the place of the real one
+            self._forget_store()
+            self._url = url
             self._store = Store(
-                self.settings.need_database_url(),
+                url,
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 statement_timeout_seconds=self.settings.statement_timeout_seconds,
             )
         return self._store
+
+    def _forget_store(self) -> None:
+        """Close what belongs to another database than the one that the settings name now."""
+        if self._store is not None:
+            self._store.close()
+            self._secret, self._sender = "", None
 
     @property
     def secret(self) -> str:
@@ -58,6 +72,7 @@ class Bridge:
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 redis_writer=self.settings.stencil,
                 batch_bytes=self.settings.batch_bytes,
+                shows=self.settings.show_payload,
             )
             self._sender = self._sender or made  # another thread may have been here while the secret was read
         return self._sender

@@ -8,11 +8,15 @@ from __future__ import annotations
 # What an event, a client or a delivery may be made of, in characters unless the name says otherwise.
 TOPIC_CHARACTERS = 255
 KEY_CHARACTERS = 512
+ID_CHARACTERS = 512  # of what `bridge.publish` takes as `id`
 CLIENT_CHARACTERS = 100
+LONGEST_DELAY_DAYS = 36_500  # of what `bridge.publish` takes as `deliver_after`
 HEADERS_BYTES = 64 * 1024
 PAYLOAD_BYTES = 32 * 1024 * 1024  # of what `bridge.publish` takes: jsonb may need six times as much, and ends at 256 MB
 CREATED_FROM, CREATED_UNTIL = "1000-01-01", "9999-01-01"  # in UTC: Python reads neither earlier nor later times
 TRACE_CHARACTERS = 512  # of `traceparent` or `tracestate`: a longer one is not passed on in a message's headers
+HEADERS_OF_A_MESSAGE = 16  # that a client asks for, beside Celery's and the bridge's own
+HEADER_CHARACTERS = 512  # of each; an event's header that is longer does not travel
 NESTED_LEVELS = 200  # of a payload: Python's pickle and json recurse once per level, and a worker's limit is 1,000
 INTEGER_DIGITS = 4300  # of a number without a fraction: Python reads no longer one
 FLOAT_DIGITS = 308  # before the point: with more, a number with a fraction is infinite to Python
@@ -56,7 +60,17 @@ ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
 EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
 FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that
 
+ORIGIN_CHARACTERS = 200  # of what a message names as its origin, such as gen4711@host
+
 REVOKED_TASKS = 1_000  # that a pass asks the workers to drop, in one message; a worker keeps the ids for some hours
 
 ASIDE_EVENTS = 10_000  # of one replay that wait aside, a key's as one; beyond them the replay itself waits
 REPLAYS_SERVED = 8  # by one pass; the others' turn comes with the next ones
+
+# What Flower, and the log of a fleet's worker, show of a delivery.
+SHOWN_CHARACTERS = 200  # of its argument
+SHOWN_KEY_CHARACTERS = 100
+
+# What a line of the log shows of a text that is not ours, such as a key or a reason.
+LOGGED_CHARACTERS = 500
+LOGGED_TRACEBACK_CHARACTERS = 20_000  # of a whole message, or a traceback, in JSON

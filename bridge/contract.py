@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 PUMP = "bridge.pump"
 PRUNE = "bridge.prune"
+BEAT, READY = "beat", "ready"  # who starts the pump: beat, or a bridge worker that has just begun
 COMMIT = "bridge.commit"
 FAIL = "bridge.fail"
 SETTLE = "bridge.settle"  # many commits and fails in one message
@@ -30,6 +31,7 @@ ATTEMPT_HEADER = "bridge_attempt"
 EPOCH_HEADER = "bridge_epoch"
 OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
+BEAT_HEADER = "bridge_beat"  # of a tick that beat sends
 
 FIRST_GENERATION = 1
 GENERATION_DIGITS = 9  # of the largest number that is read

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
+from celery import Celery
+
+from bridge.bounds import CLIENT_CHARACTERS
 from bridge.errors import ClientConflict, UsageError
 from bridge.model import Position, Registration
-from bridge.settings.client import SETTINGS, BatchAs, Call, OnExhausted, Ordering, ReportBy
+from bridge.settings.bridge import BridgeSettings
+from bridge.settings.client import SETTINGS, BatchAs, Call, ClientSettings, OnExhausted, Ordering, ReportBy
+
+logger = logging.getLogger("bridge")
+
+ROUTED = ("queue", "serializer", "priority")  # of a task's options, those that a client has too
 
 
 class Named(Protocol):
@@ -42,6 +53,13 @@ def client(
     batch_wait_ms: int | None = None,
     batch_as: BatchAs | None = None,
     report_by: ReportBy | None = None,
+    rate: str | None = None,
+    burst: int | None = None,
+    priority: int | None = None,
+    headers: Sequence[str] | Mapping[str, str] | None = None,
+    time_limit_seconds: float | None = None,
+    soft_time_limit_seconds: float | None = None,
+    expires: None = None,
 ) -> Callable[[Task], Task]:
     """Declare that a Celery task is a client of the event log; the pump registers it when it next starts.
 
@@ -51,7 +69,9 @@ def client(
         @app.task
         def bill(event: bridge.Event) -> None: ...
 
-    A setting that is not given keeps its registered value; a new client gets the default, which is in brackets below.
+    A setting that is not given keeps its registered value. A new client gets the default, which is in brackets below;
+    its queue, serializer and priority are those that the task has in its app: its own options, `task_routes`,
+    `task_default_queue`, `task_serializer` and `task_default_priority`, as for `.delay()`.
 
     Args:
         id: The client's name: letters, digits, `_`, `-` and `.`, at most 100.
@@ -63,7 +83,8 @@ def client(
         topics: Topic patterns, one of which must match, such as `order.*` or `order.#`. [`#`, every topic]
         ordering: `key`: one open event for each key; `strict`: one open event; `none`: no order. [`key`]
         window: Most deliveries that are open at once, at least 1. [1000]
-        call: Call the task with the whole `event`, its `payload`, or the payload's fields as `kwargs`. [`event`]
+        call: Call the task with the `event`, its `payload`, the payload's fields as `kwargs`, or as a `cloudevent`.
+            [`event`]
         serializer: Serializer of the messages, as kombu names it. [`json`]
         ack_timeout_seconds: Hand an event over again if its task reports nothing for so long, above 0. [3600]
         max_attempts: Most attempts at an event, at least 1. [5]
@@ -74,6 +95,14 @@ def client(
         batch_wait_ms: How long a batch may wait to fill, in milliseconds. [0]
         batch_as: Call the task with a batch as one `list`, or in `calls`, once for each event. [`list`]
         report_by: Report outcomes by `callback`, or `in-process`: the fleet's worker writes to Postgres. [`callback`]
+        rate: Most events that are handed over in a second, minute or hour, as `100/s`. [no limit]
+        burst: Most events at once after a pause, where there is a rate; 0: those of a second. [0]
+        priority: Priority of the messages, up to 9: 0 is the highest on Redis, and the lowest on RabbitMQ. [0]
+        headers: Headers of the messages: a mapping of names and texts, or a list with names of headers of the event
+            (`tenant`, or `x_tenant:tenant` under another name) and texts (`source=bridge`). [none]
+        time_limit_seconds: A worker kills the task after so long, below the lease; 0: as the fleet has it. [0]
+        soft_time_limit_seconds: The task gets `SoftTimeLimitExceeded` after so long; 0: as the fleet has it. [0]
+        expires: Always refused: an expired message is never answered.
 
     Returns:
         A decorator that remembers the task and returns it as it is.
@@ -87,7 +116,7 @@ def client(
     if not isinstance(id, str):
         name = getattr(id, "__name__", "billing")
         raise UsageError(f"@bridge.client needs the client's id: write @bridge.client({name!r}), with parentheses")
-    given = {name: arguments[name] for name in SETTINGS if arguments.get(name) is not None}
+    given = {name: arguments[name] for name in (*SETTINGS, "expires") if arguments.get(name) is not None}
     wanted = Registration(id=id, given=given, start=Position.parse(start))
 
     def declare(task: Task) -> Task:
@@ -104,8 +133,72 @@ def client(
     return declare
 
 
-def registrations() -> Iterator[Registration]:
-    """Return what was declared in this process so far."""
+def registrations(app: Celery | None = None) -> Iterator[Registration]:
+    """Return what was declared in this process so far.
+
+    Args:
+        app: The app whose routes and settings count, and whose clients they are; None: that of each task.
+    """
     # A task of `shared_task` gets its name when the app is finalized: ask for it as late as possible.
-    for id, (task, wanted) in _declared.items():
-        yield Registration(id=id, given={**wanted.given, "task": task.name}, start=wanted.start)
+    for task, wanted in _declared.values():
+        yield replace(
+            wanted,
+            given={**wanted.given, "task": task.name},
+            defaults=options_of(task, app),
+            declared_by=app_name(app or getattr(task, "app", None)),
+        )
+
+
+def app_name(app: Celery | None) -> str:
+    """Return what to call an app, for `fq.clients.declared_by`."""
+    return str(getattr(app, "main", None) or "default")[:CLIENT_CHARACTERS]
+
+
+def options_of(task: Named, app: Celery | None = None) -> dict[str, Any]:
+    """Return the queue, serializer and priority with which its app would send a task, as far as a client can."""
+    app = app or getattr(task, "app", None)
+    if app is None:
+        return {}
+    own = {name: getattr(task, name, None) for name in ROUTED}
+    try:
+        sent = app.amqp.router.route({name: value for name, value in own.items() if value is not None}, task.name)
+        own_queue = BridgeSettings.read(app.conf, os.environ).queue
+    except Exception as error:  # a user's router may raise anything
+        logger.warning("the app's routes of task %s are left out of account: %s", task.name, error)
+        return {}
+    found = {name: sent.get(name) for name in ROUTED}
+    found["queue"] = getattr(found["queue"], "name", found["queue"])
+    if found["queue"] == own_queue:  # events must not go there, and the ready app's default is this
+        del found["queue"]
+    return {name: value for name, value in found.items() if value is not None and not SETTINGS[name].problem(value)}
+
+
+def options_left_out(app: Celery, settings: ClientSettings, given: Mapping[str, Any]) -> Iterator[str]:
+    """Say which options of a client's task do not go along with its events, and which do not fit the client.
+
+    Args:
+        app: The app; of a task that it does not know there is nothing to say.
+        settings: The client's.
+        given: What was asked for now: it is meant to differ from the app's.
+    """
+    task = app.tasks.get(settings.task)
+    if task is None:
+        return
+    if expires := getattr(task, "expires", None):
+        yield (
+            f"task {task.name} has expires={expires}, and its events are sent without: "
+            "an expired message is never answered"
+        )
+    limits = [getattr(task, name, None) or 0 for name in ("time_limit", "soft_time_limit")]
+    limit, lease = max(limits), settings.ack_timeout_seconds
+    if settings.time_limit_seconds == settings.soft_time_limit_seconds == 0 and limit >= lease:
+        yield (
+            f"task {task.name} may run for {limit:g} s, and the lease of client {settings.id} ends after {lease:g}: "
+            f"its event would go out again meanwhile: `eventbridge register {settings.id} --ack-timeout SECONDS`"
+        )
+    queue = options_of(task, app).get("queue", settings.queue)
+    if queue != settings.queue and "queue" not in given:
+        yield (
+            f"task {task.name} is sent to queue {queue!r} by its app, and the events of client {settings.id} go to "
+            f"{settings.queue!r}: `eventbridge register {settings.id} --queue {queue}` lets them follow"
+        )

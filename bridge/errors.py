@@ -6,7 +6,9 @@
     ├── UsageError            stop: the call or the configuration is wrong, nothing was sent or changed
     │   ├── ConfigurationError    a setting is missing or malformed
     │   ├── NotInstalled          an optional part of the package is missing
+    │   ├── InvalidTarget         what was to be published on is no connection that the bridge knows
     │   ├── InvalidEvent          Postgres or JSON could not hold this event
+    │   ├── IdTaken               the id is that of another event
     │   ├── InvalidClient         a client's settings contradict themselves
     │   ├── ClientConflict        the id belongs to another task
     │   └── UnknownClient         no such client
@@ -55,8 +57,16 @@ class NotInstalled(UsageError):
     """An optional part of the package, or a program that it needs, is missing."""
 
 
+class InvalidTarget(UsageError, TypeError):
+    """What was passed to publish on is no connection, cursor or session that the bridge knows; nothing was sent."""
+
+
 class InvalidEvent(UsageError):
     """The event can't be stored as it is; nothing was sent to Postgres."""
+
+
+class IdTaken(UsageError):
+    """The id of an event is that of another one, with another topic; the transaction has to be rolled back."""
 
 
 class InvalidClient(UsageError):

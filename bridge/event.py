@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypedDict
+from uuid import UUID
 
-# What JSON can hold. Values inside are not checked by type: one that is no JSON is refused when it is published.
-Json: TypeAlias = Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
+
+class Modelled(Protocol):
+    """A pydantic model."""
+
+    @property
+    def model_dump(self) -> Any:
+        """Turn it into a dict."""
+
+
+class AttrsInstance(Protocol):
+    """An instance of a class that attrs made."""
+
+    __attrs_attrs__: ClassVar[Any]
+
+
+class DataclassInstance(Protocol):
+    """An instance of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+# What JSON can hold, and what becomes JSON when it is published. Values inside are not checked by type: one that is
+# neither is refused when it is published.
+Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID | Enum | None
+Json: TypeAlias = (
+    Mapping[str, Any] | list[Any] | tuple[Any, ...] | Scalar | Modelled | AttrsInstance | DataclassInstance
+)
+
+
+Key: TypeAlias = str | int | UUID  # an int and a UUID become text
 
 
 class NewEvent(NamedTuple):
@@ -16,15 +48,37 @@ class NewEvent(NamedTuple):
         topic: Dotted words, such as `order.created`; at most 255 characters.
         payload: Anything that is JSON; at most 200 levels deep, and 32 MiB.
         key: Events of one key reach a client in order, one at a time; None if no order is needed. At most 512
-            characters.
+            characters; of an int its digits, of a UUID its 36 characters.
         headers: A JSON object that travels with the event, for example a W3C `traceparent`; None is an empty one. At
             most 64 KiB.
+        id: What names the event to its publisher: of one id only one event is ever stored. None where no such promise
+            is needed. At most 512 characters; of an int its digits, of a UUID its 36 characters.
     """
 
     topic: str
     payload: Json
-    key: str | None = None
+    key: Key | None = None
     headers: Mapping[str, Any] | None = None
+    id: Key | None = None
+
+
+NewEventTuple: TypeAlias = (
+    tuple[str, Json] | tuple[str, Json, Key | None] | tuple[str, Json, Key | None, Mapping[str, Any] | None]
+)
+
+
+class Scheduled(NamedTuple):
+    """An event that is appended to the log later.
+
+    Attributes:
+        number: Its number, by which it can be cancelled; None where it is in the log already.
+        due_at: When it is appended, by the clock of Postgres; None likewise.
+        offset: Where an event with its id is in the log already: that event's offset.
+    """
+
+    number: int | None
+    due_at: datetime | None
+    offset: int | None
 
 
 class Event(TypedDict):

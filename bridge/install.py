@@ -15,7 +15,7 @@ from celery.schedules import schedstate, schedule
 from celery.signals import beat_init
 
 from bridge.broker.internals.workers import real_app
-from bridge.contract import PRUNE, PUMP
+from bridge.contract import BEAT_HEADER, PRUNE, PUMP
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
@@ -27,12 +27,14 @@ def install(app: Celery) -> None:
     """Add the bridge to a Celery app. Workers of the app that consume the bridge's queue are then bridge workers.
 
     It adds to the app: the tasks `bridge.pump`, `prune`, `commit`, `fail` and `settle`; a beat entry that runs the
-    pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; three steps of a worker
-    (`StartCheck`, `StopTicks`, `OldMessages`); and five steps of a worker's consumer (`Collector`, `FailureEvents`,
-    `Guard`, `JoinedAcks`, `LostMessages`). Each step does something only where it is needed. In a worker that can
-    reach the log, `OldMessages` puts a comparison before the tasks' own `before_start`. It connects to the signals
-    `task_success` and `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared
-    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
+    pump, and where `bridge_keep` or `bridge_log_limit` is set one that runs `bridge.prune`; an option of `celery
+    worker` (`--log-format`); steps of a worker (`StartCheck`, `StopTicks`, `OldMessages`, `Metrics`, `WriteLog`) and
+    steps of its consumer (`Collector`, `FailureEvents`, `Guard`, `JoinedAcks`, `LostMessages`, `FirstTick`,
+    `LagWatch`). Each step does something only where it is needed. In a worker that can reach the log, `OldMessages`
+    puts a comparison before the tasks' own `before_start`. In a bridge worker and in beat, a filter of Celery's loggers
+    gives the lines about the pump's ticks the level DEBUG. It connects to the process' signals `task_success` and
+    `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every other
+    app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -41,7 +43,11 @@ def install(app: Celery) -> None:
     from bridge.collector.events import FailureEvents
     from bridge.collector.guard import Guard
     from bridge.collector.step import Collector
+    from bridge.metrics.step import Metrics
+    from bridge.observe.log_format import LOG_FORMAT, WriteLog
+    from bridge.pump.ready import FirstTick
     from bridge.pump.stopping import StopTicks
+    from bridge.watch.lag import LagWatch
     from bridge.watch.step import LostMessages
     from bridge.worker import in_process
     from bridge.worker.acks import JoinedAcks
@@ -49,8 +55,9 @@ def install(app: Celery) -> None:
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
-    app.steps["worker"].update((StartCheck, StopTicks, OldMessages))
-    app.steps["consumer"].update((Collector, FailureEvents, Guard, JoinedAcks, LostMessages))
+    app.steps["worker"].update((StartCheck, StopTicks, OldMessages, Metrics, WriteLog))
+    app.user_options["worker"].add(LOG_FORMAT)
+    app.steps["consumer"].update((Collector, FailureEvents, Guard, JoinedAcks, LostMessages, FirstTick, LagWatch))
     in_process.connect()
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)
@@ -72,9 +79,16 @@ def _schedule_pump_again(sender: Celery, **_: Any) -> None:
 
 
 def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
-    """Add the pump to a beat that starts without it: the app's schedule was replaced after the app was finalized."""
+    """Let beat's log be quiet about the pump, and add the pump to a beat that starts without it.
+
+    Such a beat's app got another schedule after it was finalized.
+    """
+    from bridge.broker.periodic import quieten
+    from bridge.observe.log_format import use
     from bridge.worker.start_check import StartCheck
 
+    quieten()
+    use(BridgeSettings.read(sender.app.conf, os.environ).log_format)
     if StartCheck in sender.app.steps["worker"] and PUMP not in sender.scheduler.schedule:
         sender.scheduler.update_from_dict(beat_entry(BridgeSettings.read(sender.app.conf, os.environ)))
 
@@ -138,5 +152,10 @@ def _entry(task: str, seconds: float, queue: str) -> dict[str, Any]:
     return {
         "task": task,
         "schedule": Every(seconds),
-        "options": {"queue": queue, "expiration": max(1.0, seconds * 2), "ignore_result": True},
+        "options": {
+            "queue": queue,
+            "expiration": max(1.0, seconds * 2),
+            "ignore_result": True,
+            "headers": {BEAT_HEADER: True},
+        },
     }

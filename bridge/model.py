@@ -50,6 +50,8 @@ class Delivery(NamedTuple):
             not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
+        headers: Headers of its message that the client wants from the event's own, by the names that they have there.
+        key: The event's.
     """
 
     client: Client
@@ -60,6 +62,8 @@ class Delivery(NamedTuple):
     body: str
     part: int | None = None
     trace: Mapping[str, str] = UNTRACED
+    headers: Mapping[str, str] = UNTRACED
+    key: str | None = None
 
     @property
     def task_id(self) -> str:
@@ -187,6 +191,8 @@ class Registration:
     Attributes:
         given: Names of `ClientSettings` and their values; `task` may be missing where the client exists.
         start: Where a new client begins; an existing one keeps its cursor.
+        defaults: Settings of a new client that are not given: what the app that declares it has for its task.
+        declared_by: The app whose code declares it; None where a person registers it.
 
     Raises:
         InvalidClient: a setting is unknown or out of range, or two that are given contradict each other.
@@ -195,6 +201,8 @@ class Registration:
     id: str
     given: Mapping[str, Any]
     start: Position = Position()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    declared_by: str | None = None
 
     def __post_init__(self) -> None:
         check(self.id, self.given)
@@ -206,7 +214,7 @@ class Registration:
         Raises:
             InvalidClient: a setting that is given contradicts one that is kept, or there is no task to call.
         """
-        kept = {name: getattr(before, name) for name in SETTINGS} if before else {"bridge": bridge}
+        kept = {name: getattr(before, name) for name in SETTINGS} if before else {**self.defaults, "bridge": bridge}
         if not before and "task" not in self.given:
             raise InvalidClient(f"client {self.id!r} is new: say which task it calls (--task NAME)")
         return ClientSettings(id=self.id, **{**kept, **self.given})

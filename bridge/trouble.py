@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from bridge.happened import Happening, tell
 from bridge.wording import span
 
 AGAIN_SECONDS = 60.0
@@ -23,14 +24,22 @@ class Trouble:
         logger: Where the lines go.
         what: What waits meanwhile, with its verb, such as `outcomes wait`.
         over: What is true again afterwards, such as `outcomes are settled again`.
+        client: Id of the client that it is about; empty where it is about no single one.
         clock: Seconds, from any moment.
     """
 
     def __init__(
-        self, logger: logging.Logger, *, what: str, over: str, clock: Callable[[], float] = time.monotonic
+        self,
+        logger: logging.Logger,
+        *,
+        what: str,
+        over: str,
+        client: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger
         self._what, self._over = what, over
+        self._client = client
         self._clock = clock
         self._since: float | None = None
         self._said = 0.0
@@ -52,19 +61,24 @@ class Trouble:
             error: Why.
             unexpected: The error again, if its traceback is wanted.
         """
-        now = self._clock()
-        if self._since is None:
-            self._since, self._said = now, now
-            self._logger.warning("%s: %s", self._what, error, exc_info=unexpected)
-        elif now - self._said >= AGAIN_SECONDS:
-            self._said = now
-            self._logger.warning("%s, for %s now: %s", self._what, span(self.seconds), error, exc_info=unexpected)
+        now, begins = self._clock(), self._since is None
+        if not begins and now - self._said < AGAIN_SECONDS:
+            return
+        self._since, self._said = now if self._since is None else self._since, now
+        kind = "" if isinstance(error, str) else type(error).__name__
+        it = Happening(kind="trouble", client=self._client, about=self._what, reason=str(error), error_type=kind)
+        lasts = "" if begins else f", for {span(self.seconds)} now"
+        self._logger.warning("%s%s: %s", self._what, lasts, error, exc_info=unexpected, extra=it.extra())
+        if begins:
+            tell(it)
 
     def back(self) -> None:
         """Note that a try succeeded."""
         if self._since is not None:
             lasted, self._since = self.seconds, None
-            self._logger.warning("%s, after %s", self._over, span(lasted))
+            it = Happening(kind="recovered", client=self._client, about=self._what, seconds=lasted)
+            self._logger.warning("%s, after %s", self._over, span(lasted), extra=it.extra())
+            tell(it)
 
 
 class Tally:

@@ -1,4 +1,4 @@
-"""Numbers, durations and moments, as people read them. Pure."""
+"""Numbers, durations and moments, as people read them, and texts that are not ours, as they may be shown. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def one_line(text: object, *, most: int = 300) -> str:
+    """Return a text of somebody else's in one line that a terminal can show, and not too long."""
+    line = " ".join(str(text).split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def moment(at: datetime | None) -> str:
     """Say a moment in UTC, to the second; empty for none."""
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -27,3 +34,21 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:,.1f} {unit}".replace(".0 ", " ")
     return f"{seconds:.1f} s".replace(".0 ", " ") if seconds < 10 else f"{seconds:.0f} s"
+
+
+def cut(text: str, *, most: int) -> str:
+    """Cut a text to at most so many characters, and show that it was longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cleaned(text: str, *, most: int) -> str:
+    r"""Return a text in one line, of at most so many characters, as it may be shown in a log or on a terminal.
+
+    A line break becomes the two characters `\n`, and any other character that can't be seen its code such as `\x1b`.
+    """
+    some = cut(text, most=most)
+    return some if some.isprintable() else "".join(it if it.isprintable() else _code(it) for it in some)
+
+
+def _code(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -17,7 +17,7 @@ import pytest
 
 from bridge.demo.servers import postgres_versions, run_postgres
 from bridge.store import Store
-from tests.support import pgbouncer, rabbit, servers
+from tests.support import pgbouncer, prometheus, rabbit, servers
 from tests.support.databases import Databases, RedisDatabases
 from tests.support.workers import Worker, start_worker
 from tests.support.world import World
@@ -70,6 +70,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"Redis: {redis.description}",
         f"RabbitMQ: {rabbit.installed()}",
         f"PgBouncer: {pgbouncer.installed()}",
+        f"Prometheus: {prometheus.installed()}",
     ]
 
 

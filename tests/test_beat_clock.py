@@ -122,6 +122,7 @@ def test_g10_beat_goes_on_when_its_clock_is_set(redis_url: str, tmp_path: Path, 
     environment = {
         **clock.env,
         "CELERY_BROKER_URL": redis_url,
+        "BRIDGE_INTERVAL_SECONDS": "1",
         "BRIDGE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
     }
     with beat(app, tmp_path, environment), Redis.from_url(redis_url) as redis:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+import tornado.options
 from celery.bin.worker import worker
+from django.core.management import get_commands
 
 from bridge.command import bridge
+from bridge.observe.log_format import LOG_FORMAT
+from bridge.settings.bridge import LogFormat
 from tests.support.stage import REPOSITORY
 
 PAGES = sorted(
@@ -58,12 +64,23 @@ def test_every_relative_link_leads_to_a_file_and_a_heading_in_it(page: Path) -> 
 def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
     words = [word for word in shlex.split(command, comments=True) if word != "&"]
     match words:
+        case ["eventbridge", "--log-format", format, name, *args]:
+            assert format in get_args(LogFormat)
+            assert name in bridge.commands
         case ["eventbridge", name, *args]:
             command_line = bridge.commands[name]
             with click.Context(command_line, info_name=name) as context:
                 command_line.parse_args(context, list(args))
+        case ["python", "manage.py", "bridge", name, *args]:
+            bridge.commands[name].make_parser(click.Context(bridge.commands[name])).parse_args(list(args))
+        case ["python", "manage.py", name, *_]:
+            assert name in get_commands()
         case ["celery", "-A", _, "worker", *args]:
-            worker.make_parser(click.Context(worker)).parse_args(list(args))
+            installed = click.Command("worker", params=[*worker.params, LOG_FORMAT])
+            installed.make_parser(click.Context(installed)).parse_args(list(args))
+        case ["celery", "-A", _, "flower", option]:
+            assert importlib.import_module("flower.options")
+            assert option.removeprefix("--").partition("=")[0] in tornado.options.options
         case ["make", target, *_]:
             assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         case [".venv/bin/python", "-m", "pytest", *args]:

@@ -6,6 +6,7 @@ import re
 
 from bridge.command import bridge
 from bridge.operate.contradictions import KINDS
+from bridge.operate.doctor import CHECKS
 from bridge.settings.bridge import SETTINGS
 from tests.conftest import Connect
 from tests.support.stage import REPOSITORY
@@ -49,6 +50,13 @@ def test_every_cause_is_explained() -> None:
     sources = (REPOSITORY / "bridge" / "operate" / "explain").glob("*.py")
     kinds = {kind for source in sources for kind in re.findall(r'\bkind="([a-z-]+)"', source.read_text())}
     assert {*kinds, "draining", "paused", "halted"} == section("Causes")
+
+
+def test_every_check_is_explained_and_has_a_paragraph() -> None:
+    assert [check.name for check in CHECKS] == re.findall(
+        r"^### (.+)$", (REPOSITORY / "docs" / "doctor.md").read_text(), re.MULTILINE
+    )
+    assert {check.name for check in CHECKS} == section("Checks")
 
 
 def test_every_contradiction_is_explained() -> None:

@@ -115,8 +115,21 @@ def test_installing_adds_what_it_says_and_a_second_time_nothing() -> None:
         bridge.install(app)
         assert added() == first
         steps, _, schedule, tasks = first
-        names = ["Collector", "FailureEvents", "Guard", "JoinedAcks", "LostMessages", "OldMessages", "StartCheck"]
-        assert steps == [*names, "StopTicks"]
+        names = [
+            "Collector",
+            "FailureEvents",
+            "FirstTick",
+            "Guard",
+            "JoinedAcks",
+            "LagWatch",
+            "LostMessages",
+            "Metrics",
+            "OldMessages",
+            "StartCheck",
+            "StopTicks",
+            "WriteLog",
+        ]
+        assert steps == names
         assert schedule == ["bridge.pump", "mine"]
         names = [f"bridge.{name}" for name in ("commit", "fail", "prune", "pump", "settle")]
         assert sorted(tasks) == names  # type: ignore[call-overload]

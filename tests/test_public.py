@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -23,11 +23,15 @@ from tests.support.world import World
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("celery.worker", "celery.bin", "celery.apps", "alembic", "rich")  # a publisher's process needs none of them
+DRIVERS = ("psycopg2", "asyncpg", "sqlalchemy.ext.asyncio", "django.db", "pydantic", "attr", "cloudevents")
 
 SNIPPET = """
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import psycopg
 import sqlalchemy
@@ -40,6 +44,15 @@ class Task:
     name: str = "shop.bill"
 
     def __call__(self, event: bridge.Event) -> None: ...
+
+
+class Proxy:
+    def __getattr__(self, name: str) -> Any: ...
+
+
+@dataclass
+class Line:
+    price: Decimal
 
 
 class Order(TypedDict):
@@ -75,6 +88,8 @@ def publish(
     session: Session,
     scoped: scoped_session[Session],
     order: Order,
+    engine: sqlalchemy.Engine,
+    django: Proxy,
 ) -> Iterator[int]:
     yield bridge.publish(psycopgs, "order.created", order, key="7", headers={"traceparent": "00-1"})
     yield bridge.publish(dicts, "order.created", {"lines": [1, 2.5, None, {"price": "1.50"}]})
@@ -83,15 +98,18 @@ def publish(
     yield from bridge.publish_many(scoped, [("a", 1), ("a", 1, "k"), ("a", {}, None, {"h": 1})])
     yield from bridge.publish_many(session, [bridge.NewEvent("a", order, "k"), ("a", 1)])
     yield from bridge.publish_many(session, (("a", number, "k") for number in range(3)))
-    bridge.publish("postgresql://localhost", "order.created", 1)  # refused: arg-type
-    bridge.publish(session, "order.created", datetime.now())  # refused: arg-type
-    bridge.publish(session, "order.created", {1, 2})  # refused: arg-type
-    bridge.publish(session, "order.created", b"{}")  # refused: arg-type
-    bridge.publish(session, "order.created", 1, "7")  # refused: call-arg
-    bridge.publish(session, "order.created", 1, key=7)  # refused: arg-type
+    bridge.publish("postgresql://localhost", "order.created", 1)  # refused: call-overload
+    yield bridge.publish(session, "order.created", datetime.now(), key=7)
+    yield bridge.publish(session, "order.created", Line(Decimal("1.50")), key=uuid4())
+    yield bridge.publish(django, "order.created", {})
+    bridge.publish(engine, "order.created", {})  # refused: call-overload
+    bridge.publish(session, "order.created", {1, 2})  # refused: call-overload
+    bridge.publish(session, "order.created", b"{}")  # refused: call-overload
+    bridge.publish(session, "order.created", 1, "7")  # refused: call-overload
+    bridge.publish(session, "order.created", 1, key=7.5)  # refused: call-overload
     bridge.publish_many(session, ["order.created"])  # refused: list-item
-    bridge.publish_many(session, [("a", 1, 7)])  # refused: list-item
-    bridge.NewEvent("a", datetime.now())  # refused: arg-type
+    bridge.publish_many(session, [("a", 1, 7.5)])  # refused: list-item
+    bridge.NewEvent("a", {1, 2})  # refused: arg-type
 """
 
 
@@ -117,7 +135,7 @@ def test_every_public_name_is_there_and_listed_once_in_order() -> None:
 
 
 def test_importing_the_bridge_loads_nothing_that_only_a_worker_or_a_command_needs() -> None:
-    code = f"import sys, bridge; print([name for name in sys.modules if name.startswith({HEAVY!r})])"
+    code = f"import sys, bridge; print([name for name in sys.modules if name.startswith({HEAVY + DRIVERS!r})])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 
@@ -143,9 +161,10 @@ def test_type_checkers_accept_what_is_right_and_refuse_what_is_wrong(tmp_path: P
 
 def test_the_arguments_of_client_are_the_settings_of_a_client_with_their_types() -> None:
     arguments = inspect.signature(bridge.client).parameters
-    assert set(arguments) == {"id", "start"} | set(SETTINGS) - {"task"}
+    assert set(arguments) == {"id", "start", "expires"} | set(SETTINGS) - {"task"}
     hints, fields = get_type_hints(bridge.client), get_type_hints(ClientSettings)
-    wider = {"topics": Sequence[str], "routes": Sequence[tuple[str, str]]}
+    wider: dict[str, Any] = {"topics": Sequence[str], "routes": Sequence[tuple[str, str]]}
+    wider["headers"] = Sequence[str] | Mapping[str, str]
     for name in set(SETTINGS) - {"task"}:
         assert arguments[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert arguments[name].default is None, f"{name}: not given must mean that the registered value is kept"
@@ -155,11 +174,13 @@ def test_the_arguments_of_client_are_the_settings_of_a_client_with_their_types()
 def test_the_docstring_of_client_names_each_setting_with_its_default_and_its_choices() -> None:
     documents = documented(bridge.client, "Args")
     assert list(documents) == list(inspect.signature(bridge.client).parameters)
-    for name in documents.keys() - {"id", "start", "topics", "routes"}:
+    for name in documents.keys() - {"id", "start", "topics", "routes", "headers", "rate", "expires"}:
         assert re.search(rf"\[`?{re.escape(str(SETTINGS[name].default))}`?\]$", documents[name]), documents[name]
         assert all(f"`{choice}`" in documents[name] for choice in SETTINGS[name].choices), documents[name]
     assert documents["topics"].endswith(f"[`{SETTINGS['topics'].default[0]}`, every topic]")
     assert documents["routes"].endswith("[none]")
+    assert documents["headers"].endswith("[none]")
+    assert documents["rate"].endswith("[no limit]")
 
 
 def test_a_declared_client_gives_what_was_given_and_no_more(app: Celery) -> None:

@@ -60,7 +60,7 @@ def _each(bench: Bench, events: int) -> float:
     made = [event(number) for number in range(events)]
 
     def work() -> None:
-        for topic, payload, key, _ in made:
+        for topic, payload, key, *_ in made:
             publish_one(bench.eyes, topic, payload, key=key)
 
     return rate(events, work)
@@ -70,7 +70,7 @@ def _one(connection: psycopg.Connection[object], events: int) -> float:
     made = [event(number) for number in range(events)]
 
     def work() -> None:
-        for topic, payload, key, _ in made:
+        for topic, payload, key, *_ in made:
             publish_one(connection, topic, payload, key=key)
         connection.commit()
 

@@ -97,16 +97,16 @@ def ask_who_holds(app: Celery, connection: Connection, *, seconds: float) -> See
     polling = polling_clients(connection.default_channel, POLLED_SECONDS) if on_redis else 0
     counted = listeners_counted(connection.default_channel) if on_redis else nullcontext(list[int]())
     with counted as listeners:
-        queues = _ask(app, connection, "active_queues", {}, seconds=seconds, limit=None)
+        queues = ask_all(app, connection, "active_queues", {}, seconds=seconds, limit=None)
     most = len(queues)
     heard = sum(listeners) if listeners else None
     registered = dict(
-        _ask(app, connection, "registered", {"taskinfoitems": ["rate_limit"]}, seconds=seconds, limit=most)
+        ask_all(app, connection, "registered", {"taskinfoitems": ["rate_limit"]}, seconds=seconds, limit=most)
     )
     held, complete = dict[str, str](), most > 0 and len(registered) == most
     # In the order in which a task goes through them, so that none slips through between two questions.
     for command, arguments in HOLDING.items():
-        found = _ask(app, connection, command, arguments, seconds=seconds, limit=most)
+        found = ask_all(app, connection, command, arguments, seconds=seconds, limit=most)
         complete &= len(found) == most
         for request in (one.get("request", one) for _, theirs in found for one in theirs):
             held[str(request["id"])] = str(request["name"])
@@ -131,7 +131,7 @@ def delayed_messages(connection: Connection, *, seconds: float) -> int:
     return total
 
 
-def _ask(
+def ask_all(
     app: Celery,
     connection: Connection,
     command: str,
@@ -139,14 +139,29 @@ def _ask(
     *,
     seconds: float,
     limit: int | None,
+    workers: Sequence[str] | None = None,
 ) -> list[tuple[str, Any]]:
-    """Return the answers of all workers: pairs of name and answer; those of workers of the same name are all there."""
+    """Return the answers of all workers: pairs of name and answer; those of workers of the same name are all there.
+
+    Args:
+        app: Its name of the control exchange is the fleet's.
+        connection: To the broker.
+        command: A command of Celery's remote control that only looks.
+        arguments: Of the command.
+        seconds: Longest wait for answers.
+        limit: Wait for no more than so many answers; None: for all that come in time.
+        workers: Ask only these; None: all.
+    """
     if limit == 0:
         return []
     mailbox = app.control.mailbox(connection)
+    mailbox.accept = [*(mailbox.accept or ()), "json"]  # Celery's answers are JSON, whatever the app accepts
     mailbox.producer_pool = None  # else it would ask through a connection of the app's pool, which tries for ever
     with answered_within(connection, 2 * seconds):
-        replies = mailbox.multi_call(command, dict(arguments), timeout=seconds, limit=limit)
+        if workers:
+            replies = mailbox.call(list(workers), command, dict(arguments), timeout=seconds)
+        else:
+            replies = mailbox.multi_call(command, dict(arguments), timeout=seconds, limit=limit)
     found = [answer for reply in replies or () for answer in reply.items()]
     return [(worker, answer) for worker, answer in found if not (isinstance(answer, dict) and "error" in answer)]
 

@@ -26,6 +26,7 @@ class OwnTask(Task):
 
     abstract = True
 
+    send_events = False  # Flower, and whatever else makes a row of each task, sees what the bridge hands over
     rate_limit = 0  # none; None would be the app's
     priority = 0  # on Redis the list that is read first
     serializer = "json"  # the collector reads nothing else
@@ -62,7 +63,9 @@ class OwnTask(Task):
 PINNED = tuple(name for name in vars(OwnTask) if not name.startswith("_") and name not in ("abstract", "annotate"))
 
 
-def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any], *, queue: str, shown: str) -> None:
+def publish_own(
+    app: Celery, producer: Producer, task: str, args: Sequence[Any], *, queue: str, shown: str, **options: Any
+) -> None:
     """Publish a call of one of the bridge's tasks to a queue by its name, once.
 
     The app's routes, default queue, default priority, protocol and eager mode have no say in it.
@@ -74,12 +77,12 @@ def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any],
         args: Its arguments.
         queue: Name of a queue that is there.
         shown: The arguments in a word, for Flower and logs.
+        options: Further options of the message, such as `expiration`.
     """
     message = app.amqp.as_task_v2(
         uuid(),
         task,
         args,
-        create_sent_event=app.conf.task_send_sent_event,
         ignore_result=True,
         argsrepr=f"({shown},)",
         kwargsrepr="{}",
@@ -95,4 +98,5 @@ def publish_own(app: Celery, producer: Producer, task: str, args: Sequence[Any],
         declare=[],
         priority=0,
         retry=False,
+        **options,
     )

@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError
-from bridge.store.losses import forget_collector, note_collector
+from bridge.store.durations import note_durations
+from bridge.store.losses import COLLECTOR_HOLDS_SECONDS, forget_collector, note_collector
 
 NOTE_SECONDS = 2.0
-HOLDS_SECONDS = 60.0  # without a new note; what a dead collector had taken is back on the queue before
 
 
 class CollectorNote:
@@ -48,9 +48,10 @@ class CollectorNote:
                 name=self._name,
                 holder=self._holder,
                 seconds=now - self.settled_at,
-                most_seconds=HOLDS_SECONDS,
+                most_seconds=COLLECTOR_HOLDS_SECONDS,
             )
             self._noted = now
+        note_durations(self._bridge.store, bridge=self._bridge.settings.queue)
 
     def forget(self) -> None:
         """Take it away: nothing is in hand any more."""

@@ -107,8 +107,10 @@ def without_old_ticks(found: Sequence[tuple[Any, TaskMessage | None]]) -> list[t
     """Leave out all ticks of the pump but the last one, which does what all of them would; the order of the rest stays.
 
     Messages have no time that could be trusted: beat's clock may be an hour behind the worker's. Their order is enough.
+    One of a worker that has just begun counts as later than those of beat: it takes the turn of a tick that died.
     """
-    last = max((nth for nth, (_, call) in enumerate(found) if call and call.task == PUMP), default=None)
+    ticks = [(bool(call.args), nth) for nth, (_, call) in enumerate(found) if call and call.task == PUMP]
+    last = max(ticks)[1] if ticks else None
     return [each for nth, each in enumerate(found) if nth == last or not each[1] or each[1].task != PUMP]
 
 

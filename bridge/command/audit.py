@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
@@ -16,7 +17,7 @@ FAILURE = 1
 
 
 @click.command("audit", short_help="Prove that every event is accounted for.")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option(
     "--from", "first", type=event_offset, metavar="OFFSET", help="The first offset; by default that of the log."
 )

@@ -61,6 +61,8 @@ def _lines(key: str, erasure: Erasure) -> Iterator[str]:
     texts = counted(erasure.texts, "text of an error", "texts of errors")
     erased = f"{counted(erasure.erased, 'event')} {_verb(erasure, erasure.erased)}"
     yield f"{least}{counted(erasure.events, 'event')} of key {key}: {erased}, and {texts}"
+    if erasure.scheduled:
+        yield f"of those scheduled for later, {counted(erasure.scheduled, 'event')} {_verb(erasure, erasure.scheduled)}"
     for client, attempts in erasure.in_flight.items():
         held = "attempt, which holds" if attempts == 1 else "attempts, which hold"
         yield f"client {client} has {counted(attempts, held)} the event as it was until it ends"

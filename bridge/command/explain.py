@@ -7,6 +7,7 @@ from textwrap import wrap
 import click
 from rich.text import Text
 
+from bridge.command.completion import known_clients
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
@@ -17,7 +18,7 @@ SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
 
 @click.command("explain")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option("--offline", is_flag=True, help="Ask only the database, and not the broker and its workers.")
 @click.option(
     "--timeout",

@@ -7,17 +7,19 @@ import json
 import click
 from rich.text import Text
 
+from bridge.command.completion import known_clients
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option, span_seconds
+from bridge.command.parameters import follow_option, json_option, span_seconds
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.archive_journal import ArchivedJournal
+from bridge.settings.client import SETTINGS
 from bridge.store.journal import JournalEntry
 from bridge.wording import counted
 
 
 @click.command("journal", short_help="Show who did what to which client, the newest first.")
-@click.argument("client", required=False)
+@click.argument("client", required=False, shell_complete=known_clients)
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Show at most N entries."
 )
@@ -29,6 +31,7 @@ from bridge.wording import counted
     metavar="SPAN",
     help="With --archive: only entries that are older, as in 365d.",
 )
+@follow_option
 @json_option
 @click.pass_context
 def journal_command(
@@ -39,9 +42,10 @@ def journal_command(
     most: int,
     archive: str | None,
     older_seconds: float | None,
+    follow: bool,
     as_json: bool,
 ) -> None:
-    """Show what was done to CLIENT, or to all clients, the newest first.
+    """Show what was done to CLIENT, or to all clients, the newest first; with --follow the newest last.
 
     Clients that were removed are still in the journal. Nothing is taken out of it but by --archive, which moves old
     entries of all clients into files, and notes in the journal into which.
@@ -51,6 +55,14 @@ def journal_command(
         if archive is None or older_seconds is None or client is not None:
             raise click.UsageError("to archive the journal of all clients say both --archive DIR and --older-than SPAN")
         _show_archived(operator.archive_journal(archive, older_seconds=older_seconds), as_json=as_json)
+        return
+    if follow:
+        out = console(ctx)
+        for entry in operator.follow_journal(client, most=most):
+            if as_json:
+                print_json(entry, indent=None)
+            else:
+                out.print(_line(entry))
         return
     entries = operator.journal(client, most=most)
     if as_json:
@@ -73,7 +85,11 @@ def _show_archived(moved: ArchivedJournal, *, as_json: bool) -> None:
 
 
 def _line(entry: JournalEntry) -> Text:
-    details = ", ".join(f"{name} {_word(value)}" for name, value in entry.details.items() if value not in ("", None))
+    told = dict(entry.details)
+    if entry.action == "register" and isinstance(told.get("settings"), dict):
+        settings = told.pop("settings")  # those that are as in every client say nothing
+        told |= {name: value for name, value in settings.items() if value != _default(name)}
+    details = ", ".join(f"{name} {_word(value)}" for name, value in told.items() if value not in ("", None))
     return Text.assemble(
         (entry.at.strftime("%Y-%m-%d %H:%M:%S"), "dim"),
         "  ",
@@ -83,5 +99,12 @@ def _line(entry: JournalEntry) -> Text:
     )
 
 
+def _default(name: str) -> object:
+    setting = SETTINGS.get(name)
+    return list(setting.default) if setting and isinstance(setting.default, tuple) else setting and setting.default
+
+
 def _word(value: object) -> str:
+    if isinstance(value, dict) and value.keys() == {"from", "to"}:
+        return f"{_word(value['from'])} -> {_word(value['to'])}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import click
 
 from bridge.errors import UsageError
+from bridge.model import Position
 from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
@@ -16,6 +18,7 @@ archive_option = click.option(
     metavar="DIR",
     help="A directory, or a URL such as s3://bucket/events, with events that were pruned.  [bridge_archive]",
 )
+follow_option = click.option("--follow", "-f", is_flag=True, help="Wait for more, until Ctrl-C.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
 
@@ -56,6 +59,42 @@ def span_seconds(text: str) -> float:
         return seconds_of(text.strip())
     except ValueError as error:
         raise click.BadParameter(f"{text!r} {error}") from None
+
+
+def aware_moment(text: str) -> datetime:
+    """Read a moment in ISO 8601 with a time zone.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter(f"{text!r} is no moment with a time zone, such as 2026-01-31T12:00:00+00:00")
+    return found
+
+
+def moment_or_span(text: str) -> Position | float:
+    """Read an ISO 8601 timestamp, or a span such as `10m` or `2h`: that long ago, in seconds.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    if found := re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?m", text.strip(), re.ASCII):
+        return float(found[1]) * 60  # as everybody writes it; of a month there is no question here
+    try:
+        return float(seconds_of(text.strip()))
+    except ValueError:
+        pass
+    try:
+        position = Position.parse(text.strip())
+    except UsageError:
+        position = Position()
+    if position.since is None:
+        raise click.BadParameter(f"{text!r} is no span such as 10m, 2h or 3d, and no timestamp as 2026-01-31T12:00")
+    return position
 
 
 def route(text: str) -> tuple[str, str]:

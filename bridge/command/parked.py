@@ -8,10 +8,11 @@ from typing import Any
 import click
 from rich.text import Text
 
+from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
 from bridge.command.fate import HOW_TO_LEARN_WHY, said_error, show_fate
 from bridge.command.output import console, print_json
-from bridge.command.parameters import event_offset, json_option, span_seconds, yes_option
+from bridge.command.parameters import event_offset, follow_option, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.parked import ParkedEvent
@@ -54,12 +55,13 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("parked", short_help="List parked events, the last one first.")
-@click.argument("client", required=False)
+@click.argument("client", required=False, shell_complete=known_clients)
 @filtered
 @click.option(
     "-n", "most", type=click.IntRange(min=1), default=50, metavar="N", show_default=True, help="List at most N events."
 )
 @click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known; --json always has them.")
+@follow_option
 @json_option
 @click.pass_context
 def parked_command(
@@ -73,9 +75,10 @@ def parked_command(
     older_seconds: float | None,
     most: int,
     traceback: bool,
+    follow: bool,
     as_json: bool,
 ) -> None:
-    """List parked events of CLIENT, or of all clients, the last one first.
+    """List parked events of CLIENT, or of all clients, the last one first; with --follow the last one last.
 
     They were set aside after their last attempt, and the cursor has passed them. Later events of their keys go on,
     unless the client is registered with --on-exhausted hold-key. An event is listed if all the options that are given
@@ -91,9 +94,17 @@ def parked_command(
         "older_seconds": older_seconds,
     }
     operator = operator_here(ctx)
-    if client is not None and len(set(offsets)) == 1 and not (keys or error_types or older_seconds):
+    if client is not None and len(set(offsets)) == 1 and not (keys or error_types or older_seconds or follow):
         fate = operator.fate(client, offsets[0], characters=None if as_json else SHOWN_CHARACTERS)
         show_fate(ctx, fate, client=client, offset=offsets[0], traceback=traceback, as_json=as_json)
+        return
+    if follow:
+        out = console(ctx)
+        for event in operator.follow_parked(client, **chosen, most=most):
+            if as_json:
+                print_json(event, indent=None)
+            else:
+                out.print(_block(event, traceback=traceback))
         return
     found = operator.parked(client, **chosen, most=most)
     if as_json:
@@ -109,7 +120,7 @@ def parked_command(
 
 
 @click.command("redrive")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @all_option
 @filtered
 @json_option
@@ -148,7 +159,7 @@ def redrive_command(
 
 
 @click.command("discard", short_help="Give events of CLIENT up for good.")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @all_option
 @filtered
 @click.option(

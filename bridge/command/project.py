@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 from celery import Celery
 from celery.app.utils import find_app
@@ -10,6 +13,7 @@ from celery.exceptions import ImproperlyConfigured
 from bridge.errors import ConfigurationError, UsageError
 from bridge.operate.operator import Operator
 from bridge.operate.registering import name_of, where_it_failed
+from bridge.settings.bridge import BridgeSettings
 
 
 def named_app(name: str) -> Celery:
@@ -45,4 +49,24 @@ def operator_here(ctx: click.Context) -> Operator:
         raise ConfigurationError(
             f"the configuration of app {name_of(app)!r} can't be read: {where_it_failed(error)}"
         ) from error
+    _set_up_django(app)
     return ctx.with_resource(Operator(app))
+
+
+def _set_up_django(app: Celery) -> None:
+    """Load the apps of a Django project, as manage.py does: the database may be one of its `DATABASES`.
+
+    Raises:
+        ConfigurationError: one of them can't be loaded.
+    """
+    # Celery's own fix-up has imported Django's settings, if this is an app of a Django project.
+    if "django.conf" not in sys.modules or not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return
+    if BridgeSettings.read(app.conf, os.environ).database_url:
+        return
+    import django
+
+    try:
+        django.setup()
+    except Exception as error:  # a project's modules may raise anything while they are imported
+        raise ConfigurationError(f"the Django project can't be loaded: {where_it_failed(error)}") from error

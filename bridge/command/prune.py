@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
@@ -54,7 +55,7 @@ def prune_command(
 
 
 @click.command("release")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for those who read the status.")
 @json_option
 @click.pass_context

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import IO
 
 import click
 
 from bridge.command.output import print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import aware_moment, json_option, span_seconds
 from bridge.command.project import operator_here
+from bridge.event import Scheduled
 from bridge.operate.publish_lines import parse_json
+from bridge.wording import moment
 
 
 @click.command("publish")
@@ -18,12 +21,15 @@ from bridge.operate.publish_lines import parse_json
 @click.argument("payload", required=False)
 @click.option("--key", metavar="KEY", help="Ordering key: events of one key reach a client in order.")
 @click.option("--headers", metavar="JSON", help="JSON object that travels with the event.")
+@click.option("--id", metavar="ID", help="Name of the event: of one id only one event is ever stored.")
+@click.option("--after", type=span_seconds, metavar="SPAN", help="Append it so long after now, as in 90s or 3d.")
+@click.option("--at", type=aware_moment, metavar="TIME", help="Append it at this ISO 8601 time with a time zone.")
 @click.option(
     "--many",
     type=click.File("rb"),
     metavar="FILE",
     help="Publish every line of FILE instead: JSON objects with topic, payload, key and headers, as `tail --json` "
-    "prints them; - is stdin. All of them or none.",
+    "prints them, and id; - is stdin. All of them or none.",
 )
 @json_option
 @click.pass_context
@@ -35,26 +41,41 @@ def publish_command(
     payload: str | None,
     key: str | None,
     headers: str | None,
+    id: str | None,
+    after: float | None,
+    at: datetime | None,
     many: IO[bytes] | None,
     as_json: bool,
 ) -> None:
-    """Append an event to the log, and print its offset.
+    """Append an event to the log, and print its offset; with --after or --at, schedule it.
 
     TOPIC is dotted words such as order.created; PAYLOAD is JSON, {} by default, and - reads it from stdin.
     """
     if many is not None:
-        if (topic, payload, key, headers) != (None,) * 4:
-            raise click.UsageError("with --many, topic, payload, key and headers come from the file")
-        offsets = operator_here(ctx).publish_lines(many, name=getattr(many, "name", "stdin"))
+        if (topic, payload, key, headers, id, after, at) != (None,) * 7:
+            raise click.UsageError("with --many, topic, payload, key, headers and id come from the file, and no delay")
+        found: list[int | Scheduled] = [*operator_here(ctx).publish_lines(many, name=getattr(many, "name", "stdin"))]
     elif topic is None:
         raise click.UsageError("name the TOPIC of the event, or a FILE of events with --many")
     else:
         text = sys.stdin.buffer.read() if payload == "-" else payload
         value = {} if text is None else parse_json(text, "payload")
         extra = None if headers is None else parse_json(headers, "headers")
-        offsets = [operator_here(ctx).publish(topic, value, key=key, headers=extra)]
-    for offset in offsets:
+        operator = operator_here(ctx)
+        found = [operator.publish(topic, value, key=key, headers=extra, id=id, deliver_after=after, deliver_at=at)]
+    for one in found:
+        _show(one, as_json=as_json)
+
+
+def _show(found: int | Scheduled, *, as_json: bool) -> None:
+    """Print where an event is: its offset, or its number and when it is due."""
+    offset = found.offset if isinstance(found, Scheduled) else found
+    if isinstance(found, Scheduled) and found.number is not None:
         if as_json:
-            print_json({"offset": offset}, indent=None)
+            print_json({"number": found.number, "due_at": found.due_at}, indent=None)
         else:
-            click.echo(offset)
+            click.echo(f"scheduled as number {found.number}, due at {moment(found.due_at)}")
+    elif as_json:
+        print_json({"offset": offset}, indent=None)
+    else:
+        click.echo(offset)

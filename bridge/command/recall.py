@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
@@ -13,7 +14,7 @@ from bridge.wording import counted
 
 
 @click.command("recall", short_help="Hand open events to CLIENT again, whose messages are lost.")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="Only events of this key; may be repeated.")
 @click.option(
     "--offset",

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.group import exit_code, say_error, say_warning
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option, route, topic_patterns
+from bridge.command.parameters import json_option, route, topic_patterns, yes_option
 from bridge.command.project import operator_here
+from bridge.command.pruning_clients import prune_undeclared, show_undeclared
 from bridge.command.texts import clients_view, registered_line
 from bridge.model import Position
 from bridge.operate.registering import RegisteredClient, name_of
@@ -24,8 +26,15 @@ TYPES: Mapping[Kind, Any] = {
     "number": float,
     "patterns": topic_patterns,
     "routes": route,
+    "headers": str,
 }
-METAVARS: Mapping[Kind, str] = {"text": "NAME", "whole number": "N", "patterns": "P,P", "routes": "PATTERN=TASK"}
+METAVARS: Mapping[Kind, str] = {
+    "text": "NAME",
+    "whole number": "N",
+    "patterns": "P,P",
+    "routes": "PATTERN=TASK",
+    "headers": "HEADER",
+}
 
 
 def setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,7 +45,7 @@ def setting_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _setting_option(setting: Setting) -> Callable[..., Any]:
-    name, is_list = setting.name, setting.kind == "routes"
+    name, is_list = setting.name, setting.kind in ("routes", "headers")
     if setting.default is None:
         said = "Needed for a new client."
     elif is_list:
@@ -47,7 +56,7 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
     flag = name.removesuffix("_seconds").removesuffix("_ms").replace("_", "-")
     metavar = "SECONDS" if name.endswith("_seconds") else "MS" if name.endswith("_ms") else METAVARS.get(setting.kind)
     return click.option(
-        "--route" if is_list else f"--{flag}",
+        f"--{flag.removesuffix('s')}" if is_list else f"--{flag}",
         name,
         type=click.Choice(setting.choices) if setting.choices else TYPES[setting.kind],
         multiple=is_list,
@@ -57,7 +66,7 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
 
 
 @click.command("register", short_help="Register a client, or change its settings.")
-@click.argument("client", required=False)
+@click.argument("client", required=False, shell_complete=known_clients)
 @setting_options
 @click.option("--commit", hidden=True, type=click.Choice(SETTINGS["report_by"].choices), help="Old --report-by.")
 @click.option(
@@ -67,6 +76,10 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
     help="Where a new client begins: `beginning`, `now`, a timestamp, or after an offset.  [beginning]",
 )
 @click.option("--replace-task", is_flag=True, help="Let a client that exists call another task from now on.")
+@click.option("--ask-workers", is_flag=True, help="Then ask the workers, and name clients whose task none knows.")
+@click.option("--prune", is_flag=True, help="Then remove the clients that the code declared once, and does not now.")
+@click.option("--dry-run", is_flag=True, help="With --prune: only say which these are, and change nothing.")
+@yes_option
 @json_option
 @click.pass_context
 def register_command(
@@ -76,6 +89,10 @@ def register_command(
     client: str | None,
     start: Position | None,
     replace_task: bool,
+    ask_workers: bool,
+    prune: bool,
+    dry_run: bool,
+    yes: bool,
     as_json: bool,
     commit: str | None,
     **options: Any,
@@ -83,18 +100,26 @@ def register_command(
     """Register CLIENT, or change its settings; its cursor stays where it is.
 
     Only the settings that are given change; the defaults in brackets are those of a new client. What the app's own code
-    declares with @bridge.client need not be given, and without CLIENT every client declared there is registered.
+    declares with @bridge.client need not be given, and without CLIENT every client declared there is registered. With
+    --prune, those that it has declared once and does not any more are removed; never what a person or SQL registered.
     """
+    if dry_run and not prune:
+        raise click.UsageError("--dry-run goes with --prune")
+    if prune and (client is not None or start is not None):
+        raise click.UsageError("--prune is about all clients that the code declares: leave CLIENT and --start out")
     options["report_by"] = options["report_by"] or commit
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     operator = operator_here(ctx)
     worst = 0
+    if dry_run:
+        show_undeclared(operator.undeclared(), as_json=as_json)
+        return
     if client is not None:
         done = [operator.register(client, start=start, replace_task=replace_task, **given)]
     elif given or start is not None:
         raise click.UsageError("name the CLIENT that these options are for")
     else:
-        done, refused = operator.register_declared(replace_task=replace_task)
+        done, refused = operator.register_declared(replace_task=replace_task, may_be_none=prune)
         for error in refused.values():
             say_error(str(error))
             worst = max(worst, exit_code(error))
@@ -102,8 +127,13 @@ def register_command(
         _warn(name_of(operator.app), result, start)
         if not as_json:
             click.echo(registered_line(result))
+    if ask_workers:
+        for said in operator.unknown_tasks(*(result.client for result in done)).values():
+            say_warning(said)
+    removed = prune_undeclared(operator, yes=yes, as_json=as_json) if prune else []
     if as_json:
-        print_json([_as_mapping(result) for result in done])
+        registered = [_as_mapping(result) for result in done]
+        print_json({"registered": registered, "removed": removed} if prune else registered)
     ctx.exit(worst)
 
 
@@ -128,6 +158,8 @@ def _warn(app: str, result: RegisteredClient, start: Position | None) -> None:
             f"task {result.unknown_task!r} is not registered in app {app!r}: "
             "right if the fleet that consumes its queue knows it"
         )
+    for note in result.notes:
+        say_warning(note)
     if start is not None and not result.created:
         say_warning(f"client {result.client} exists already: its cursor stays at {result.offset}")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import archive_option, json_option, topic_patterns
@@ -17,7 +18,7 @@ from bridge.wording import counted
 
 
 @click.command("replay", short_help="Hand old events to CLIENT again.")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option(
     "--from",
     "start",

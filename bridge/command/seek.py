@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option, yes_option
@@ -14,7 +15,7 @@ from bridge.wording import counted
 
 
 @click.command("seek")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option(
     "--to",
     type=Position.parse,

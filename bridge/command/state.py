@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
 from bridge.command.invocation import say
 from bridge.command.output import print_json
@@ -13,7 +14,7 @@ from bridge.wording import counted
 
 
 @click.command("pause")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for those who read the status.")
 @click.option(
     "--drain",
@@ -38,7 +39,7 @@ def pause_command(ctx: click.Context, client: str, reason: str, drain: bool, as_
 
 
 @click.command("resume")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @json_option
 @click.pass_context
 def resume_command(ctx: click.Context, client: str, as_json: bool) -> None:
@@ -53,7 +54,7 @@ def resume_command(ctx: click.Context, client: str, as_json: bool) -> None:
 
 
 @click.command("remove")
-@click.argument("client")
+@click.argument("client", shell_complete=known_clients)
 @click.option("--force", is_flag=True, help="Remove it even while deliveries are open, and forget them.")
 @yes_option
 @json_option

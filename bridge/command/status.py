@@ -9,18 +9,21 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
-from bridge.command.status_view import status_view
+from bridge.command.status_view import scheduled_line, status_view
 from bridge.errors import Unavailable
 from bridge.operate.viewer import Viewer
 
+FOLLOW_SECONDS = 2.0
+
 
 @click.command("status")
-@click.argument("client", required=False)
+@click.argument("client", required=False, shell_complete=known_clients)
 @click.option(
     "--watch",
     "seconds",
@@ -28,15 +31,28 @@ from bridge.operate.viewer import Viewer
     metavar="SECONDS",
     help="Look again every so many seconds, until Ctrl-C; with --json, one line each time.",
 )
+@click.option("--follow", "-f", is_flag=True, help="As --watch 2.")
+@click.option("--ask-workers", is_flag=True, help="Also ask the workers, and name clients whose task none knows.")
 @json_option
 @click.pass_context
-def status_command(ctx: click.Context, client: str | None, seconds: float | None, as_json: bool) -> None:
+def status_command(
+    ctx: click.Context,
+    /,
+    *,
+    client: str | None,
+    seconds: float | None,
+    follow: bool,
+    ask_workers: bool,
+    as_json: bool,
+) -> None:
     """Show where every client stands, or only CLIENT.
 
     Lag counts the matching events above the cursor. Open events were handed over and are not finished. Waiting events
     wait for an earlier event of their key. Parked events were set aside after their last attempt.
     """
     operator = operator_here(ctx)
+    if follow and seconds is None:
+        seconds = FOLLOW_SECONDS
     if seconds is None:
         rows = operator.status(client)
         if as_json:
@@ -44,8 +60,13 @@ def status_command(ctx: click.Context, client: str | None, seconds: float | None
         else:
             out = console(ctx)
             out.print(status_view(rows, width=out.width))
+            if said := scheduled_line(operator.count_scheduled()):
+                out.print(said, style="dim")
             if warning := operator.size_warning():
                 say_warning(warning)
+        if ask_workers:
+            for said in operator.unknown_tasks(*(row.client for row in rows)).values():
+                say_warning(said)
     elif as_json:
         while True:
             print_json(operator.status(client), indent=None)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
+from bridge.store.scheduled import ScheduledCount
 from bridge.store.status import ClientStatus
 from bridge.wording import counted, span
 
@@ -51,6 +52,16 @@ def status_view(rows: Sequence[ClientStatus], *, width: int) -> RenderableType:
     horizon = rows[0].horizon
     final = f"final up to {horizon:,}" if horizon >= 0 else "empty, or no pump has looked at it yet"
     return Group(_fitting(rows, width), Text(), *notes, Text(f"the log is {final}", style="dim"))
+
+
+def scheduled_line(count: ScheduledCount) -> str:
+    """Say how many events are scheduled, and when the next one is due; nothing if there is none."""
+    if count.next_in_seconds is None:
+        return ""
+    events = counted(count.events, "event is scheduled for later", "events are scheduled for later")
+    late = count.next_in_seconds < -1
+    due = f"is late by {span(-count.next_in_seconds)}" if late else f"is due in {span(max(0, count.next_in_seconds))}"
+    return f"{events}, the next one {due}"
 
 
 def _fitting(rows: Sequence[ClientStatus], width: int) -> Table:
@@ -107,5 +118,11 @@ def _notes(row: ClientStatus) -> Iterable[Text]:
         yield Text(f"{name} is {row.state}{by}{why}", style=STATE_STYLES.get(row.state, ""))
     if row.retrying:
         yield Text(f"{name} will try {counted(row.retrying, 'event')} again after a failure", style="yellow")
+    if row.undeclared_at:
+        yield Text(
+            f"{name} is not declared any more by the code of app {plain(row.declared_by or '')}: "
+            f"{as_typed('`eventbridge register --prune`')} removes it",
+            style="yellow",
+        )
     if row.trouble:
         yield Text(f"{name} could not be served: {plain(as_typed(row.trouble))}", style="red")

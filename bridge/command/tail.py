@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.command.completion import known_clients
+from bridge.command.group import say_warning
 from bridge.command.output import event_json
-from bridge.command.parameters import archive_option, json_option, topic_patterns
+from bridge.command.parameters import archive_option, json_option, moment_or_span, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
@@ -15,7 +17,21 @@ from bridge.model import Position
 
 @click.command("tail")
 @click.option(
-    "--topics", type=topic_patterns, default="#", metavar="P,P", help="Only these topics, as in order.*,invoice.#"
+    "--topics",
+    "--topic",
+    "topics",
+    type=topic_patterns,
+    default="#",
+    metavar="P,P",
+    help="Only these topics, as in order.*,invoice.#",
+)
+@click.option("--key", metavar="KEY", help="Only events of this key.")
+@click.option("--client", shell_complete=known_clients, metavar="CLIENT", help="Only events that match its topics.")
+@click.option(
+    "--since",
+    type=moment_or_span,
+    metavar="TIME",
+    help="Begin with what is so old, as in 10m, 2h or 3d, or was published since a timestamp.",
 )
 @click.option(
     "--from",
@@ -30,7 +46,7 @@ from bridge.model import Position
     "most",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Show at most N events; without --from, the last N.  [default: all from there, or the last 10]",
+    help="Show at most N events; without --from or --since, the last N.  [default: all from there, or the last 10]",
 )
 @archive_option
 @json_option
@@ -40,6 +56,9 @@ def tail_command(
     /,
     *,
     topics: Sequence[str],
+    key: str | None,
+    client: str | None,
+    since: Position | float | None,
     start: Position | None,
     follow: bool,
     most: int | None,
@@ -49,12 +68,24 @@ def tail_command(
     """Show events of the log, oldest first.
 
     An event is shown when it is final, so no event appears later between those that were shown. With --json, every
-    event is one line, which `publish --many` can read; otherwise a long payload is cut off. With --archive and --from,
-    events that were pruned are shown too.
+    event is one line, which `publish --many` can read; otherwise a long payload is cut off. With --archive, and --from
+    or --since, events that were pruned are shown too.
     """
-    characters = None if as_json else SHOWN_CHARACTERS
-    events = operator_here(ctx).tail(
-        topics=topics, start=start, most=most, follow=follow, characters=characters, archive=archive
+    if since is not None and start is not None:
+        raise click.UsageError("say where to begin once: --from or --since")
+    operator = operator_here(ctx)
+    if isinstance(since, float):
+        since = Position(since=operator.moment_before(since))
+    events = operator.tail(
+        topics=topics,
+        key=key,
+        client=client,
+        start=start or since,
+        most=most,
+        follow=follow,
+        characters=None if as_json else SHOWN_CHARACTERS,
+        archive=archive,
+        say=say_warning,
     )
     for event in events:
         click.echo(event_json(event) if as_json else event_line(event))

@@ -48,6 +48,7 @@ def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
         "event": "the whole event",
         "payload": "its payload",
         "kwargs": "its payload's fields as keywords",
+        "cloudevent": "a CloudEvent",
     }
     exhausted = {"park": "park it", "hold-key": "park it and hold back its key", "halt": "halt the client"}
     yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {call[its['call']]}"
@@ -61,6 +62,23 @@ def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
     attempts = counted(its["max_attempts"], "attempt")
     if its["max_attempts"] > 1:
         attempts += f", {span(its['backoff_seconds'])} to {span(its['backoff_max_seconds'])} apart"
+    if its["rate"]:
+        burst = f", {its['burst']:,} at once" if its["burst"] else ""
+        yield "rate", f"at most {plain(its['rate'])}{burst}; retries count"
+    if its["priority"] or its["headers"]:
+        headers = ", ".join(map(plain, its["headers"]))
+        yield (
+            "messages",
+            "; ".join(
+                [
+                    *([f"priority {its['priority']}"] if its["priority"] else []),
+                    *([f"with headers {headers}"] if headers else []),
+                ]
+            ),
+        )
+    if its["time_limit_seconds"] or its["soft_time_limit_seconds"]:
+        limits = {"soft limit": its["soft_time_limit_seconds"], "hard limit": its["time_limit_seconds"]}
+        yield "limits", ", ".join(f"{name} {span(value)}" for name, value in limits.items() if value)
     if its["batch"] > 1:
         handed = {"list": "one call with the list", "calls": "a call for each"}
         wait = f", which wait at most {its['batch_wait_ms']:,} ms"

@@ -100,7 +100,8 @@ def _start_workers(installation: Installation) -> None:
     installation.start_bridge(
         "bridge worker",
         options=OPTIONS,
-        environment={"BRIDGE_LINGER_SECONDS": "2"},  # a pump that lingers longer would make us wait for its end
+        # A pump that lingers longer would make us wait for its end.
+        environment={"BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "2"},
     )
     home = installation.directory / "fleet"
     home.mkdir()

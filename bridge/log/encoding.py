@@ -7,15 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
-from bridge.bounds import HEADERS_BYTES, KEY_CHARACTERS, NESTED_LEVELS, PAYLOAD_BYTES, TOPIC_CHARACTERS
+from bridge.bounds import HEADERS_BYTES, ID_CHARACTERS, KEY_CHARACTERS, NESTED_LEVELS, PAYLOAD_BYTES, TOPIC_CHARACTERS
 from bridge.errors import InvalidEvent
-from bridge.event import NewEvent
+from bridge.event import NewEvent, NewEventTuple
+from bridge.log.values import fault, plain
 from bridge.topics import TOPIC
 
 LONGEST_FLOAT = 330  # characters, without an exponent
 
 _encode = json.JSONEncoder(
+    default=plain,
     ensure_ascii=False,
     allow_nan=False,
     check_circular=False,  # a circle ends in a RecursionError all the same, and the check would cost a fifth
@@ -25,23 +28,33 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # the escape of a NUL, and not a backslash of the text before u0000
 
 
-def encoded(event: NewEvent) -> dict[str, str | None]:
-    """Return one event as the binds of `publish`.
+def encoded(event: NewEvent) -> dict[str, Any]:
+    """Return one event as the binds of `publish`, and with its id where it has one.
 
     Raises:
         InvalidEvent: it can't be stored.
     """
-    topic, payload, key, headers = _checked(event, "")
-    return {
-        "topic": topic,
+    topic, payload, key, headers, id = _checked(event, "")
+    binds = {
+        "topic": topic if type(topic) is str else str.__str__(topic),  # a driver may know subclasses, such as enums
         "key": key,
         "payload": _json(payload, "payload", most_bytes=PAYLOAD_BYTES),
         "headers": _headers(headers or {}, "headers"),
     }
+    return binds if id is None else {**binds, "id": id}
 
 
-def encoded_together(events: Iterable[NewEvent | tuple[Any, ...]]) -> list[str]:
+def encoded_together(events: Iterable[NewEvent | NewEventTuple]) -> list[str]:
     """Return many events as JSON arrays of arrays, of which each fits into one statement.
+
+    Raises:
+        InvalidEvent: one of them can't be stored; the message says which, counted from 0.
+    """
+    return arrays_of(checked_together(events))
+
+
+def checked_together(events: Iterable[NewEvent | NewEventTuple]) -> list[NewEvent]:
+    """Check many events but for their payloads, and return them with keys and ids as text, and headers as dicts.
 
     Raises:
         InvalidEvent: one of them can't be stored; the message says which, counted from 0.
@@ -53,6 +66,15 @@ def encoded_together(events: Iterable[NewEvent | tuple[Any, ...]]) -> list[str]:
     for nth, event in enumerate(checked):
         if event.headers:
             _headers(event.headers, f"event {nth}: headers")
+    return checked
+
+
+def arrays_of(checked: Sequence[NewEvent]) -> list[str]:
+    """Return events that were checked as `encoded_together` does.
+
+    Raises:
+        InvalidEvent: the payload of one of them can't be stored.
+    """
     try:
         return [*_arrays(checked)]
     except InvalidEvent:
@@ -79,8 +101,8 @@ def _arrays(events: Sequence[NewEvent]) -> Iterator[str]:
 
 
 def _checked(event: NewEvent, where: str) -> NewEvent:
-    """Check topic, key and headers of an event, and return it with its headers as a dict."""
-    topic, _, key, headers = event
+    """Check an event but for its payload, and return it with key and id as text, and its headers as a dict."""
+    topic, _, key, headers, id = event
     if isinstance(topic, str) and len(topic) > TOPIC_CHARACTERS:
         raise InvalidEvent(
             f"{where}topic {topic[:20]!r}… has {len(topic):,} characters: at most {TOPIC_CHARACTERS} are allowed"
@@ -89,18 +111,36 @@ def _checked(event: NewEvent, where: str) -> NewEvent:
         raise InvalidEvent(
             f"{where}topic {topic!r} is malformed: dotted words without '*', '#' or spaces, as in 'order.created'"
         )
-    if key is not None and not (isinstance(key, str) and len(key) <= KEY_CHARACTERS and _is_storable(key)):
-        raise InvalidEvent(f"{where}{_wrong_key(key)}")
+    if key is not None and not (type(key) is str and len(key) <= KEY_CHARACTERS and _is_storable(key)):
+        event = event._replace(key=_as_text(key, f"{where}key", KEY_CHARACTERS))
+    if id is not None:
+        event = event._replace(id=_as_text(id, f"{where}id", ID_CHARACTERS, least=1))
     if headers is not None and not isinstance(headers, Mapping):
         raise InvalidEvent(f"{where}headers must be a mapping, not {type(headers).__name__}")
     return event if headers is None or isinstance(headers, dict) else event._replace(headers=dict(headers))
 
 
-def _wrong_key(key: object) -> str:
-    """Say what is wrong with a key."""
-    if isinstance(key, str) and len(key) > KEY_CHARACTERS:
-        return f"key {key[:20]!r}… has {len(key):,} characters: at most {KEY_CHARACTERS} are allowed"
-    return f"key {key!r} must be text without NUL or half characters, or None"
+def _as_text(value: object, name: str, most: int, *, least: int = 0) -> str:
+    """Return a key or an id as text.
+
+    Raises:
+        InvalidEvent: it is neither text, a whole number nor a UUID, or it is too long.
+    """
+    if isinstance(value, str):
+        text = str.__str__(value)
+    elif isinstance(value, UUID) or (isinstance(value, int) and not isinstance(value, bool)):
+        if isinstance(value, int) and value.bit_length() > 4 * most:  # Python does not even write a very long one
+            raise InvalidEvent(f"{name} is a number with more than {most} digits: at most {most} are allowed")
+        text = str(value) if isinstance(value, UUID) else f"{int(value)}"
+    else:
+        raise InvalidEvent(f"{name} {repr(value)[:50]} must be text, a whole number or a UUID, or None")
+    if len(text) > most:
+        raise InvalidEvent(f"{name} {text[:20]!r}… has {len(text):,} characters: at most {most} are allowed")
+    if len(text) < least:
+        raise InvalidEvent(f"{name} is empty: name the event by it, or leave it out")
+    if not _is_storable(text):
+        raise InvalidEvent(f"{name} {text!r} must be text without NUL or half characters, or None")
+    return text
 
 
 @lru_cache(maxsize=1024)
@@ -147,11 +187,11 @@ def _json(value: Any, name: str, *, deepest: int = NESTED_LEVELS, most_bytes: in
     except RecursionError:
         raise InvalidEvent(f"{name} is nested too deeply, or contains itself: at most {NESTED_LEVELS} levels") from None
     except UnicodeEncodeError:
-        raise InvalidEvent(f"{name} holds half a surrogate pair: it is no Unicode text") from None
+        raise _unstorable(value, name, "it holds half a surrogate pair") from None
     except (TypeError, ValueError) as error:
-        raise InvalidEvent(f"{name} is not JSON: {error}") from None
+        raise _unstorable(value, name, str(error)) from error
     if "\\u0000" in text and _NUL.search(text):
-        raise InvalidEvent(f"{name} holds a NUL character, which Postgres can't store: strip it before publishing")
+        raise _unstorable(value, name, "it holds a NUL character")
     # Counting brackets is cheap and finds nearly every value to be shallow; only the others are measured.
     if text.count("[") + text.count("{") > deepest and depth(value) > deepest:
         raise InvalidEvent(f"{name} is nested too deeply: at most {NESTED_LEVELS} levels")
@@ -160,17 +200,25 @@ def _json(value: Any, name: str, *, deepest: int = NESTED_LEVELS, most_bytes: in
     return text
 
 
+def _unstorable(value: Any, name: str, said: str) -> InvalidEvent:
+    """Say where in a value there is something that can't be stored, and why it can't."""
+    where, why = fault(value, name)
+    return InvalidEvent(f"{where} is not JSON that Postgres can store: {why or said[:200]}")
+
+
 def depth(value: Any) -> int:
     """Return a value's levels of nesting: 0 for a number, 1 for a list of numbers."""
     depth, level = 0, [value]
     while level := [one for one in level if type(one) not in _SCALARS]:
-        level = [child for parent in level for child in _children(parent)]
+        level = [child for parent in level for child in _inside(parent)]
         depth += 1
     return depth
 
 
-def _children(parent: Any) -> Iterable[Any]:
-    """Return what is directly inside a value; nothing for a scalar of a subclass, such as a StrEnum."""
+def _inside(parent: Any) -> Iterable[Any]:
+    """Return what is directly inside a value, as it is written; nothing for a scalar of a subclass."""
     if isinstance(parent, dict):
         return parent.values()
-    return parent if isinstance(parent, list | tuple) else ()
+    if isinstance(parent, list | tuple):
+        return parent
+    return () if isinstance(parent, str | int | float) else _inside(plain(parent))

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from bridge.app import Bridge
 from bridge.broker.marks import Keeper, MarkRefused, address, keeper_on
 from bridge.errors import BridgeError, BrokerUnavailable, StoreLocked
+from bridge.happened import Happening, tell
 from bridge.marks.acting import Here, Look, error_of, kind_of, look
 from bridge.marks.compare import Fine, Lost, Unseen
 from bridge.store import marks
@@ -140,7 +141,10 @@ class Witness:
             self._remembered = {found.facts.log: max(found.count, self._remembered.get(found.facts.log, 0))}
             if isinstance(found.verdict, Lost):
                 why = found.verdict.why
-                logger.warning("%s lost messages: %s; what is open is handed over again", found.broker, why)
+                it = Happening(kind="broker-lost", about=found.broker, reason=why)
+                text = "%s lost messages: %s; what is open is handed over again"
+                logger.warning(text, found.broker, why, extra=it.extra())
+                tell(it)
             if isinstance(found.verdict, Fine | Unseen) or not found.written:
                 break
         store.vouch(found.facts.started)

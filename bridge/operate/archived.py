@@ -20,7 +20,7 @@ from bridge.archive.lines import ArchivedEvent
 from bridge.archive.places import Place
 from bridge.store import Store
 from bridge.store.archive import end_hold, hold_range, log_identity, restore_events
-from bridge.store.events import LoggedEvent, topics_pattern
+from bridge.store.events import LoggedEvent, Wanted, topics_pattern
 
 BATCH_EVENTS, BATCH_CHARACTERS = 500, 4_000_000  # that are put back in one transaction
 
@@ -34,8 +34,7 @@ def with_archived(
     *,
     after: int,
     since: datetime | None,
-    topics: Sequence[str],
-    characters: int | None,
+    wanted: Wanted,
     follow: bool,
 ) -> Iterator[LoggedEvent]:
     """Yield archived and logged events in the order of the log, each once.
@@ -47,17 +46,19 @@ def with_archived(
         after: The last offset that is not wanted.
         since: Only events that were created at or after this; None: by offset alone. The log does not know offsets of
             what was pruned.
-        topics: AMQP topic patterns.
-        characters: Where payloads, and headers, are cut off; None: nowhere.
+        wanted: Which events.
         follow: Wait for more at the end.
     """
-    wanted = re.compile(topics_pattern(store, topics))
+    topics, also = (re.compile(topics_pattern(store, patterns)) for patterns in (wanted.topics, wanted.also))
     began = after if since is None else -1
     while (log := log_identity(store)).pruned > began:  # it may be pruned on meanwhile
         archived = (
-            _logged(event, characters)
+            _logged(event, wanted.characters)
             for event in archived_events(archive, log=log.id, after=began, upto=log.pruned)
-            if wanted.search(f".{event.topic}") and (since is None or event.created_at >= since)
+            if topics.search(f".{event.topic}")
+            and also.search(f".{event.topic}")
+            and (wanted.key is None or event.key == wanted.key)
+            and (since is None or event.created_at >= since)
         )
         upto = log.pruned
         logged = takewhile(lambda event: event.offset <= upto, pages(after=max(began, after)))  # noqa: B023

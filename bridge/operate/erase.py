@@ -34,6 +34,7 @@ from bridge.store.erase import (
 )
 from bridge.store.horizon import read_horizon
 from bridge.store.journal import WHOLE_LOG, note
+from bridge.store.scheduled import count_scheduled_of_key, erase_scheduled
 
 BATCH_EVENTS = 500  # of one transaction
 LOCK_SECONDS = 0.2  # whoever needs any client waits behind us for so long
@@ -58,6 +59,7 @@ class Erasure:
         pseudonym: What replaces the key; None where the key stays.
         keys_replaced: How many events have the pseudonym now.
         keys_kept: How many keep the key although it was to be replaced, because a client needs it still.
+        scheduled: How many events that are due later were erased, or would be.
         archived: How many archived events were erased, or would be; None where no archive was named.
         complete: Whether no open transaction can commit another event of the key that was written before.
     """
@@ -72,6 +74,7 @@ class Erasure:
     pseudonym: str | None = None
     keys_replaced: int = 0
     keys_kept: int = 0
+    scheduled: int = 0
     archived: int | None = None
     complete: bool = True
 
@@ -99,7 +102,11 @@ def erase(
     in_archive = partial(_erase_archive, store, key, archive, pseudonym)
     if dry_run:
         texts = sum(holder.texts for holder in holders)
-        return _told(found, holders, dry_run=True, texts=texts, archived=in_archive(dry_run=True))
+        scheduled = count_scheduled_of_key(store, key)
+        archived = in_archive(dry_run=True)
+        return _told(found, holders, dry_run=True, texts=texts, scheduled=scheduled, archived=archived)
+    scheduled = _erase_scheduled(store, key, by=by)  # first: one that is appended now has an offset above `upto`
+    upto = last_drawn(store)
     erased = _erase_events(store, key, found, upto=upto, by=by, key_too=key_too)
     texts = sum(_erase_texts(store, key, holder.client) for holder in key_holders(store, key, upto=upto))
     archived = in_archive(dry_run=False)
@@ -114,11 +121,21 @@ def erase(
         texts=texts,
         texts_left=sum(holder.texts for holder in left),
         pseudonym=pseudonym if replaced or archived else None,
+        scheduled=scheduled,
         archived=archived,
         keys_replaced=replaced,
         keys_kept=kept,
         complete=read_horizon(store) >= upto,
     )
+
+
+def _erase_scheduled(store: Store, key: str, *, by: str) -> int:
+    """Erase what the scheduled events of a key hold; one that is appended at this moment is waited for."""
+    with store.transaction() as connection:
+        scheduled = erase_scheduled(connection, key)
+        if scheduled:
+            note(connection, WHOLE_LOG, "erase", by=by, details={"scheduled": scheduled})
+    return scheduled
 
 
 def _erase_archive(

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from bridge.errors import UsageError
 from bridge.operate.lifecycle import release
+from bridge.operate.registering import undeclared_clients
 from bridge.operate.viewer import Viewer
 from bridge.retention.archive import archiver
 from bridge.retention.prune import Pruned, prune
 from bridge.settings.amount import seconds_of
+from bridge.store.clients import DeclaredClient
 from bridge.store.held import HeldClient, hold_log
 from bridge.store.holds import Hold, end_hold, list_holds, save_hold
 
@@ -51,6 +53,16 @@ class Keeper(Viewer):
         place = self._archive(archive)
         first = None if place is None else archiver(self._store, place)
         return prune(self._store, before=before, keep=keep, dry_run=dry_run, first=first, by=self.by)
+
+    def undeclared(self) -> list[DeclaredClient]:
+        """List the clients that the app's code has declared once, and does not any more; see `remove`.
+
+        Clients that a person or plain SQL has registered are never among them.
+
+        Raises:
+            BridgeError: a module of the app's tasks can't be imported.
+        """
+        return undeclared_clients(self.app, self._store)
 
     def release(self, client: str, *, reason: str) -> HeldClient:
         """Let a client that nobody serves stop holding the log, and return it as it was.

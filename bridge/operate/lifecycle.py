@@ -109,7 +109,7 @@ def resume(store: Store, client: str, *, by: str) -> Resumed:
     return Resumed(held.state, missed)
 
 
-def remove(store: Store, client: str, *, by: str, force: bool = False) -> HeldClient:
+def remove(store: Store, client: str, *, by: str, force: bool = False, reason: str = "") -> HeldClient:
     """Remove a client with its cursor, deliveries and parked events; the log and other clients stay as they are.
 
     A client that is registered later under the same id begins a new epoch, so outcomes of the old deliveries change
@@ -120,6 +120,7 @@ def remove(store: Store, client: str, *, by: str, force: bool = False) -> HeldCl
         client: Id of a client; it may be a plain SQL reader.
         by: Who does it, for the journal.
         force: Remove it even while deliveries are open, and forget them.
+        reason: Why, for the journal.
 
     Returns:
         The client as it was.
@@ -144,6 +145,7 @@ def remove(store: Store, client: str, *, by: str, force: bool = False) -> HeldCl
             "task": held.task,
             "open": held.open,
             "parked": held.parked,
+            **({"reason": reason} if reason else {}),
         }
         note(connection, client, "remove", by=by, details=details)
     return held

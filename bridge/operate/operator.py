@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.log.publish import publish
 from bridge.operate.archivist import Archivist
 from bridge.operate.audit import accept
+from bridge.operate.examiner import Examiner
+from bridge.operate.finding import Finder
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
 from bridge.operate.places import PlaceInLog, position_of
-from bridge.operate.publish_lines import publish_lines
+from bridge.operate.publishing import Publisher
 from bridge.operate.recall import recall
 from bridge.operate.registering import (
     DeclaredClients,
@@ -36,7 +37,7 @@ from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
 
 
-class Operator(Keeper, Archivist):
+class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
     """See and do everything that an operator does.
 
     ::
@@ -84,41 +85,21 @@ class Operator(Keeper, Archivist):
         """
         position = None if start is None else position_of(start)
         wanted = complete_registration(self.app, client, settings, start=position)
-        return register_client(self.app, self._store, wanted, replace_task=replace_task)
+        return register_client(self.app, self._store, wanted, by=self.by, replace_task=replace_task)
 
-    def register_declared(self, *, replace_task: bool = False) -> DeclaredClients:
+    def register_declared(self, *, replace_task: bool = False, may_be_none: bool = False) -> DeclaredClients:
         """Register every client that the app's code declares, each in a transaction of its own.
+
+        Args:
+            replace_task: Let clients that exist call another task from now on.
+            may_be_none: Whether the code may declare none.
 
         Raises:
             UsageError: the code declares none.
             BridgeError: a module of the app's tasks can't be imported.
         """
-        wanted = declared_registrations(self.app)
-        return register_clients(self.app, self._store, wanted, replace_task=replace_task)
-
-    def publish(
-        self, topic: str, payload: Any, *, key: str | None = None, headers: Mapping[str, Any] | None = None
-    ) -> int:
-        """Append one event in a transaction of its own, and return its offset; see `bridge.publish`.
-
-        Raises:
-            InvalidEvent: the event can't be stored.
-        """
-        with self._store.transaction() as connection:
-            return publish(connection, topic, payload, key=key, headers=headers)
-
-    def publish_lines(self, lines: Iterable[bytes], *, name: str = "input") -> list[int]:
-        """Append the events in these lines of JSON, all or none, and return their offsets.
-
-        Args:
-            lines: JSON objects with topic, and optionally payload, key and headers, as `tail --json` prints them.
-            name: What to call the lines in a message, such as the file's name.
-
-        Raises:
-            InvalidEvent: a line holds no event that can be stored; the message says which.
-        """
-        with self._store.transaction() as connection:
-            return list(publish_lines(connection, lines, name=name))
+        wanted = declared_registrations(self.app, may_be_none=may_be_none)
+        return register_clients(self.app, self._store, wanted, by=self.by, replace_task=replace_task)
 
     def pause(self, client: str, *, reason: str = "") -> str:
         """Stop handing events to a client, and return its state, `paused`; its open deliveries still finish."""
@@ -136,17 +117,18 @@ class Operator(Keeper, Archivist):
         """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
         return resume(self._store, client, by=self.by)
 
-    def remove(self, client: str, *, force: bool = False) -> HeldClient:
+    def remove(self, client: str, *, force: bool = False, reason: str = "") -> HeldClient:
         """Remove a client with its cursor, deliveries and parked events, and return it as it was.
 
         Args:
             client: Id of a client.
             force: Remove it even while deliveries are open, and forget them.
+            reason: Why, for the journal.
 
         Raises:
             UsageError: deliveries are open.
         """
-        return remove(self._store, client, by=self.by, force=force)
+        return remove(self._store, client, by=self.by, force=force, reason=reason)
 
     def seek(self, client: str, *, to: PlaceInLog, dry_run: bool = False) -> Sought:
         """Move a client's cursor, forward or back, and forget its open deliveries.

@@ -22,7 +22,7 @@ def publish_lines(connection: Connection, lines: Iterable[bytes], *, name: str) 
 
     Args:
         connection: In a transaction of the caller, who commits it.
-        lines: JSON objects with topic, and optionally payload, key and headers; empty lines are left out.
+        lines: JSON objects with topic, and optionally payload, key, headers and id; empty lines are left out.
         name: What to call the lines in a message, such as the file's name.
 
     Raises:
@@ -37,7 +37,8 @@ def publish_lines(connection: Connection, lines: Iterable[bytes], *, name: str) 
             # Find out which event it is. What is sent on the way is rolled back with the rest.
             for where, event in chunk:
                 try:
-                    publish(connection, event.topic, event.payload, key=event.key, headers=event.headers)
+                    topic, payload, key, headers, id = event
+                    publish(connection, topic, payload, key=key, headers=headers, id=id)
                 except InvalidEvent as error:
                     raise InvalidEvent(f"{where}: {error}") from error
             raise
@@ -72,4 +73,6 @@ def _event(line: bytes, where: str) -> NewEvent:
         raise InvalidEvent(f"{where} has a field {unknown[0]!r}: an event has {', '.join(NewEvent._fields)}")
     if "topic" not in fields:
         raise InvalidEvent(f"{where} names no topic")
-    return NewEvent(fields["topic"], fields.get("payload", {}), fields.get("key"), fields.get("headers"))
+    return NewEvent(
+        fields["topic"], fields.get("payload", {}), fields.get("key"), fields.get("headers"), fields.get("id")
+    )

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.declare import registrations
+from bridge.declare import app_name, options_left_out, options_of, registrations
 from bridge.errors import BridgeError, Unavailable, UsageError
 from bridge.model import Position, Registration
 from bridge.store import Store
-from bridge.store.clients import register
+from bridge.store.clients import DeclaredClient, list_declared, note_undeclared, register
 
 OURS = str(Path(__file__).parents[1])
 STANDARD = sysconfig.get_path("stdlib")
@@ -32,6 +32,7 @@ class RegisteredClient:
         offset: Its committed cursor; -1 is the beginning of the log. That of a client that existed has not moved.
         changed: The settings that changed: name to old and new value.
         unknown_task: The task that was named, if the app does not know it. This is right where only the fleet does.
+        notes: What does not go along with its events, or does not fit: options of its task in the app.
     """
 
     client: str
@@ -39,6 +40,7 @@ class RegisteredClient:
     offset: int
     changed: Mapping[str, tuple[object, object]]
     unknown_task: str | None
+    notes: tuple[str, ...] = ()
 
 
 class DeclaredClients(NamedTuple):
@@ -64,13 +66,14 @@ def complete_registration(
     """
     alone = Registration(id=client, given=given, start=start or Position())  # refused before anything is imported
     import_tasks(app)
-    declared = next((found for found in registrations() if found.id == client), None)
+    declared = next((found for found in registrations(app) if found.id == client), None)
     if declared is None:
-        return alone
-    return Registration(id=client, given={**declared.given, **given}, start=start or declared.start)
+        task = app.tasks.get(given.get("task"))
+        return alone if task is None else replace(alone, defaults=options_of(task, app))
+    return replace(declared, given={**declared.given, **given}, start=start or declared.start)
 
 
-def declared_registrations(app: Celery) -> list[Registration]:
+def declared_registrations(app: Celery, *, may_be_none: bool = False) -> list[Registration]:
     """Return every client that the app's code declares.
 
     Raises:
@@ -78,8 +81,8 @@ def declared_registrations(app: Celery) -> list[Registration]:
         BridgeError: a module of the app's tasks can't be imported.
     """
     import_tasks(app)
-    found = list(registrations())
-    if not found:
+    found = list(registrations(app))
+    if not found and not may_be_none:
         raise UsageError(
             f"the code of app {name_of(app)!r} declares no clients: put @bridge.client on a task, "
             "or name one: `eventbridge register CLIENT --task NAME`"
@@ -88,7 +91,7 @@ def declared_registrations(app: Celery) -> list[Registration]:
 
 
 def register_client(
-    app: Celery, store: Store, registration: Registration, *, replace_task: bool = False
+    app: Celery, store: Store, registration: Registration, *, by: str, replace_task: bool = False
 ) -> RegisteredClient:
     """Register a client, or change its settings; never the cursor of one that exists.
 
@@ -97,7 +100,7 @@ def register_client(
         ClientConflict: the id calls another task already; nothing changed.
     """
     bridge = bridge_of(app).settings.queue
-    result = register(store, registration, bridge=bridge, replace_task=replace_task)
+    result = register(store, registration, bridge=bridge, by=by, replace_task=replace_task)
     task = registration.given.get("task")
     return RegisteredClient(
         client=registration.id,
@@ -105,11 +108,12 @@ def register_client(
         offset=result.offset,
         changed=result.changed,
         unknown_task=task if task is not None and task not in app.tasks else None,
+        notes=tuple(options_left_out(app, result.settings, registration.given)),
     )
 
 
 def register_clients(
-    app: Celery, store: Store, wanted: Iterable[Registration], *, replace_task: bool = False
+    app: Celery, store: Store, wanted: Iterable[Registration], *, by: str, replace_task: bool = False
 ) -> DeclaredClients:
     """Register many clients; the trouble of one does not keep the others from it.
 
@@ -119,12 +123,27 @@ def register_clients(
     done, refused = list[RegisteredClient](), dict[str, BridgeError]()
     for registration in wanted:
         try:
-            done.append(register_client(app, store, registration, replace_task=replace_task))
+            done.append(register_client(app, store, registration, by=by, replace_task=replace_task))
         except Unavailable:
             raise
         except BridgeError as error:
             refused[registration.id] = error
+    note_undeclared(store, app_name(app), [it.id for it in registrations(app)], bridge=bridge_of(app).settings.queue)
     return DeclaredClients(done, refused)
+
+
+def undeclared_clients(app: Celery, store: Store) -> list[DeclaredClient]:
+    """Return the clients that the app's code has declared, and does not any more.
+
+    Those that a person or plain SQL has registered are never among them, nor those of another app or bridge.
+
+    Raises:
+        BridgeError: a module of the app's tasks can't be imported.
+    """
+    import_tasks(app)
+    declared = {found.id for found in registrations(app)}
+    known = list_declared(store, app_name(app), bridge=bridge_of(app).settings.queue)
+    return [client for client in known if client.id not in declared]
 
 
 def import_tasks(app: Celery) -> None:

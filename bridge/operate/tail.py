@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -16,116 +16,106 @@ from bridge.model import Position
 from bridge.operate.archived import with_archived
 from bridge.store import Store
 from bridge.store.clients import resolve_position
-from bridge.store.events import LoggedEvent, events_after
+from bridge.store.events import LoggedEvent, Wanted, events_after, has_index
 from bridge.store.horizon import read_horizon
 
 MOST_LAST_EVENTS = 10  # that are shown where neither a start nor a number is given
 PAGE_EVENTS = 500
 FOLLOW_POLL_SECONDS = 0.2
+LOOKED_BACK_EVENTS = 1_000_000  # for the last ones that are wanted, where no index finds them
+
+Say = Callable[[str], object]
 
 
 def tail(
     store: Store,
+    wanted: Wanted,
     *,
-    topics: Sequence[str],
     start: Position | None = None,
     most: int | None = None,
     follow: bool = False,
-    characters: int | None = None,
     archive: Place | None = None,
+    say: Say | None = None,
 ) -> Iterator[LoggedEvent]:
-    """Yield final events whose topics match, oldest first.
+    """Yield final events that are wanted, oldest first.
 
     Args:
         store: The event log.
-        topics: AMQP topic patterns.
+        wanted: Which events.
         start: The first event that is wanted; None for the last events.
         most: How many; None for all from `start`, or for the last 10. To follow the last events has no end.
         follow: Wait for more at the end instead of returning.
-        characters: Where payloads, and headers, are cut off; None: nowhere.
         archive: Where events are that were pruned; they are read only from a `start` on.
+        say: Is told where the log was not looked through to its beginning.
     """
     if start is not None:
         after = _before(store, start)
         if archive is not None:
-            pages = partial(read_events, store, topics=topics, characters=characters)
-            moment = start.since
-            yield from islice(
-                with_archived(
-                    store,
-                    archive,
-                    pages,
-                    after=after,
-                    since=moment,
-                    topics=topics,
-                    characters=characters,
-                    follow=follow,
-                ),
-                most,
-            )
+            pages = partial(read_events, store, wanted)
+            found = with_archived(store, archive, pages, after=after, since=start.since, wanted=wanted, follow=follow)
+            yield from islice(found, most)
             return
-        yield from read_events(store, after=after, topics=topics, most=most, follow=follow, characters=characters)
+        yield from read_events(store, wanted, after=after, most=most, follow=follow)
         return
     horizon = read_horizon(store)
-    most = MOST_LAST_EVENTS if most is None else most
-    found = read_last_events(store, topics=topics, most=most, characters=characters)
-    yield from found
+    last = read_last_events(store, wanted, most=MOST_LAST_EVENTS if most is None else most, say=say)
+    yield from last
     if follow:
-        after = found[-1].offset if found else horizon
-        yield from read_events(store, after=after, topics=topics, follow=True, characters=characters)
+        after = last[-1].offset if last else horizon
+        yield from read_events(store, wanted, after=after, follow=True)
 
 
 def read_events(
-    store: Store,
-    *,
-    after: int,
-    topics: Sequence[str],
-    most: int | None = None,
-    follow: bool = False,
-    characters: int | None = None,
+    store: Store, wanted: Wanted | None = None, *, after: int, most: int | None = None, follow: bool = False
 ) -> Iterator[LoggedEvent]:
-    """Yield the final events after an offset whose topics match, page by page.
+    """Yield the final events after an offset that are wanted, page by page.
 
     Args:
         store: The event log.
+        wanted: Which events; None for all.
         after: The last offset that is not wanted.
-        topics: AMQP topic patterns.
         most: How many at most; None for all.
         follow: Wait for more at the end instead of returning.
-        characters: Where payloads, and headers, are cut off; None: nowhere.
     """
+    wanted = wanted or Wanted()
     while most is None or most > 0:
         limit = PAGE_EVENTS if most is None else min(PAGE_EVENTS, most)
         # Read the horizon first. An event that becomes final after the page was read is missing from the page, though
         # it may lie below others that are in it: with a horizon that was read later, it would be left out for good.
         horizon = read_horizon(store)
-        page = events_after(store, after=after, upto=horizon, topics=topics, most=limit, characters=characters)
-        yield from page
+        page = events_after(store, wanted, after=after, upto=horizon, most=limit)
+        yield from page.events
         if most is not None:
-            most -= len(page)
-        if len(page) == limit:
-            after = page[-1].offset
+            most -= len(page.events)
+        after = max(after, page.upto)
+        if after < horizon:
             continue
-        after = max(after, horizon)
         if not follow:
             return
         time.sleep(FOLLOW_POLL_SECONDS)
 
 
-def read_last_events(
-    store: Store, *, topics: Sequence[str], most: int, characters: int | None = None
-) -> list[LoggedEvent]:
-    """Return the last `most` final events whose topics match, oldest first; look back only as far as needed."""
+def read_last_events(store: Store, wanted: Wanted, *, most: int, say: Say | None = None) -> list[LoggedEvent]:
+    """Return the last `most` final events that are wanted, oldest first; look back only as far as needed.
+
+    Where no index finds them, a bounded part of the log is looked through.
+    """
     if most == 0:
         return []
     horizon = read_horizon(store)
-    back = most
+    back, furthest = most, horizon + 1
+    if not has_index(store, wanted):
+        furthest = min(furthest, LOOKED_BACK_EVENTS)
     while True:
+        back = min(back, furthest)
         after = max(horizon - back, -1)
-        found = deque(read_events(store, after=after, topics=topics, characters=characters), maxlen=most)
-        if len(found) == most or after == -1:
-            return list(found)
+        found = deque(read_events(store, wanted, after=after), maxlen=most)
+        if len(found) == most or back == furthest:
+            break
         back *= 4
+    if len(found) < most and after > -1 and say is not None:
+        say(f"only the last {furthest:,} events were looked at: --from or --since looks further back")
+    return list(found)
 
 
 def _before(store: Store, start: Position) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from celery import Celery
@@ -22,7 +22,7 @@ from bridge.retention.size import size_warning
 from bridge.settings.amount import bytes_of
 from bridge.store import Store
 from bridge.store.clients import ListedClient, list_clients
-from bridge.store.events import LoggedEvent
+from bridge.store.events import LoggedEvent, Wanted
 from bridge.store.facts import collect_facts
 from bridge.store.fate import EventFate, read_fate
 from bridge.store.journal import JournalEntry, list_journal
@@ -30,6 +30,7 @@ from bridge.store.locks import table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
 from bridge.store.pruning import log_bytes
+from bridge.store.scheduled import ScheduledCount, count_scheduled
 from bridge.store.status import ClientStatus, read_status
 
 
@@ -63,6 +64,10 @@ class Viewer:
             if causes := explain_tables(table_holders(self._store)):
                 raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
             raise
+
+    def count_scheduled(self) -> ScheduledCount:
+        """Say how many events are scheduled for later, and in how many seconds the next one is due."""
+        return count_scheduled(self._store)
 
     def size_warning(self) -> str:
         """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""
@@ -121,37 +126,37 @@ class Viewer:
         self,
         *,
         topics: Sequence[str] = ("#",),
+        key: str | None = None,
+        client: str | None = None,
         start: PlaceInLog | None = None,
         most: int | None = None,
         follow: bool = False,
         characters: int | None = None,
         archive: str | None = None,
+        say: Callable[[str], object] | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yield events of the log, oldest first; only such as are final.
 
         Args:
             topics: AMQP topic patterns, of which one must match.
+            key: Only events of this key.
+            client: Only events that match the topics of this client.
             start: The first event: `beginning`, `now`, an offset that is included, or a moment. None for the last ones.
             most: How many; None for all from `start` on, or for the last 10.
             follow: Wait for more at the end instead of returning.
             characters: Where payloads, and headers, are cut off; None: nowhere.
             archive: A directory or URL with events that were pruned; they are read only from a `start` on. None:
                 `bridge_archive`.
+            say: Is told where only a part of the log was looked through for the last events.
 
         Raises:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else position_of(start)
         place = self._archive(archive)
-        return tail(
-            self._store,
-            topics=topics,
-            start=position,
-            most=most,
-            follow=follow,
-            characters=characters,
-            archive=place,
-        )
+        also = tuple(read_status(self._store, client)[0].topics) if client is not None else ("#",)
+        wanted = Wanted(topics=tuple(topics), also=also, key=key, characters=characters)
+        return tail(self._store, wanted, start=position, most=most, follow=follow, archive=place, say=say)
 
     def parked(
         self,

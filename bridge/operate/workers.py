@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from kombu import Connection
 from bridge.broker.holding import Seen, ask_who_holds
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.contract import ticks_queue, unreadable_queue
+from bridge.store.clients import ListedClient
+from bridge.wording import counted
 
 INTERVAL_SECONDS = 0.2  # between two tries to connect
 
@@ -85,6 +87,35 @@ def ask_workers(
         held=sum(id.partition(":")[0] == client for id in seen.held) if seen.complete else None,
         ignorant=tuple(sorted(it.worker for it in seen.consumers(queue) if not set(tasks) <= it.tasks)),
     )
+
+
+def tasks_unknown(app: Celery, clients: Iterable[ListedClient], *, timeout_seconds: float) -> dict[str, str]:
+    """Return the clients whose task no worker on their queue knows, each with a sentence that says so.
+
+    A queue that nobody consumes now is left out, as is a broker that does not answer: that is no word about the task.
+
+    Args:
+        app: The Celery app whose broker it is.
+        clients: The clients to look at.
+        timeout_seconds: How long to wait for the broker, and then for the workers' answers.
+    """
+    try:
+        with connected(app, timeout_seconds=timeout_seconds) as connection:
+            seen = ask_who_holds(app, connection, seconds=timeout_seconds)
+    except Exception:  # whatever it is, the broker can't be asked
+        return {}
+    found = {}
+    for client in clients:
+        its = client.settings
+        tasks = {its["task"], *(task for _, task in its["routes"])}
+        consumers = seen.consumers(its["queue"])
+        known = set[str]().union(*(it.tasks for it in consumers))
+        if consumers and (unknown := sorted(tasks - known)):
+            workers = counted(len(consumers), "worker")
+            found[client.id] = (
+                f"client {client.id}: none of {workers} on queue {its['queue']!r} knows task {', '.join(unknown)}"
+            )
+    return found
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from bridge.model import Client
 from bridge.store.handover import Todo
 
+ROUNDING = 1e-6  # of a token: times are sums of fractions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -22,6 +24,10 @@ class Budget:
         lanes: Whether finished keys have successors.
         replayed: How many deliveries more of a replay may be open, at most half of the window; None without a replay.
         refill_at: Most open deliveries at which a window that was full takes new events; None of another window.
+        tokens: What the bucket of the client's rate holds; None without a rate. An event costs one, a retry too, so
+            `limit` is never more.
+        tokens_per_second: How many come in a second; None without a rate.
+        tokens_enough: How many wake a client that has used its own up; None without a rate.
     """
 
     limit: int
@@ -33,6 +39,20 @@ class Budget:
     lanes: bool
     replayed: int | None
     refill_at: int | None
+    tokens: float | None = None
+    tokens_per_second: float | None = None
+    tokens_enough: float | None = None
+
+    def tokens_left(self, sent: int) -> float | None:
+        """Return what the bucket holds after so many events have gone out; None without a rate."""
+        return None if self.tokens is None else max(0.0, self.tokens - sent)
+
+    def token_seconds(self, sent: int) -> float | None:
+        """Return in how many seconds tokens are back, if so many events have used them up; else None."""
+        left = self.tokens_left(sent)
+        if left is None or left + ROUNDING >= 1:
+            return None
+        return (self.tokens_enough - left) / self.tokens_per_second  # type: ignore[operator]  # there is a rate
 
     def room(self, *, again: int) -> int:
         """Return how many events may go out beside so many that go out again."""
@@ -50,7 +70,7 @@ def budget_of(client: Client, todo: Todo, *, limit: int) -> Budget:
     """
     drains = client.state == "draining"
     return Budget(
-        limit=limit,
+        limit=limit if todo.tokens is None else min(limit, int(todo.tokens + ROUNDING)),
         window=todo.window,
         opened=todo.opened,
         again=todo.woken and bool(todo.due),
@@ -59,4 +79,7 @@ def budget_of(client: Client, todo: Todo, *, limit: int) -> Budget:
         lanes=todo.ready,
         replayed=todo.window // 2 - todo.replayed if todo.replaying and not drains else None,
         refill_at=todo.refill_at if todo.full else None,
+        tokens=todo.tokens,
+        tokens_per_second=todo.tokens_per_second,
+        tokens_enough=todo.tokens_enough,
     )

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable
 
 from bridge.app import Bridge
-from bridge.declare import registrations
+from bridge.declare import app_name, options_left_out, registrations
 from bridge.errors import BridgeError, Unavailable
 from bridge.model import Registration
-from bridge.store.clients import ListedClient, list_clients, register
+from bridge.store.clients import ListedClient, list_clients, note_undeclared, register
 from bridge.store.outcomes import is_held
 from bridge.store.rounds import silent_bridges
 from bridge.trouble import Trouble
@@ -32,13 +32,14 @@ class Declared:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self._is_noted = False  # which clients are not declared any more
         self._held: set[str] | None = None  # clients that could not be registered yet; None before the first time
         self._trouble = Trouble(logger, what="a client is not registered yet", over="all clients are registered")
 
     @property
     def is_registered(self) -> bool:
         """Whether all is done; what another transaction held is tried again with the next tick."""
-        return self._held is not None and not self._held
+        return self._held is not None and not self._held and self._is_noted
 
     def register(self) -> None:
         """Register what is left.
@@ -63,13 +64,30 @@ class Declared:
             else:
                 if done.created:
                     logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)
+                for note in options_left_out(self._bridge.app, done.settings, registration.given):
+                    logger.warning("%s", note)
         if not held:
             self._trouble.back()
         self._held = held
+        self._note_undeclared()
+
+    def _note_undeclared(self) -> None:
+        """Note which clients the code does not declare any more; where another transaction holds one, try again."""
+        name, own = app_name(self._bridge.app), self._bridge.settings.queue
+        declared = [it.id for it in registrations(self._bridge.app)]
+        try:
+            gone = note_undeclared(self._bridge.store, name, declared, bridge=own, lock_seconds=BRIEF_SECONDS)
+        except Unavailable as error:
+            if not is_held(error):
+                raise
+            return
+        for id in gone:
+            logger.warning("client %s is not declared any more: `eventbridge register --prune` removes it", id)
+        self._is_noted = True
 
     def _wanted(self) -> list[Registration]:
         """List what is to be registered; what names another bridge, or is another one's, is left to that one."""
-        declared = [it for it in registrations() if self._held is None or it.id in self._held]
+        declared = [it for it in registrations(self._bridge.app) if self._held is None or it.id in self._held]
         own = self._bridge.settings.queue
         known = {it.id: it for it in list_clients(self._bridge.store) if not it.is_reader}
         if self._held is None:

@@ -15,20 +15,25 @@ import logging
 import socket
 import time
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
 from bridge.errors import BridgeError, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
+from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
-from bridge.pump.one_pass import hand_over
+from bridge.pump.due import Due
+from bridge.pump.noting import Noting
+from bridge.pump.one_pass import Pass, hand_over
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
+from bridge.store.durations import note_durations, timed
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
+from bridge.trouble import Trouble
 
 logger = logging.getLogger("bridge")
 
@@ -63,10 +68,13 @@ class Pump:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
+        self._troubles: dict[str, Trouble] = {}  # of the same clients
         self._prepared = False
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._declared = Declared(bridge)
+        self._due = Due(bridge.store)
+        self._tried = 0.0  # time.monotonic()
 
     @property
     def _name(self) -> str:
@@ -92,8 +100,13 @@ class Pump:
             gc.freeze()
         self._prepared = True
 
-    def tick(self) -> Tick:
+    def tick(self, *, first: bool = False, request: Any = None) -> Tick:
         """Hand over all that can be, then wait for more until the time is up or a newer tick takes the turn.
+
+        Args:
+            first: Whether its worker has just begun: then it takes the turn in any case, because the tick that had it
+                may have died with that worker.
+            request: Celery's request of the tick, which names the beat that has sent it; None: nobody has.
 
         Raises:
             SchemaError, LogRewound, BrokerTaken, Unavailable: nothing more could be done; nothing is lost.
@@ -101,12 +114,11 @@ class Pump:
         self.prepare()
         self._witness.check()
         self._note_tick()
+        note_beat_of(self._bridge, request)
         total = self.catch_up()
         store, settings = self._bridge.store, self._bridge.settings
-        if not settings.linger_seconds:
-            return total
         holder = uuid.uuid4().hex
-        if not self._take_turn(holder):
+        if not settings.linger_seconds or not self._take_turn(holder, first=first):
             return total
         until = time.monotonic() + settings.linger_seconds
         while (left := until - time.monotonic()) > 0 and not is_stopping():
@@ -116,11 +128,17 @@ class Pump:
                 holder=holder,
                 seconds=min(left, LONGEST_WAIT_SECONDS),
                 poll_seconds=settings.poll_seconds,
+                look_for_due=not self._due.is_held_up,
             )
             if not found.newest:
                 break
+            self._note_tick()
+            note_durations(store, bridge=self._name)
+            self._register_rest()
             self._witness.check()
-            if found.work:
+            if found.due:
+                self._due.append_found()
+            if found.work or found.due:
                 began = time.monotonic()
                 done = self.catch_up()
                 total = Tick(*map(sum, zip(total, done, strict=True)))
@@ -133,11 +151,13 @@ class Pump:
 
     def catch_up(self) -> Tick:
         """Run passes until no client has anything left that its window has room for, or the worker shuts down."""
-        store, settings = self._bridge.store, self._bridge.settings
+        store = self._bridge.store
         sent = looked = 0
         troubled: set[str] = set()
         while True:
             horizon, last = advance(store)
+            if self._due.append_now_and_then():
+                horizon, last = advance(store)
             if self._witness.keeps_marks:
                 self._bridge.sender.remember(last)
             hungry = False
@@ -148,29 +168,44 @@ class Pump:
                 self._witness.check()
                 if client in troubled or self._left_alone_until.get(client, 0) > time.monotonic():
                     continue
-                try:
-                    sender = self._bridge.sender
-                    done = hand_over(
-                        store,
-                        client,
-                        horizon=horizon,
-                        limit=settings.pass_limit,
-                        send=sender.send,
-                        bridge=self._name,
-                        look=sender.length,
-                        revoke=sender.revoke,
-                        batch_bytes=settings.batch_bytes,
-                    )
-                except LogRewound:
-                    raise
-                except Exception as error:  # any error is this client's alone: the others are served
+                done, failed = self._serve(client, horizon)
+                if failed:
                     troubled.add(client)
-                    self._note_trouble(client, error)
-                    continue
                 if done is not None:
                     sent, looked, hungry = sent + done.sent, looked + done.looked, hungry or done.hungry
             if not hungry:
                 return Tick(sent, looked, len(troubled))
+
+    def _serve(self, client: str, horizon: int) -> tuple[Pass | None, bool]:
+        """Run one pass for a client; return what it did, and whether it failed.
+
+        Raises:
+            LogRewound: nothing can be handed over to any client.
+        """
+        settings = self._bridge.settings
+        try:
+            sender = self._bridge.sender
+            noting = Noting(sender.send)
+            with timed(self._bridge.store, "pass"):
+                done = hand_over(
+                    self._bridge.store,
+                    client,
+                    horizon=horizon,
+                    limit=settings.pass_limit,
+                    send=noting.send,
+                    bridge=self._name,
+                    look=sender.length,
+                    revoke=sender.revoke,
+                    batch_bytes=settings.batch_bytes,
+                )
+        except LogRewound:
+            raise
+        except Exception as error:  # any error is this client's alone: the others are served
+            self._note_trouble(client, error)
+            return None, True
+        self._end_trouble(client)
+        noting.say()
+        return done, False
 
     def _clients_to_serve(self, horizon: int) -> list[str]:
         """List the clients that need a pass. If they are many, first move those that want none of the new events."""
@@ -184,39 +219,55 @@ class Pump:
             logger.warning("clients that want none of the new events can't be moved together: %s", error)
         return rounds.clients_to_serve(store, bridge=self._name, horizon=horizon)
 
-    def _take_turn(self, holder: str) -> bool:
-        """Take the turn to wait for work, unless this tick is one of those that have piled up."""
+    def _take_turn(self, holder: str, *, first: bool) -> bool:
+        """Take the turn to wait for work, unless this tick is one of those of beat that have piled up."""
         store, settings = self._bridge.store, self._bridge.settings
         apart_seconds = min(settings.interval_seconds / 2, LONGEST_APART_SECONDS)
         # A turn longer than the interval only runs to its end where no process is free for the next tick. Ticks have
         # piled up then.
         runs_out = settings.linger_seconds > settings.interval_seconds
+        after_seconds = min(settings.interval_seconds * 0.9, LONGEST_APART_SECONDS)
         taken = rounds.take_turn(
             store,
             bridge=self._name,
             holder=holder,
             seconds=settings.linger_seconds,
-            apart_seconds=apart_seconds,
-            after_seconds=min(settings.interval_seconds * 0.9, LONGEST_APART_SECONDS) if runs_out else -1,
+            apart_seconds=-1 if first else apart_seconds,
+            after_seconds=after_seconds if runs_out and not first else -1,
         )
         if not taken and runs_out:
             rounds.end_tick(store, bridge=self._name, most_seconds=2 * settings.linger_seconds)
         return taken
+
+    def _register_rest(self) -> None:
+        """Register, every few seconds, the clients that another transaction held before."""
+        if not self._declared.is_registered and time.monotonic() - self._tried >= TROUBLE_SECONDS:
+            self._declared.register()
+            self._tried = time.monotonic()
 
     def _note_tick(self) -> None:
         """Say in Postgres, every few seconds, that a pump is at work."""
         if time.monotonic() - self._noted >= NOTE_SECONDS:
             rounds.note_tick(self._bridge.store, bridge=self._name, host=socket.gethostname(), clock=time.time())
             self._noted = time.monotonic()
+            note_durations(self._bridge.store, bridge=self._name)
 
     def _note_trouble(self, client: str, error: Exception) -> None:
         """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""
         expected = isinstance(error, BridgeError)
         self._left_alone_until[client] = time.monotonic() + TROUBLE_SECONDS
-        trouble = str(error) if expected else f"{type(error).__name__}: {error}"
+        said = str(error) if expected else f"{type(error).__name__}: {error}"
         # First: while Postgres is away this raises, and the tick ends with one line for all clients.
-        rounds.note_trouble(self._bridge.store, client=client, trouble=trouble)
-        logger.warning("client %s can't be served: %s", client, error, exc_info=None if expected else error)
+        rounds.note_trouble(self._bridge.store, client=client, trouble=said)
+        what, over = f"client {client} can't be served", f"client {client} is served again"
+        trouble = self._troubles.setdefault(client, Trouble(logger, what=what, over=over, client=client))
+        trouble.went(error, unexpected=None if expected else error)
+
+    def _end_trouble(self, client: str) -> None:
+        """Say that a client is served again, if it was not before."""
+        if self._troubles and (trouble := self._troubles.pop(client, None)):
+            trouble.back()
+            self._left_alone_until.pop(client, None)
 
 
 _pumps: WeakKeyDictionary[Bridge, Pump] = WeakKeyDictionary()

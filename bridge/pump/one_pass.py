@@ -11,12 +11,14 @@ stay within the window, in the order of their keys, and neither moves a cursor.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from bridge.bounds import BATCH_BYTES, REVOKED_TASKS
+from bridge.happened import Happening, tell
 from bridge.model import Client, task_id
 from bridge.pump.budget import budget_of
 from bridge.pump.judgement import judge
@@ -37,11 +39,13 @@ class Pass(NamedTuple):
         sent: Events that the broker took.
         looked: Events of the log that were looked at, filtered ones included.
         hungry: Whether another pass may find more to do at once.
+        again: How many of the events sent went out once more: retries, and those whose lease ran out.
     """
 
     sent: int
     looked: int
     hungry: bool
+    again: int = 0
 
 
 def unknown_length(_: str) -> int | None:
@@ -83,6 +87,7 @@ def hand_over(
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     replaced: list[str] = []
+    began = time.monotonic()
     with store.transaction(vouched=True) as connection:
         client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
@@ -101,7 +106,15 @@ def hand_over(
         )
     if replaced and revoke is not None:  # after the commit: the client's row is free
         revoke(replaced)
+    _tell(client, done, time.monotonic() - began)
     return done
+
+
+def _tell(client: Client, done: Pass, seconds: float) -> None:
+    """Tell what a pass did that is committed; nothing of one that had nothing to do."""
+    if done.sent or done.looked:
+        counts = {"again": done.again, "looked": done.looked}
+        tell(Happening(kind="handed-over", client=client.id, number=done.sent, seconds=seconds, counts=counts))
 
 
 def _end_leases(connection: Connection, client: Client, look: Look) -> list[str]:
@@ -132,12 +145,15 @@ def _take_and_send(
             connection,
             client,
             delivered=taken.fresh,
+            retried=taken.again,
             counted=taken.counted,
             owed=taken.owed,
             hungry=judgement.hungry,
             full=judgement.full,
             within_seconds=judgement.within_seconds,
+            tokens=judgement.tokens,
+            token_seconds=judgement.token_seconds,
         )
     if client.state == "draining" and not todo.opened:
         handover.end_drain(connection, client)
-    return Pass(taken.again + taken.fresh - len(taken.refused), taken.looked, judgement.hungry)
+    return Pass(taken.again + taken.fresh - len(taken.refused), taken.looked, judgement.hungry, taken.again)

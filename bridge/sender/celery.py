@@ -17,8 +17,8 @@ from bridge.contract import CallbackArgs
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish, signature_of
-from bridge.sender.parcels import is_batch, pack
-from bridge.sender.stencil import shown
+from bridge.sender.parcels import headers_of, is_batch, pack
+from bridge.sender.shown import argument_of, label_of
 from bridge.sender.writer import Writer
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
@@ -61,7 +61,8 @@ class CeleryWriter(Writer):
             task_id=head.task_id,
             value=[contents[offset] for offset in offsets] if batched else contents[head.offset],
             batched=batched,
-            shown=f"<{head.topic} #{shown(parcel)}>",
+            label=label_of(parcel),
+            argument=argument_of(client, parcel, batched=batched) if self._shows else "",
             offset=head.offset,
             trace=head.trace,
             callback=CallbackArgs(
@@ -71,6 +72,7 @@ class CeleryWriter(Writer):
                 attempt=head.attempt,
                 signature=signature_of(self._secret, parcel),
             ),
+            headers=headers_of(parcel),
         )
         publish(self._app, self._producer, client, call, queue=self._queue)
 

@@ -14,9 +14,10 @@ from bridge.contract import CallbackArgs
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.message import TaskCall, publish, signature_of
-from bridge.sender.parcels import is_batch, pack
+from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.samples import SAMPLES
-from bridge.sender.stencil import MARKERS, Stencil
+from bridge.sender.shown import argument_of
+from bridge.sender.stencil import HEADER_MARKERS, MARKERS, Stencil
 from bridge.sender.writer import Writer
 from bridge.settings.client import SETTINGS
 
@@ -25,11 +26,12 @@ Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and 
 
 
 class Shape(NamedTuple):
-    """Common to all messages of one stencil: their task, whether they carry lists, the names of their trace headers."""
+    """Common to all messages of one stencil: their task, whether they carry lists, the names of headers from events."""
 
     task: str
     batched: bool
     trace: tuple[str, ...]
+    headers: tuple[str, ...]
 
 
 class Kept(NamedTuple, Generic[Place]):
@@ -65,13 +67,23 @@ class Cutter(Writer, Generic[Place]):
         tag = uuid.uuid4().hex
         stencils = self._stencils_of(client)
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace))
+            headers = headers_of(parcel)
+            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace), tuple(headers))
             found = stencils.get(shape)
             if found is None:
                 found = stencils[shape] = self._stencil(client, shape)
             place, stencil = found
             signature = signature_of(self._secret, parcel)
-            yield place, *stencil.cut(parcel, batched=shape.batched, signature=signature, tag=f"{tag}.{nth}")
+            argument = argument_of(client, parcel, batched=shape.batched) if self._shows else ""
+            texts = stencil.cut(
+                parcel,
+                batched=shape.batched,
+                signature=signature,
+                tag=f"{tag}.{nth}",
+                argument=argument,
+                headers=[*headers.values()],
+            )
+            yield place, *texts
 
     @abstractmethod
     def _rendered(self, write: Callable[[Any], object]) -> Rendered[Place]:
@@ -93,7 +105,7 @@ class Cutter(Writer, Generic[Place]):
         return kept.stencils
 
     def _stencil(self, client: Client, shape: Shape) -> tuple[Place, Stencil]:
-        call = call_of_markers(client, shape)
+        call = call_of_markers(client, shape, shows=self._shows)
         place, *texts = self._rendered(lambda producer: publish(self._app, producer, client, call, queue=self._queue))
         return place, Stencil(*texts)
 
@@ -106,7 +118,9 @@ class Cutter(Writer, Generic[Place]):
         for client, deliveries in SAMPLES:
 
             def write(producer: Any, client: Client = client, deliveries: Sequence[Delivery] = deliveries) -> None:
-                CeleryWriter(self._app, producer, queue=self._queue, secret=self._secret).send(client, deliveries)
+                CeleryWriter(self._app, producer, queue=self._queue, secret=self._secret, shows=self._shows).send(
+                    client, deliveries
+                )
 
             [cut] = self.cut(client, deliveries)
             if self._opened(cut) != self._opened(self._rendered(write)):
@@ -114,16 +128,18 @@ class Cutter(Writer, Generic[Place]):
         self._kept.clear()  # those of the samples
 
 
-def call_of_markers(client: Client, shape: Shape) -> TaskCall:
+def call_of_markers(client: Client, shape: Shape, *, shows: bool) -> TaskCall:
     """Make the call that a stencil is rendered from."""
     return TaskCall(
         task=shape.task,
         task_id=MARKERS["task_id"],
         value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
         batched=shape.batched,
-        shown=f"<{MARKERS['topic']} #{MARKERS['shown']}>",
+        label=MARKERS["label"],
+        argument=MARKERS["argument"] if shows else "",
         offset=MARKERS["offset"],
         trace={name: MARKERS[name] for name in shape.trace},
+        headers=dict(zip(shape.headers, HEADER_MARKERS, strict=False)),
         callback=CallbackArgs(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
     )
 

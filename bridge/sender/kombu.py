@@ -26,8 +26,8 @@ class KombuWriter(Cutter[dict[str, Any]]):
 
     fast_way = KOMBU_STENCIL
 
-    def __init__(self, app: Celery, producer: Producer, *, queue: str, secret: str) -> None:
-        super().__init__(app, producer, queue=queue, secret=secret)
+    def __init__(self, app: Celery, producer: Producer, *, queue: str, secret: str, shows: bool = True) -> None:
+        super().__init__(app, producer, queue=queue, secret=secret, shows=shows)
         if is_virtual(producer.channel) and DELIVERY_TAGS.conforms():
             number_messages(producer.channel)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
@@ -26,6 +26,7 @@ from bridge.contract import (
     sign,
 )
 from bridge.model import Client, Delivery
+from bridge.settings.headers import message_headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +38,24 @@ class TaskCall:
         task_id: Its id, unique to this attempt.
         value: An event; of a batch a list of them; keyword arguments where the client's `call` is `kwargs`.
         batched: Whether `value` is a list.
-        shown: The event in one word, for Flower and logs.
+        label: The event in one word, for Flower and logs.
+        argument: The beginning of its argument, for these; empty where it is not shown.
         offset: The event's; of a batch, of its first event.
         trace: Trace headers, such as `traceparent`.
         callback: The arguments of both callbacks.
+        headers: What the message gets from the event's headers, because the client asks for it.
     """
 
     task: str
     task_id: str
     value: Any
     batched: bool
-    shown: str
+    label: str
+    argument: str
     offset: int | str
     trace: Mapping[str, str]
     callback: CallbackArgs
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def signature_of(secret: str, parcel: Sequence[Delivery]) -> str:
@@ -78,8 +83,9 @@ def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, 
         create_sent_event=app.conf.task_send_sent_event,
         shadow=call.task if name == MAP else None,  # what Flower and the worker's log call it
         ignore_result=None,  # False, Celery's default up to 5.6, would override the fleet's own setting
-        argsrepr="()" if client.call == "kwargs" else f"({call.shown},)",
-        kwargsrepr=f"{{{call.shown}}}" if client.call == "kwargs" else "{}",
+        **_shown(client, call),
+        time_limit=client.time_limit_seconds or None,
+        soft_time_limit=client.soft_time_limit_seconds or None,
     )
     app.amqp.send_task_message(
         producer,
@@ -93,7 +99,16 @@ def publish(app: Celery, producer: Producer, client: Client, call: TaskCall, *, 
         mandatory=True,  # where the queue is missing, RabbitMQ drops a message without a word, unless told to say so
         retry=False,  # the pass is rolled back instead, and the next tick tries again
         headers=_headers(client, call),
+        **({"priority": client.priority} if client.priority else {}),
     )
+
+
+def _shown(client: Client, call: TaskCall) -> dict[str, str]:
+    """Return what Flower and logs show as the arguments; keyword arguments stand by themselves."""
+    if client.call == "kwargs":
+        return {"argsrepr": call.label, "kwargsrepr": call.argument or "{…}"}
+    said = f"{call.label} {call.argument}" if call.argument else call.label
+    return {"argsrepr": f"({said},)", "kwargsrepr": "{}"}
 
 
 def _name_and_arguments(app: Celery, client: Client, call: TaskCall) -> tuple[str, list[Any], dict[str, Any]]:
@@ -106,8 +121,10 @@ def _name_and_arguments(app: Celery, client: Client, call: TaskCall) -> tuple[st
 
 
 def _headers(client: Client, call: TaskCall) -> dict[str, object]:
-    """Return the headers that the bridge adds; `args_in_headers` reads those of an in-process client."""
+    """Return the headers that a client asks for, and the bridge's; `args_in_headers` reads those of in-process."""
     headers: dict[str, object] = {
+        **message_headers(client.headers).fixed,
+        **call.headers,
         CLIENT_HEADER: client.id,
         OFFSET_HEADER: call.offset,
         GENERATION_HEADER: client.generation,

@@ -7,7 +7,7 @@ The database filters by the same rule (`fq.topics_filter`); a test holds the two
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from bridge.model import Client, Delivery
@@ -49,3 +49,11 @@ def pack(client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[str, 
     for (task, *_), group in groups.items():
         for first in range(0, len(group), client.batch):
             yield task, group[first : first + client.batch]
+
+
+def headers_of(parcel: Sequence[Delivery]) -> Mapping[str, str]:
+    """Return the headers that a message gets from its events: of several events, those in which all of them agree."""
+    first = parcel[0].headers
+    if len(parcel) == 1 or not first:
+        return first
+    return {name: text for name, text in first.items() if all(it.headers.get(name) == text for it in parcel)}

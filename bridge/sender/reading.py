@@ -56,7 +56,7 @@ def why_unreadable(client: Client, body: str) -> str:
         client: Its `serializer` and `call` decide how a worker gets the event.
         body: The event as JSON text, as Postgres made it.
     """
-    levels = NESTED_LEVELS + (client.call == "event")  # the event itself is one more
+    levels = NESTED_LEVELS + (client.call in ("event", "cloudevent"))  # the event itself is one more
     hook = _refuse_typed if client.serializer == "json" else None
     try:
         value = json.loads(body, object_hook=hook, parse_int=_whole, parse_float=_fraction)

@@ -21,7 +21,16 @@ def _client(**settings: Any) -> Client:
 def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any) -> tuple[Client, list[Delivery]]:
     client = _client(**settings)
     return client, [
-        Delivery(client=client, offset=42 + nth, epoch=3, attempt=2, topic='a."%s".ü', body=_BODY, trace=trace or {})
+        Delivery(
+            client=client,
+            offset=42 + nth,
+            epoch=3,
+            attempt=2,
+            topic='a."%s".ü',
+            body=_BODY,
+            trace=trace or {},
+            key='k"%s\n\\ü',
+        )
         for nth in range(number)
     ]
 

@@ -62,6 +62,7 @@ class Sender:
         connect_timeout_seconds: How long to wait for the broker.
         redis_writer: Whether the Redis writer may serve on a Redis broker.
         batch_bytes: Most that is sent together, in bytes of events.
+        shows: Whether messages show the beginning of their arguments to Flower and logs.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Sender:
         connect_timeout_seconds: float,
         redis_writer: bool = True,
         batch_bytes: int = BATCH_BYTES,
+        shows: bool = True,
     ) -> None:
         self._app = app
         self._queue = queue
@@ -80,6 +82,7 @@ class Sender:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._redis_writer = redis_writer
         self._batch_bytes = batch_bytes
+        self._shows = shows
         self._largest = 0  # of the messages that this connection's broker has taken
         self._seen = self._noted = NOTHING_SEEN  # the last event of the log, and what this broker was told of it
         self._connected: Connected | None = None
@@ -185,7 +188,7 @@ class Sender:
         return self._make(CeleryWriter, producer)
 
     def _make(self, kind: type[Kind], producer: Producer) -> Kind:
-        return kind(self._app, producer, queue=self._queue, secret=self._secret)
+        return kind(self._app, producer, queue=self._queue, secret=self._secret, shows=self._shows)
 
     @contextmanager
     def _connection(self) -> Iterator[Connected]:

@@ -15,7 +15,11 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from bridge.bounds import HEADERS_OF_A_MESSAGE
 from bridge.model import Delivery
+from bridge.sender.shown import label_of
+
+_escaped = json.encoder.encode_basestring_ascii  # in quotes, as it stands in JSON
 
 # A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
 _NUMBERS = {
@@ -26,8 +30,8 @@ _NUMBERS = {
 }
 _TEXTS = {
     "task_id": "@@bridge-task-id@@",
-    "topic": "@@bridge-topic@@",
-    "shown": "@@bridge-shown@@",
+    "label": "@@bridge-label@@",
+    "argument": "@@bridge-argument@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
     "traceparent": "@@bridge-traceparent@@",
@@ -36,6 +40,7 @@ _TEXTS = {
 _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE))  # of headers from the event
 
 
 class _Template(NamedTuple):
@@ -62,7 +67,16 @@ class Stencil:
         self._envelope = _template(envelope)
         self._body = _template(body)
 
-    def cut(self, parcel: Sequence[Delivery], *, batched: bool, signature: str, tag: str) -> tuple[str, str]:
+    def cut(
+        self,
+        parcel: Sequence[Delivery],
+        *,
+        batched: bool,
+        signature: str,
+        tag: str,
+        argument: str = "",
+        headers: Sequence[str] = (),
+    ) -> tuple[str, str]:
         """Make the message of these deliveries: its envelope and its body.
 
         Args:
@@ -70,6 +84,8 @@ class Stencil:
             batched: Whether the task takes a list, even of one.
             signature: Signs its callbacks.
             tag: The message's delivery tag, unique in the broker.
+            argument: What is shown of the argument.
+            headers: The values of headers from the event, in the order of `HEADER_MARKERS`.
         """
         head = parcel[0]
         offset = str(head.offset)
@@ -84,8 +100,8 @@ class Stencil:
             str(head.attempt),
             str(head.epoch),
             head.task_id,
-            _in_json(head.topic),
-            shown(parcel),
+            _escaped(label_of(parcel))[1:-1],
+            _escaped(argument)[1:-1] if argument else "",
             signature,
             tag,
             _in_json(head.trace.get("traceparent", "")),
@@ -94,13 +110,7 @@ class Stencil:
         )
         body = self._body.filled(values)
         inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
-        return self._envelope.filled((*values, inside)), body
-
-
-def shown(parcel: Sequence[Delivery]) -> str:
-    """Return the offsets of a message in one word, for Flower and logs: `42`, or `42..45 (3 events)`."""
-    first = parcel[0].offset
-    return str(first) if len(parcel) == 1 else f"{first}..{parcel[-1].offset} ({len(parcel)} events)"
+        return self._envelope.filled((*values, inside, *map(_in_json, headers))), body
 
 
 @lru_cache(maxsize=4096)
@@ -114,7 +124,8 @@ def _template(text: str) -> _Template:
     names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
     names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
     names |= {marker: name for name, marker in {**_TEXTS, "body": BODY}.items()}
-    order = [*MARKERS, "body"]
+    names |= {marker: marker for marker in HEADER_MARKERS}
+    order = [*MARKERS, "body", *HEADER_MARKERS]
     parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
     template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
     return _Template(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))

@@ -20,13 +20,15 @@ class Writer(ABC):
         producer: Publishes.
         queue: The bridge's own queue, where callbacks go.
         secret: Signs callbacks.
+        shows: Whether messages show the beginning of their arguments to Flower and logs.
     """
 
-    def __init__(self, app: Celery, producer: Producer, *, queue: str, secret: str) -> None:
+    def __init__(self, app: Celery, producer: Producer, *, queue: str, secret: str, shows: bool = True) -> None:
         self._app = app
         self._producer = producer
         self._queue = queue
         self._secret = secret
+        self._shows = shows
         self.beside: tuple[str, ...] = ()  # a command of Redis that goes out once, before the next messages
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Read amounts with their unit: an age such as `30d`, and a size such as `200GB`. Pure."""
+"""Read amounts with their unit: an age such as `30d`, a size such as `200GB`, and a rate such as `100/s`. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SIZES: Mapping[str, float] = {
     **{"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
 }
+RATES: Mapping[str, float] = {"s": 1, "m": 60, "h": 3600}
 MOST_SECONDS = 100 * 365 * 86_400.0  # a moment before that would be none that a datetime can name
 
 
@@ -35,6 +36,18 @@ def bytes_of(text: str) -> int:
     if size is None or size < 1:
         raise ValueError(f"must be a size such as 200GB: a number and one of {', '.join(SIZES)}")
     return int(size)
+
+
+def rate_of(text: str) -> float:
+    """Read a rate, and return how many it is in a second.
+
+    Raises:
+        ValueError: it is none, or nothing.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)/([smh])", text, re.ASCII)
+    if not found or not float(found[1]):
+        raise ValueError("must be a rate such as 100/s, 30/m or 5/h: a number above 0, and a second, minute or hour")
+    return float(found[1]) / RATES[found[2]]
 
 
 def _amount(text: str, units: Mapping[str, float]) -> float | None:

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from bridge.bounds import BATCH_BYTES
 from bridge.errors import ConfigurationError
 from bridge.settings.amount import bytes_of, seconds_of
+from bridge.settings.database import found_database_url
 from bridge.settings.setting import About, Setting, settings_of
+
+LogFormat = Literal["text", "json"]
 
 PREFIX = "bridge_"
 RENAMED = {"batch": "pass_limit"}
@@ -33,10 +36,12 @@ class BridgeSettings:
     secret: Annotated[
         str, About("Key that signs the callbacks; where empty, a random one that the database keeps.")
     ] = ""
-    interval_seconds: Annotated[float, About("How often beat starts the pump.", above=0)] = 1.0
+    interval_seconds: Annotated[
+        float, About("How often beat starts the pump, which also starts with each bridge worker.", above=0)
+    ] = 10.0
     linger_seconds: Annotated[
-        float, About("How long a tick looks for more after it has handed over everything; 0: not at all.")
-    ] = 5.0
+        float, About("How long a tick looks for more, longer than the interval; 0: it hands over what there is.")
+    ] = 15.0
     poll_seconds: Annotated[float, About("How often a tick that lingers looks, inside Postgres.", above=0)] = 0.01
     pass_limit: Annotated[int, About("Most events that one pass hands over to one client.", least=1)] = 2000
     batch_bytes: Annotated[
@@ -72,6 +77,20 @@ class BridgeSettings:
         float, About("Longest that one statement, or one wait for a lock, may take.", above=0)
     ] = 60.0
 
+    show_payload: Annotated[
+        bool,
+        About("Show the beginning of each event's payload in Flower and in workers' logs, as Celery shows arguments."),
+    ] = True
+    log_format: Annotated[
+        LogFormat, About("How workers and beat write their log: `text`, as Celery does, or `json`, one object a line.")
+    ] = "text"
+    lag_limit: Annotated[
+        str,
+        About(
+            "How old a client's oldest unfinished event may grow, as `10min`, before it is warned of; empty: no limit.",
+            read=seconds_of,
+        ),
+    ] = ""
     keep: Annotated[
         str,
         About(
@@ -91,6 +110,12 @@ class BridgeSettings:
         ),
     ] = ""
 
+    metrics_port: Annotated[int, About("Port at which a bridge worker answers Prometheus; 0: none.", most=65535)] = 0
+    metrics_address: Annotated[str, About("Address where it listens; `0.0.0.0` is every one.")] = "127.0.0.1"
+    metrics_otlp: Annotated[
+        bool, About("Push metrics by OTLP from a bridge worker, to where `OTEL_EXPORTER_OTLP_ENDPOINT` says.")
+    ] = False
+
     @classmethod
     def read(cls, conf: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Take each setting from the environment, else from the configuration, else its default.
@@ -109,20 +134,27 @@ class BridgeSettings:
                 values[name] = _usable(setting, environ[variable], f"{variable} in the environment")
             elif conf.get(key) is not None:
                 values[name] = _usable(setting, conf[key], f"setting {key}")
-        return cls(**values)
+        settings = cls(**values)
+        if 0 < settings.linger_seconds < settings.interval_seconds:
+            _warn_once(
+                f"bridge_linger_seconds ({settings.linger_seconds:g}) is shorter than bridge_interval_seconds "
+                f"({settings.interval_seconds:g}): events that come in between wait for the next tick"
+            )
+        return settings
 
     def need_database_url(self) -> str:
-        """Return the database's URL.
+        """Return the database's URL: the setting, else the one that the framework knows of (Django's `DATABASES`).
 
         Raises:
             ConfigurationError: none is set.
         """
-        if not self.database_url:
+        url = self.database_url or found_database_url()
+        if not url:
             raise ConfigurationError(
                 "no database is set: put bridge_database_url into the Celery configuration, or BRIDGE_DATABASE_URL "
                 "into the environment, as postgresql://user:password@host:5432/database"
             )
-        return self.database_url
+        return url
 
 
 SETTINGS: Mapping[str, Setting] = settings_of(BridgeSettings)

@@ -12,13 +12,25 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from bridge.errors import InvalidClient
+from bridge.settings.amount import rate_of
 from bridge.settings.setting import About, Setting, settings_of
 
 Ordering = Literal["key", "none", "strict"]
-Call = Literal["event", "payload", "kwargs"]
+Call = Literal["event", "payload", "kwargs", "cloudevent"]
 OnExhausted = Literal["park", "hold-key", "halt"]
 BatchAs = Literal["list", "calls"]
 ReportBy = Literal["callback", "in-process"]
+
+# What Celery's users may look for, and why a client has none.
+REFUSED: Mapping[str, str] = {
+    "expires": "an expired message is never answered, so its event would go out again at the end of its lease, and be "
+    "parked after its last attempt; let the handler look at the event's `created_at`",
+    "countdown": "an event goes out when it can; publish it later, or let the handler wait",
+    "eta": "an event goes out when it can; publish it later, or let the handler wait",
+    "time_limit": "it is called time_limit_seconds",
+    "soft_time_limit": "it is called soft_time_limit_seconds",
+    "rate_limit": "it is called rate",
+}
 
 DEFAULT_BRIDGE = "bridge"  # as the default of `bridge_queue`
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -55,7 +67,8 @@ class ClientSettings:
     ] = "key"
     window: Annotated[int, About("Most deliveries open at once: handed over and not finished.", least=1)] = 1000
     call: Annotated[
-        Call, About("Call the task with the whole `event`, its `payload`, or the payload's fields as `kwargs`.")
+        Call,
+        About("Call the task with the `event`, its `payload`, the payload's fields as `kwargs`, or as a `cloudevent`."),
     ] = "event"
     serializer: Annotated[str, About("Serializer of the messages, as kombu names it.")] = "json"
     ack_timeout_seconds: Annotated[
@@ -85,6 +98,23 @@ class ClientSettings:
         ReportBy,
         About("Report outcomes by the task's `callback`, or `in-process`: the fleet's workers write to Postgres."),
     ] = "callback"
+    rate: Annotated[
+        str, About("Most events handed over in a second, minute or hour, as `100/s`; empty: no limit.", read=rate_of)
+    ] = ""
+    burst: Annotated[int, About("Most events at once after a pause, where there is a rate; 0: those of a second.")] = 0
+    priority: Annotated[
+        int, About("Priority of the messages; 0 is the highest on Redis, and the lowest on RabbitMQ.", most=9)
+    ] = 0
+    headers: Annotated[
+        tuple[str, ...],
+        About("Headers of the messages: names of event headers, or texts as `source=bridge`.", kind="headers"),
+    ] = ()
+    time_limit_seconds: Annotated[
+        float, About("Time after which a worker kills the task, in seconds; 0: as the fleet has it.")
+    ] = 0
+    soft_time_limit_seconds: Annotated[
+        float, About("Time after which the task gets `SoftTimeLimitExceeded`, in seconds; 0: as the fleet has it.")
+    ] = 0
 
     def __post_init__(self) -> None:
         check(self.id, {name: getattr(self, name) for name in SETTINGS})
@@ -106,9 +136,25 @@ def check(client: str, given: Mapping[str, Any]) -> None:
             "beginning with a letter, a digit or '_'"
         )
     for name, value in given.items():
+        if name in REFUSED:
+            raise InvalidClient(f"client {client!r} has no setting {name!r}: {REFUSED[name]}")
         if name not in SETTINGS:
             raise InvalidClient(f"client {client!r} has no setting {name!r}: there are {', '.join(SETTINGS)}")
         if problem := SETTINGS[name].problem(value):
             raise InvalidClient(f"client {client!r}: {name} is {value!r}, {problem}")
     if given.get("batch", 1) > 1 and given.get("call") == "kwargs":
         raise InvalidClient(f"client {client!r}: a batch has no keyword arguments: use call event or payload")
+    _check_limits(client, given)
+
+
+def _check_limits(client: str, given: Mapping[str, Any]) -> None:
+    """Check time limits against each other and against the lease, as far as they are given."""
+    hard, soft = given.get("time_limit_seconds", 0), given.get("soft_time_limit_seconds", 0)
+    lease = given.get("ack_timeout_seconds")
+    if hard and soft >= hard:
+        raise InvalidClient(f"client {client!r}: soft_time_limit_seconds must be below time_limit_seconds {hard:g}")
+    if lease is not None and max(hard, soft) >= lease:
+        raise InvalidClient(
+            f"client {client!r}: a time limit of {max(hard, soft):g} s must be below ack_timeout_seconds {lease:g}: "
+            "else the event goes out again while its task still runs"
+        )

@@ -12,9 +12,10 @@ from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from bridge.settings.headers import entries_of, problem_of_headers
 from bridge.topics import TOPIC_PATTERN
 
-Kind = Literal["text", "switch", "whole number", "number", "choice", "patterns", "routes"]
+Kind = Literal["text", "switch", "whole number", "number", "choice", "patterns", "routes", "headers"]
 
 KINDS: Mapping[object, Kind] = {
     str: "text",
@@ -48,6 +49,7 @@ class About:
         above: The number that must be exceeded, instead of `least`.
         most: The greatest number that is allowed.
         read: What reads a text that is not empty, such as an age; it raises `ValueError` with what it must be.
+        kind: Where the type does not tell it.
     """
 
     help: str
@@ -55,6 +57,7 @@ class About:
     above: float | None = None
     most: float = MOST
     read: Callable[[str], object] | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class Setting:
 
     Attributes:
         kind: `text`, `switch` (bool), `whole number` (int), `number` (float), `choice` (one of `choices`),
-            `patterns` (a tuple of topic patterns), or `routes` (a tuple of pairs of topic pattern and task name).
+            `patterns` (a tuple of topic patterns), `routes` (a tuple of pairs of topic pattern and task name), or
+            `headers` (a tuple of message headers).
         default: None where it must be given.
         help: One or two sentences for `--help` and the docs.
         choices: What a choice may be; empty for any other kind.
@@ -98,11 +102,15 @@ class Setting:
                 return _problem_of_patterns(value)
             case "routes":
                 return _problem_of_routes(value)
+            case "headers":
+                return problem_of_headers(value)
             case "number" | "whole number":
                 return self._problem_of_number(value)
 
     def frozen(self, value: Any) -> Any:
         """Return a right value with tuples for lists, so that equal settings compare equal."""
+        if self.kind == "headers":
+            return entries_of(value)
         if self.kind == "patterns":
             return tuple(value)
         if self.kind == "routes":
@@ -160,7 +168,7 @@ def settings_of(owner: type[Any]) -> Mapping[str, Setting]:
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         found[field.name] = Setting(
             name=field.name,
-            kind="choice" if choices else KINDS[kind],
+            kind=about.kind or ("choice" if choices else KINDS[kind]),
             default=None if field.default is MISSING else field.default,
             help=about.help,
             choices=choices,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,11 +47,29 @@ class Registered(NamedTuple):
         created: Whether the client is new.
         offset: Its committed cursor. That of a client that existed has not moved.
         changed: The settings that changed: name to old and new value.
+        settings: What it is registered with now.
     """
 
     created: bool
     offset: int
     changed: Mapping[str, tuple[object, object]]
+    settings: ClientSettings
+
+
+class DeclaredClient(NamedTuple):
+    """A client that the code of an app has declared, now or earlier.
+
+    Attributes:
+        id: Its name.
+        offset: Its committed cursor.
+        open: How many deliveries it has.
+        parked: How many events are parked for it.
+    """
+
+    id: str
+    offset: int
+    open: int
+    parked: int
 
 
 def register(
@@ -59,6 +77,7 @@ def register(
     registration: Registration,
     *,
     bridge: str = DEFAULT_BRIDGE,
+    by: str = "bridge",
     replace_task: bool = False,
     lock_seconds: float | None = None,
 ) -> Registered:
@@ -70,6 +89,7 @@ def register(
         store: The event log and its clients.
         registration: What was declared.
         bridge: The bridge that serves a new client, where the declaration names none.
+        by: Who does it, for the journal.
         replace_task: Let an existing client call another task from now on.
         lock_seconds: How long to wait for another transaction that holds the client; None for the usual time.
 
@@ -93,13 +113,41 @@ def register(
         offset = resolve_position(connection, registration.start, horizon=horizon)
         binds = {name: getattr(after, name) for name in SETTINGS}
         binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
+        binds |= {"headers": list(after.headers), "declared_by": registration.declared_by}
+        connection.execute(statement("operate/act_as"), {"by": by})
         cursor = connection.execute(statement("operate/save_client"), binds).scalar_one()
     changed = {
         name: (getattr(before, name), getattr(after, name))
         for name in SETTINGS
         if before and getattr(before, name) != getattr(after, name)
     }
-    return Registered(created=found is None, offset=cursor, changed=changed)
+    return Registered(created=found is None, offset=cursor, changed=changed, settings=after)
+
+
+def note_undeclared(
+    store: Store, app: str, declared: Iterable[str], *, bridge: str, lock_seconds: float | None = None
+) -> list[str]:
+    """Note which clients an app's code does not declare any more, and return those that it did until now.
+
+    Args:
+        store: The event log and its clients.
+        app: The name of the app.
+        declared: Ids of those that it declares.
+        bridge: The app's bridge.
+        lock_seconds: How long to wait for another transaction that holds such a client; None for the usual time.
+    """
+    with store.transaction() as connection:
+        if lock_seconds is not None:
+            connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(lock_seconds * 1000))})
+        binds = {"app": app, "bridge": bridge, "declared": list(declared)}
+        return list(connection.execute(statement("operate/note_undeclared"), binds).scalars())
+
+
+def list_declared(store: Store, app: str, *, bridge: str) -> list[DeclaredClient]:
+    """Return the clients that an app's code has declared, now or earlier, in the order of their ids."""
+    with store.reading() as connection:
+        rows = connection.execute(statement("look/declared_clients"), {"app": app, "bridge": bridge})
+        return [DeclaredClient(*row) for row in rows]
 
 
 def resolve_position(connection: Connection, position: Position, *, horizon: int) -> int:
@@ -126,6 +174,12 @@ def list_clients(store: Store) -> list[ListedClient]:
         return [_listed(row) for row in connection.execute(statement("look/list_clients")).mappings()]
 
 
+def client_names(store: Store, prefix: str, *, most: int) -> list[str]:
+    """Return the ids of clients that begin like this, in order, at most so many."""
+    with store.reading() as connection:
+        return list(connection.execute(statement("look/client_names"), {"prefix": prefix, "most": most}).scalars())
+
+
 def _listed(row: Mapping[Any, Any]) -> ListedClient:
     # Not as `ClientSettings`: a row that plain SQL has made may hold what they refuse, and must be listed all the same.
     settings = {name: row[name] for name in SETTINGS}
@@ -135,5 +189,6 @@ def _listed(row: Mapping[Any, Any]) -> ListedClient:
 def _settings(client: str, row: Mapping[Any, Any]) -> ClientSettings:
     values = {name: row[name] for name in SETTINGS}
     values["topics"] = tuple(values["topics"])
+    values["headers"] = tuple(values["headers"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
     return ClientSettings(id=client, **values)

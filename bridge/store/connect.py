@@ -11,13 +11,14 @@ schemas are called, and where the role or the database would look first, makes n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 
 from bridge.errors import StoreUnavailable
+from bridge.happened import Happening, begin, committed, tell
 from bridge.settings.address import read_address
 from bridge.store.driver_errors import translated
 from bridge.store.sessions import (
@@ -91,12 +92,22 @@ class Store:
         Raises:
             StoreUnavailable: Postgres refused, dropped or timed out, or takes no writes; nothing is committed.
         """
-        with self._connected(writes=True) as connection, connection.begin():
-            limit(connection, self._settings, writes=True)
-            if vouched and self._vouched and connection.info.get(STARTED) != self._vouched:
-                self._vouched = UNKNOWN
-                raise StoreUnavailable("Postgres was restarted or replaced: it is compared with the broker first")
-            yield connection
+        happened: Sequence[Happening] = ()
+        with self._connected(writes=True) as connection:
+            info = connection.info  # after an error there may be none any more
+            begin(info)
+            try:
+                with connection.begin():
+                    limit(connection, self._settings, writes=True)
+                    if vouched and self._vouched and info.get(STARTED) != self._vouched:
+                        self._vouched = UNKNOWN
+                        why = "Postgres was restarted or replaced: it is compared with the broker first"
+                        raise StoreUnavailable(why)
+                    yield connection
+                happened = committed(info)
+            finally:
+                committed(info)
+        tell(*happened)  # the connection is free again by now
 
     def vouch(self, started: str) -> None:
         """Let transactions run on this server only: it was compared with the broker. A restart makes it another one.

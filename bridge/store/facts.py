@@ -109,6 +109,10 @@ class ClientFacts:
         blockers: Transactions of others that sessions of the bridge wait for.
         lockers: Who holds the client's row, so that nobody else gets it.
         marks: How bridges and brokers get on.
+        rate: Most events in a second, minute or hour, as `100/s`; empty where there is no limit.
+        tokens: How many events may go out at once now; None where there is no limit.
+        token_seconds: Until its bucket wakes the client; 0 if it has enough tokens.
+        ready: Keys whose next event may go out.
     """
 
     client: str
@@ -154,6 +158,10 @@ class ClientFacts:
     replays: tuple[RunningReplay, ...] = ()
     lockers: tuple[Holder, ...] = ()
     marks: tuple[MarkStatus, ...] = ()
+    rate: str = ""
+    tokens: float | None = None
+    token_seconds: float | None = None
+    ready: int = 0
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:

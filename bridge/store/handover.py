@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.bounds import ASIDE_EVENTS, TRACE_CHARACTERS
+from bridge.bounds import ASIDE_EVENTS, HEADER_CHARACTERS, TRACE_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
+from bridge.settings.headers import message_headers
 from bridge.sql import statement
 from bridge.store.tally import Tally
 
@@ -34,6 +35,9 @@ class Todo(NamedTuple):
         due: The number of deliveries whose backoff or lease has expired.
         lapsed: The number of these whose lease has expired.
         verdict: What becomes of an event that has no attempts left.
+        tokens: What the bucket of its rate holds; None without a rate.
+        tokens_per_second: How many come in a second; None without a rate.
+        tokens_enough: How many wake it when it has used them up; None without a rate.
     """
 
     woken: bool
@@ -48,6 +52,9 @@ class Todo(NamedTuple):
     due: int
     lapsed: int
     verdict: OnExhausted
+    tokens: float | None = None
+    tokens_per_second: float | None = None
+    tokens_enough: float | None = None
 
 
 class Slice(NamedTuple):
@@ -72,6 +79,7 @@ def lock_client(connection: Connection, client: str, *, bridge: str | None = Non
         return None
     values = dict(row)
     values["topics"] = tuple(values["topics"])
+    values["headers"] = tuple(values["headers"])
     values["routes"] = tuple((pattern, task) for pattern, task in values["routes"])
     return Client(**values)
 
@@ -84,13 +92,13 @@ def look_at_client(connection: Connection, client: Client) -> Todo:
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take retries that are due and deliveries whose lease ran out, at most `room` of them."""
     binds = {"ordered": _is_ordered(client), "strict": client.ordering == "strict"}
-    return _deliveries(client, _take(connection, "pass/hand_over_again", client, room, **binds))
+    return _deliveries(connection, client, _take(connection, "pass/hand_over_again", client, room, **binds))
 
 
 def hand_over_redriven(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take parked events that are to be tried again, at most `room` of them."""
     binds = {"ordered": _is_ordered(client), "epoch": client.epoch}
-    return _deliveries(client, _take(connection, "pass/hand_over_redriven", client, room, **binds))
+    return _deliveries(connection, client, _take(connection, "pass/hand_over_redriven", client, room, **binds))
 
 
 def replays(connection: Connection, client: Client, *, most: int) -> list[int]:
@@ -118,7 +126,7 @@ def hand_over_replay(connection: Connection, client: Client, replay: int, *, roo
 def hand_over_lanes(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
     """Take the successors of finished keys, at most `room` of them."""
     binds = {"epoch": client.epoch, "dispatched": client.dispatched, "filter": client.filter}
-    return _deliveries(client, _take(connection, "pass/hand_over_lanes", client, room, **binds))
+    return _deliveries(connection, client, _take(connection, "pass/hand_over_lanes", client, room, **binds))
 
 
 def hand_over_new(connection: Connection, client: Client, *, after: int, horizon: int, slice: int, room: int) -> Slice:
@@ -132,7 +140,7 @@ def hand_over_new(connection: Connection, client: Client, *, after: int, horizon
         "ordered": _is_ordered(client),
     }
     rows = _take(connection, "pass/hand_over_new", client, room, **binds)
-    return Slice(_deliveries(client, rows), rows[0].upto)
+    return Slice(_deliveries(connection, client, rows), rows[0].upto)
 
 
 def is_gathering(connection: Connection, client: Client, *, horizon: int) -> bool:
@@ -161,16 +169,20 @@ def finish_pass(
     client: Client,
     *,
     delivered: int,
+    retried: int,
     counted: Tally,
     owed: Tally,
     hungry: bool,
     full: bool,
     within_seconds: float | None,
+    tokens: float | None = None,
+    token_seconds: float | None = None,
 ) -> None:
     """End a pass: move the cursor past events that do not match, and say when the pump must look again."""
     binds = {
         "client": client.id,
         "delivered": delivered,
+        "retried": retried,
         "counted": counted.number,
         "counted_sum": counted.total,
         "owed": owed.number,
@@ -178,6 +190,8 @@ def finish_pass(
         "hungry": hungry,
         "full": full,
         "within_seconds": within_seconds,
+        "tokens": tokens,
+        "token_seconds": token_seconds,
     }
     connection.execute(statement("pass/finish_pass"), binds)
 
@@ -203,9 +217,9 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
     return connection.execute(statement(name), binds).all()
 
 
-def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
+def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
-    return [
+    found = [
         Delivery(
             client,
             offset,
@@ -215,15 +229,35 @@ def _deliveries(client: Client, rows: Sequence[Any]) -> list[Delivery]:
             body,
             part,
             _trace(traceparent, tracestate) if traceparent else UNTRACED,
+            key,
         )
-        for offset, epoch, attempt, topic, body, traceparent, tracestate, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
         if offset is not None
+    ]
+    passed = message_headers(client.headers).passed
+    return _with_headers(connection, found, passed) if passed and found else found
+
+
+def _with_headers(connection: Connection, found: list[Delivery], passed: Mapping[str, str]) -> list[Delivery]:
+    """Give deliveries the headers of their events that the client wants; what is too long does not travel."""
+    binds = {"offsets": [it.offset for it in found], "names": [*passed.values()], "most": HEADER_CHARACTERS}
+    rows = connection.execute(statement("pass/fetch_headers"), binds)
+    texts: dict[int, list[str | None]] = {offset: values for offset, values in rows}
+    return [
+        it._replace(
+            headers={
+                name: text
+                for name, text in zip(passed, texts.get(it.offset, ()), strict=False)
+                if text is not None and text.isprintable()
+            }
+        )
+        for it in found
     ]
 
 
 def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows, and count them for their replays."""
-    found = _deliveries(client, rows)
+    found = _deliveries(connection, client, rows)
     if found:
         binds = {"client": client.id, "epochs": [it.epoch for it in found], "lowest": min(it.offset for it in found)}
         connection.execute(statement("pass/note_replayed"), binds)

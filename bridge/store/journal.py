@@ -27,7 +27,7 @@ class JournalEntry:
         at: When.
         client: Id of the client; it may have been removed since. `*` for what was done to the log itself.
         action: `pause`, `drain`, `drained`, `resume`, `halt`, `remove`, `seek`, `replay`, `stop replay`, `redrive`,
-            `discard`, `recall`, `erase`, `prune` or `archive journal`; `resync`, which is about no client.
+            `discard`, `recall`, `erase`, `prune`, `cancel` or `archive journal`; `resync`, which is about no client.
         by: Who did it: user@host, or `bridge`.
         details: What goes with the action, such as `reason` of a pause, or `from` and `to` of a seek.
     """

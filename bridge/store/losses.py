@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from bridge.happened import Happening, after_commit
 from bridge.model import task_id
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.journal import note
 from bridge.store.outcomes import lock_clients
 
+# Without a new note of the collector; what a dead one had taken is back on the queue before.
+COLLECTOR_HOLDS_SECONDS = 60.0
 MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
 
 
@@ -44,6 +47,24 @@ class Suspect(NamedTuple):
     tasks: tuple[str, ...]
     batch: int
     attempts: tuple[Attempt, ...]
+
+
+class Lagging(NamedTuple):
+    """A client whose oldest unfinished event is old.
+
+    Attributes:
+        client: Its id.
+        state: Such as `active`.
+        offset: Of that event.
+        seconds: Its age.
+        offsets: How far the client's cursor is behind the horizon.
+    """
+
+    client: str
+    state: str
+    offset: int
+    seconds: float
+    offsets: int
 
 
 class Moment(NamedTuple):
@@ -115,6 +136,8 @@ def recall_lost(
                 "reason": reason,
             }
             note(connection, client, "recall", by="bridge", details=details)
+            told = Happening(kind="recalled", client=client, offset=done[0].offset, number=len(done), reason=reason)
+            after_commit(connection.info, [told])
     return done
 
 
@@ -142,3 +165,10 @@ def settled_until(store: Store, *, bridge: str) -> Moment:
     """Return until when all that the bridge's collectors had taken is settled, and the time of this look."""
     with store.reading() as connection:
         return Moment(*connection.execute(statement("watch/settled_until"), {"bridge": bridge}).one())
+
+
+def lagging(store: Store, *, bridge: str, seconds: float) -> list[Lagging]:
+    """Return the clients of a bridge whose oldest unfinished event is older than so many seconds."""
+    with store.reading() as connection:
+        rows = connection.execute(statement("watch/lagging"), {"bridge": bridge, "seconds": seconds}).all()
+    return [Lagging(*row) for row in rows]

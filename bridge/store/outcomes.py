@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.model import Client, Failure, Outcome
+from bridge.happened import Happening, Kind, after_commit
+from bridge.model import Client, Failure, Outcome, task_id
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
 from bridge.store.chunks import Placed, chunks, range_of
@@ -17,6 +18,7 @@ from bridge.store.failures import kept_json
 from bridge.store.tally import Tally
 
 LOCK_NOT_AVAILABLE = "55P03"
+NONE_COUNTED: Mapping[str, int] = {}
 
 
 class RetryPolicy(NamedTuple):
@@ -145,8 +147,8 @@ def effected(connection: Connection, failures: Sequence[Outcome]) -> list[Outcom
     return [f for f in failures if (f.client, f.offset, f.epoch, f.attempt) in done]
 
 
-def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
-    """Let failed deliveries wait for their next attempt."""
+def retry_later(connection: Connection, retries: Sequence[Retry], *, tell: bool = True) -> None:
+    """Let failed deliveries wait for their next attempt; unless told otherwise, observers hear of each."""
     for some in chunks(retries):
         binds = {
             **_places(some),
@@ -154,7 +156,10 @@ def retry_later(connection: Connection, retries: Sequence[Retry]) -> None:
             "anew": [r.anew for r in some],
             **_failures([r.failure for r in some]),
         }
-        connection.execute(statement("outcomes/retry_later"), binds)
+        rows = connection.execute(statement("outcomes/retry_later"), binds).all()
+        if tell:
+            by_place = {(r.client, r.offset): r for r in some}
+            after_commit(connection.info, [_retried(row, by_place[row.client_id, row.offset]) for row in rows])
 
 
 def split(connection: Connection, splits: Sequence[Split]) -> None:
@@ -179,11 +184,13 @@ def give_up(connection: Connection, exhausted: Sequence[Exhausted]) -> int:
             "held": [e.verdict == "hold-key" for e in some],
             **_failures([e.failure for e in some]),
         }
-        connection.execute(statement("outcomes/park"), binds)
+        rows = connection.execute(statement("outcomes/park"), binds).all()
+        after_commit(connection.info, [happening for row in rows for happening in _parked(row)])
     halting = [e for e in exhausted if e.verdict == "halt"]
-    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting])
+    retry_later(connection, [Retry(e.client, e.offset, 0, e.failure, anew=True) for e in halting], tell=False)
     for e in halting:
         set_state(connection, e.client, state="halted", reason=f"event {e.offset} {e.reason}", by="bridge")
+        after_commit(connection.info, [_halted(e)])
     return len(parked)
 
 
@@ -193,15 +200,74 @@ def set_state(connection: Connection, client: str, *, state: str, reason: str, b
     return connection.execute(statement("operate/set_state"), binds).one_or_none() is not None
 
 
-def move_cursors(connection: Connection, succeeded: Mapping[str, Tally], *, failed: Collection[str] = ()) -> None:
-    """Move the cursors of these clients up to what is finished, and let the pump look at them where it must."""
+def move_cursors(
+    connection: Connection,
+    succeeded: Mapping[str, Tally],
+    *,
+    failed: Collection[str] = (),
+    failures: Mapping[str, int] = NONE_COUNTED,
+    duplicates: Mapping[str, int] = NONE_COUNTED,
+) -> None:
+    """Move the cursors of these clients up to what is finished, and let the pump look at them where it must.
+
+    Args:
+        connection: In a transaction that holds the clients.
+        succeeded: What each has finished by success.
+        failed: The clients that have failures among their outcomes.
+        failures: For metrics, how many failures of each counted.
+        duplicates: For metrics, how many outcomes of each changed nothing.
+    """
     binds = {
         "clients": list(succeeded),
         "succeeded": [finished.number for finished in succeeded.values()],
         "totals": [finished.total for finished in succeeded.values()],
         "failed": [client in failed for client in succeeded],
+        "failures": [failures.get(client, 0) for client in succeeded],
+        "duplicates": [duplicates.get(client, 0) for client in succeeded],
     }
     connection.execute(statement("outcomes/move_cursors"), binds)
+
+
+def _retried(row: Any, retry: Retry) -> Happening:
+    return Happening(
+        kind="retried",
+        client=row.client_id,
+        offset=row.offset,
+        key=row.key,
+        attempt=row.attempt,
+        task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+        reason=_why(retry.failure.type, retry.failure.message),
+        error_type=retry.failure.type or "",
+        seconds=retry.wait_seconds,
+    )
+
+
+def _parked(row: Any) -> list[Happening]:
+    """Return what happened to an event that was given up: it is parked, and may hold its key."""
+    kinds: tuple[Kind, ...] = ("parked", "held") if row.held else ("parked",)
+    return [
+        Happening(
+            kind=kind,
+            client=row.client_id,
+            offset=row.offset,
+            key=row.key,
+            attempt=row.attempt,
+            task_id=task_id(row.client_id, row.offset, row.epoch, row.attempt),
+            reason=_why(row.reason, row.error_type, row.error),
+            error_type=row.error_type or "",
+        )
+        for kind in kinds
+    ]
+
+
+def _halted(it: Exhausted) -> Happening:
+    reason = _why(f"event {it.offset} {it.reason}", it.failure.type, it.failure.message)
+    return Happening(kind="halted", client=it.client, offset=it.offset, reason=reason, error_type=it.failure.type or "")
+
+
+def _why(*known: str | None) -> str:
+    """Return what is known of a reason, as in `failed 5 times: KeyError: no such order`."""
+    return ": ".join(filter(None, known))
 
 
 def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from bridge.errors import Unavailable
+from bridge.happened import Happening, after_commit
 from bridge.model import task_id
 from bridge.sql import statement
 from bridge.store.connect import Store
@@ -78,6 +79,11 @@ def recall(
             "reason": reason,
         }
         note(connection, client, action, by=by, details=details)
+    if done.offsets and by == "bridge":  # people see what they did
+        told = Happening(
+            kind="recalled", client=client, offset=done.offsets[0], number=len(done.offsets), reason=reason
+        )
+        after_commit(connection.info, [told])
     return done
 
 

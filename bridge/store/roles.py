@@ -16,11 +16,18 @@ from bridge.errors import UsageError
 from bridge.sql import statement
 
 GRANTS = {
-    # The offset, the epochs of others and what others publish are none of a publisher's business.
-    "fq_publisher": ["GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_publisher"],
+    # The offset, the epochs of others and what others publish are none of a publisher's business; but for ids, because
+    # the same id again returns the first offset.
+    "fq_publisher": [
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_publisher",
+        'GRANT SELECT, INSERT (id, topic), UPDATE ("offset") ON fq.event_ids TO fq_publisher',  # set once: a trigger
+        "GRANT INSERT (due_at, topic, key, payload, headers, id) ON fq.scheduled TO fq_publisher",
+        "GRANT SELECT (number, due_at, topic, id) ON fq.scheduled TO fq_publisher",
+    ],
     "fq_bridge": [
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA fq TO fq_bridge",
         "REVOKE INSERT, UPDATE ON fq.events FROM fq_bridge",  # it may delete what nobody needs: bridge_keep
+        "GRANT INSERT (topic, key, payload, headers) ON fq.events TO fq_bridge",  # to append what is due
         "REVOKE INSERT, UPDATE, DELETE ON fq.settings, fq.alembic_version FROM fq_bridge",
         "REVOKE UPDATE, DELETE ON fq.journal FROM fq_bridge",
         "REVOKE INSERT, DELETE ON fq.clients FROM fq_bridge",
@@ -43,6 +50,35 @@ GRANTS = {
         "REVOKE ALL ON fq.settings FROM fq_monitor",
     ],
 }
+
+
+# Of SELECT, INSERT, UPDATE and DELETE on each table, what a role does not need; of views each needs SELECT alone.
+WITHHELD = {
+    "fq_bridge": {
+        "events": "INSERT UPDATE",
+        "settings": "INSERT UPDATE DELETE",
+        "alembic_version": "INSERT UPDATE DELETE",
+        "journal": "UPDATE DELETE",
+        "clients": "INSERT DELETE",
+        "log": "INSERT UPDATE DELETE",
+    },
+    "fq_operator": {
+        "settings": "SELECT INSERT UPDATE DELETE",
+        "events": "UPDATE",
+        "alembic_version": "INSERT UPDATE DELETE",
+        "log": "INSERT UPDATE DELETE",
+        "journal": "UPDATE",
+    },
+    "fq_monitor": {"settings": "SELECT"},
+}
+
+
+def needs(role: str, table: str, *, is_view: bool) -> frozenset[str]:
+    """Return which of SELECT, INSERT, UPDATE and DELETE a role of ours needs on a table or a view."""
+    if role == "fq_publisher":
+        return frozenset({"INSERT"} if table == "events" else ())
+    every = {"SELECT"} if is_view or role == "fq_monitor" else {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    return frozenset(every.difference(WITHHELD[role].get(table, "").split()))
 
 
 def make_roles(connection: Connection) -> None:
@@ -76,5 +112,7 @@ def _grants() -> Iterator[str]:
     for role, grants in GRANTS.items():
         yield f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}"
         yield f'REVOKE ALL ("offset", topic, key, payload, headers, created_at) ON fq.events FROM {role}'
+        yield f'REVOKE ALL (id, topic, "offset") ON fq.event_ids FROM {role}'
+        yield f"REVOKE ALL (number, due_at, topic, key, payload, headers, id) ON fq.scheduled FROM {role}"
         yield f"GRANT USAGE ON SCHEMA fq TO {role}"
         yield from grants

@@ -8,6 +8,7 @@ from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.sql import statement
 from bridge.store.connect import Store
 
+BEAT_HOLDS_SECONDS = 60.0  # a note about a beat, at least
 SKEW_SECONDS = 2.0  # by which a clock may differ from Postgres' before `explain` says so
 
 
@@ -17,10 +18,12 @@ class Work(NamedTuple):
     Attributes:
         work: Whether there is something for a pump to do.
         newest: Whether the holder had the turn to wait when this wait began.
+        due: Whether a scheduled event is due.
     """
 
     work: bool
     newest: bool
+    due: bool
 
 
 def clients_to_serve(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int) -> list[str]:
@@ -44,11 +47,23 @@ def pass_over(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int, slice
 
 
 def wait_for_work(
-    store: Store, *, bridge: str = DEFAULT_BRIDGE, holder: str, seconds: float, poll_seconds: float
+    store: Store,
+    *,
+    bridge: str = DEFAULT_BRIDGE,
+    holder: str,
+    seconds: float,
+    poll_seconds: float,
+    look_for_due: bool = True,
 ) -> Work:
     """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn."""
+    binds = {
+        "bridge": bridge,
+        "holder": holder,
+        "seconds": seconds,
+        "poll_seconds": poll_seconds,
+        "look_for_due": look_for_due,
+    }
     with store.reading() as connection:
-        binds = {"bridge": bridge, "holder": holder, "seconds": seconds, "poll_seconds": poll_seconds}
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
 
 
@@ -98,6 +113,17 @@ def note_tick(store: Store, *, bridge: str = DEFAULT_BRIDGE, host: str, clock: f
     """Remember that a pump is at work, and what time it is where it runs, in seconds since 1970."""
     with store.writing() as connection:
         connection.execute(statement("pass/note_tick"), {"bridge": bridge, "host": host, "clock": clock})
+
+
+def note_beat(store: Store, *, bridge: str = DEFAULT_BRIDGE, beat: str, seconds: float) -> None:
+    """Remember for so many seconds that a beat is at work."""
+    with store.writing() as connection:
+        connection.execute(statement("pass/note_beat"), {"bridge": bridge, "beat": beat, "seconds": seconds})
+
+
+def beat_holds_seconds(interval_seconds: float) -> float:
+    """Return how long the note about a beat holds that starts the pump this often."""
+    return max(BEAT_HOLDS_SECONDS, 3 * interval_seconds)
 
 
 def silent_bridges(store: Store) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from bridge.errors import UnknownClient
 from bridge.sql import statement
@@ -41,6 +42,8 @@ class ClientStatus:
         succeeded: Events that it has finished since then.
         trouble: Why the last pass could not serve it; None if it could.
         stopped: Why nothing is handed over or settled for any client; None if nothing stands in the way.
+        declared_by: The app whose code declares it; None where a person or plain SQL has registered it.
+        undeclared_at: Since when that app has run without declaring it; None if it does.
     """
 
     client: str
@@ -67,6 +70,8 @@ class ClientStatus:
     succeeded: int
     trouble: str | None
     stopped: str | None = None
+    declared_by: str | None = None
+    undeclared_at: datetime | None = None
 
     @property
     def lag_is_exact(self) -> bool:

@@ -118,12 +118,6 @@ class Watch:
             return 0
         self.looks.pop(suspect.id, None)
         if done:
-            logger.warning(
-                "client %s: %s lost, queue %r is empty and no worker has them: their events go out again",
-                suspect.id,
-                counted(len(done), "message is", "messages are"),
-                suspect.queue,
-            )
             self._drop(connection, [it.task_id(suspect.id) for it in done[:REVOKED_TASKS]])
         return len(done)
 

@@ -24,6 +24,7 @@ from bridge.marks.witness import witness_of
 from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
+from bridge.store.durations import note_durations
 from bridge.worker.outbox import outbox
 from bridge.worker.telling import failure_reported
 
@@ -76,6 +77,7 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
         held |= {(it.outcome.client, it.outcome.offset) for it in applied.held}
         for it in applied.refused:
             logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+    note_durations(bridge.store, bridge=bridge.settings.queue)
     return [report for report, outcomes in found if any((one.client, one.offset) in held for one in outcomes)]
 
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
-from kombu.exceptions import ContentDisallowed
-from kombu.serialization import dumps, loads, prepare_accept_content
 
 from bridge.app import bridge_of
+from bridge.broker.accepting import accepts
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker import WorkController
@@ -52,7 +51,7 @@ def refusals(app: Celery, pool: Any) -> Iterator[str]:
             "task_always_eager is on, so whoever starts the pump would run it in its own process, beat too: "
             "set it to False"
         )
-    if not _reads_json(app):
+    if not accepts(app.conf.accept_content, "json"):
         yield (
             f"accept_content is {app.conf.accept_content!r}, and the bridge's ticks and callbacks are JSON: "
             "add 'json' to it; the events of a client may have another serializer"
@@ -64,16 +63,6 @@ def refusals(app: Celery, pool: Any) -> Iterator[str]:
         )
     if _is_a(pool, "celery.concurrency.gevent") and not _is_patched():
         yield "worker_pool is gevent, which Celery learns of too late: give -P gevent on the command line"
-
-
-def _reads_json(app: Celery) -> bool:
-    """Tell whether a worker of this app takes messages in JSON."""
-    content_type, encoding, body = dumps([], "json")
-    try:
-        loads(body, content_type, encoding, accept=prepare_accept_content(app.conf.accept_content))
-    except ContentDisallowed:
-        return False
-    return True
 
 
 def _is_a(pool: Any, module: str) -> bool:

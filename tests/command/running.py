@@ -90,4 +90,6 @@ def lines(result: Result) -> list[Any]:
 
 def actions(world: World) -> list[tuple[str, str]]:
     """Return what the journal holds: action and by."""
-    return world.eyes.execute("SELECT action, by FROM fq.journal ORDER BY id").fetchall()
+    return world.eyes.execute(
+        "SELECT action, by FROM fq.journal WHERE action NOT IN ('register', 'change') ORDER BY id"
+    ).fetchall()

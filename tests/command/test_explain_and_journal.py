@@ -42,7 +42,7 @@ def test_the_journal_shows_who_did_what(run: Run, world: World) -> None:
     assert f"d  remove by {user_at_host()}" in listed
     assert f"c  pause by {user_at_host()}  reason lunch\n" in listed
     assert listed.index("remove") < listed.index("pause"), "the newest first"
-    assert [row["action"] for row in parsed(run("journal", "c", "--json"))] == ["pause"]
+    assert [row["action"] for row in parsed(run("journal", "c", "--json"))] == ["pause", "register"]
     assert [row["client"] for row in parsed(run("journal", "-n", "1", "--json"))] == ["d"]
 
 

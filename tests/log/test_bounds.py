@@ -128,7 +128,7 @@ def test_g10_many_events_that_are_too_much_for_one_statement_go_in_several(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoding, "PAYLOAD_BYTES", 1000)
-    connection = connect()
+    connection = connect(autocommit=False)
     events = [bridge.NewEvent("a", {"n": nth, "text": "x" * (nth % 700)}) for nth in range(500)]
     assert len(encoding.encoded_together(events)) > 100
     offsets = bridge.publish_many(connection, events)

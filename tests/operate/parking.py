@@ -37,4 +37,6 @@ def redriven(world: World, **selection: Any) -> list[int]:
 
 def journal_of(world: World) -> list[tuple[Any, ...]]:
     """Return the journal, the oldest entry first."""
-    return world.eyes.execute("SELECT action, details FROM fq.journal ORDER BY id").fetchall()
+    return world.eyes.execute(
+        "SELECT action, details FROM fq.journal WHERE action NOT IN ('register', 'change') ORDER BY id"
+    ).fetchall()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
 
 from bridge.errors import LogRewound
-from bridge.operate.workers import WorkersSeen
+from bridge.operate.workers import WorkersSeen, tasks_unknown
+from bridge.store.clients import ListedClient
 from bridge.store.horizon import advance_horizon
 from tests.conftest import Connect, StartWorker
 from tests.operate.explaining import asked, causes, kinds, the
@@ -122,7 +124,10 @@ def test_a_queue_that_nobody_consumes_is_named_with_its_length(world: World) -> 
 def test_the_broker_says_who_consumes_a_queue_and_how_long_it_is(
     redis_url: str, worker: StartWorker, tmp_path: Path
 ) -> None:
-    (tmp_path / "answering.py").write_text("from celery import Celery\napp = Celery('answering')\n", encoding="utf-8")
+    (tmp_path / "answering.py").write_text(
+        "from celery import Celery\napp = Celery('answering')\n@app.task(name='shop.known')\ndef known(): ...\n",
+        encoding="utf-8",
+    )
     worker("answering", directory=tmp_path, queues=["orders"], pool="solo", name="shop")
     app = Celery("asking", broker=redis_url, set_as_current=False)
     for _ in range(3):
@@ -134,7 +139,23 @@ def test_the_broker_says_who_consumes_a_queue_and_how_long_it_is(
     assert (found.trouble, found.answered, found.consumers, found.messages) == (None, 1, (), 3)
     assert len(found.bridge_workers) == 1 and "shop" in found.bridge_workers[0]
     assert asked(redis_url, queue="missing", timeout_seconds=1).messages == 0
+
+    def client(id: str, **settings: Any) -> ListedClient:
+        its = {"queue": "orders", "task": "shop.known", "routes": [], **settings}
+        return ListedClient(id=id, state="active", offset=-1, settings=its)
+
+    clients = [
+        client("known"),
+        client("unknown", task="shop.bill", routes=[("a", "shop.known"), ("b", "shop.pay")]),
+        client("elsewhere", task="shop.bill", queue="nobody-consumes"),
+    ]
+    assert tasks_unknown(app, clients, timeout_seconds=1) == {
+        "unknown": "client unknown: none of 1 worker on queue 'orders' knows task shop.bill, shop.pay"
+    }
     app.close()
+    away = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    assert tasks_unknown(away, clients, timeout_seconds=0.5) == {}
+    away.close()
 
 
 def test_a_broker_with_nobody_on_it_answers_too(redis_url: str) -> None:

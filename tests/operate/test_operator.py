@@ -82,7 +82,10 @@ def test_a_client_is_registered_seen_stopped_and_removed(operator: bridge.Operat
     with pytest.raises(UsageError, match="open delivery"):
         operator.remove("billing")
     assert operator.remove("billing", force=True).open == 1
-    assert [entry.action for entry in operator.journal()] == ["remove", "drain", "resume", "pause"]
+    assert [entry.action for entry in operator.journal()] == [
+        *("remove", "drain", "resume", "pause"),
+        *("change", "register"),
+    ]
     assert {entry.by for entry in operator.journal("billing")} == {"the nightly job"}
 
 

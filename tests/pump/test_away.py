@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
 
 from bridge import declare, tasks
-from bridge.app import Bridge
+from bridge.app import Bridge, bridge_of
 from bridge.pump import declared
 from bridge.pump.loop import Pump, pump_of
 from bridge.store import rounds
 from bridge.trouble import Trouble
 from tests.conftest import Connect
+from tests.support.link import Link
+from tests.support.waiting import wait_until
 from tests.support.world import World
 
 
@@ -38,12 +42,40 @@ def test_g10_a_tick_while_postgres_is_away_is_no_failed_task_and_one_line(
         port = nobody.getsockname()[1]
     with Celery("bridge", broker="memory://", set_as_current=False) as app:
         app.conf.bridge_database_url = f"postgresql://nobody@127.0.0.1:{port}/none"
+        app.conf.bridge_interval_seconds = 0.01
         task = app.tasks["bridge.pump"]
         results = [task.apply() for _ in range(3)]
     assert [result.state for result in results] == ["SUCCESS"] * 3
     assert all("Postgres is not available" in result.result["waits"] for result in results)
     assert caplog.text.count("the pump waits: Postgres is not available") == 1
     assert "Traceback" not in caplog.text
+
+
+def test_a_tick_that_finds_postgres_away_goes_on_when_it_is_back_and_needs_no_other_tick(
+    world: World, database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.client()
+    world.publish("k")
+    tries: list[object] = []
+    trouble = Trouble(logging.getLogger("bridge"), what="the pump waits", over="the pump works again")
+    monkeypatch.setattr(trouble, "went", tries.append)
+    monkeypatch.setattr(tasks, "_away", trouble)
+    server = urlsplit(database)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with Celery("bridge", broker=redis_url, set_as_current=False) as app, ThreadPoolExecutor(1) as threads:
+        app.conf.bridge_database_url = database.replace(f":{server.port}", f":{port}")
+        app.conf.update(bridge_interval_seconds=120, bridge_linger_seconds=0)
+        ticking = threads.submit(app.tasks["bridge.pump"].apply)
+        wait_until(lambda: len(tries) >= 2, what="it has tried again")
+        assert not ticking.done()
+        link = Link(server.port or 5432, listen=port)
+        try:
+            assert ticking.result(60).result["sent"] == 1
+        finally:
+            bridge_of(app).sender.close()
+            bridge_of(app).store.close()
+            link.close()
 
 
 def test_what_the_bridge_s_tasks_raise_on_purpose_is_expected() -> None:

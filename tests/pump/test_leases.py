@@ -195,3 +195,22 @@ def test_g10_a_seek_forgets_that_messages_waited(world: World) -> None:
     [again] = world.hand_over()
     assert (again.epoch, again.attempt) == (2, 1)
     assert world.rows("deliveries", "waited_at, behind") == [(None, None)]
+
+
+@pytest.mark.parametrize(("priority", "attempt"), [(0, 2), (5, 1)], ids=["of the same priority", "of another one"])
+def test_a_message_of_another_priority_is_no_sign_that_one_has_left_the_queue(
+    world: World, *, priority: int, attempt: int
+) -> None:
+    """What was sent later may be at work already, because it went ahead; the first one may still wait."""
+    world.client(ack_timeout_seconds=60)
+    world.client("other", priority=priority)
+    world.publish(None)
+    world.hand_over()
+    world.hand_over("other")
+    sent = "UPDATE fq.deliveries SET sent_at = now() - make_interval(mins => %s) WHERE client_id = %s"
+    world.eyes.execute(sent, [10, "c"])
+    world.eyes.execute(sent, [5, "other"])
+    world.eyes.execute("UPDATE fq.deliveries SET due_at = now() - interval '1 second' WHERE client_id = 'c'")
+    world.eyes.execute("UPDATE fq.clients SET wake_at = now() WHERE id = 'c'")
+    world.one_pass(look=lambda _: 1)
+    assert world.ask("SELECT attempt FROM fq.deliveries WHERE client_id = 'c'") == attempt

@@ -15,7 +15,7 @@ from bridge.pump.loop import Pump
 from bridge.store import rounds
 from tests.support.world import World
 
-TICK, OTHER = TaskMessage(PUMP, ()), TaskMessage("shop.mine", ())
+TICK, READY_TICK, OTHER = TaskMessage(PUMP, ()), TaskMessage(PUMP, ("ready",)), TaskMessage("shop.mine", ())
 
 
 def take(world: World, holder: str, *, seconds: float = 5, apart: float = 0.5, after: float = 0.5) -> bool:
@@ -100,6 +100,21 @@ def test_g10_ticks_that_have_piled_up_hand_over_what_there_is_and_do_not_linger(
     assert world.row()["dispatched"] == 3
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_the_first_tick_of_a_worker_takes_the_turn_of_one_that_may_have_died_a_moment_ago(
+    world: World, database: str, redis_url: str, *, first: bool
+) -> None:
+    rounds.take_turn(world.store, holder="dead", seconds=3600)
+    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
+        app.conf.update(bridge_database_url=database, bridge_interval_seconds=600, bridge_linger_seconds=0.1)
+        bridge = Bridge(app)
+        Pump(bridge).tick(first=first)
+        bridge.sender.close()
+        bridge.store.close()
+    found = world.eyes.execute("SELECT holder FROM fq.turns WHERE name = 'linger'").fetchone()
+    assert found is not None and (found[0] != "dead") is first
+
+
 def test_g10_a_pump_at_work_says_so_and_what_time_it_thinks_it_is(world: World) -> None:
     def noted() -> tuple[str, float]:
         said = "SELECT holder, clock_ahead_seconds FROM fq.turns WHERE name = 'tick'"
@@ -131,6 +146,8 @@ def test_g10_a_pump_at_work_says_so_and_what_time_it_thinks_it_is(world: World) 
         ([TICK, OTHER, TICK, None], [1, 2, 3]),
         ([None, OTHER], [0, 1]),
         ([OTHER, TICK, TICK, OTHER], [0, 2, 3]),
+        ([TICK, READY_TICK, TICK], [1]),
+        ([READY_TICK, READY_TICK, TICK, OTHER], [1, 3]),
     ],
 )
 def test_g10_of_the_ticks_that_a_collector_finds_together_the_last_one_is_passed_on(

@@ -28,6 +28,7 @@ from bridge.retention.archive import archiver
 from bridge.retention.prune import prune
 from bridge.retention.regular import prune_regularly
 from bridge.store.archive import log_identity
+from bridge.store.events import Wanted
 from tests.conftest import Connect
 from tests.support.pruning import age, left
 from tests.support.world import World, offsets
@@ -126,9 +127,9 @@ def test_tail_shows_archived_events_between_those_that_are_still_in_the_log(worl
     archive(world, place, keep=1)
     assert left(world) == [2, 5], "parked, and the newest"
 
-    def shown(**options: Any) -> list[int]:
-        asked: dict[str, Any] = {"topics": ("#",), "start": Position(), "archive": place}
-        return [event.offset for event in tail(world.store, **asked | options)]
+    def shown(*, topics: tuple[str, ...] = ("#",), **options: Any) -> list[int]:
+        asked: dict[str, Any] = {"start": Position(), "archive": place}
+        return [event.offset for event in tail(world.store, Wanted(topics=topics), **asked | options)]
 
     assert shown() == [1, 2, 3, 4, 5]
     assert shown(archive=None) == [2, 5]
@@ -136,9 +137,9 @@ def test_tail_shows_archived_events_between_those_that_are_still_in_the_log(worl
     assert shown(topics=("nothing.*",)) == []
     moment = world.ask('SELECT created_at FROM fq.events WHERE "offset" = 5')
     assert shown(start=Position(since=moment)) == [5]
-    assert next(iter(tail(world.store, topics=("order.*",), start=Position(), archive=place, characters=3))) == next(
-        event for event in tail(world.store, topics=("#",), start=Position(offset=1), archive=place, characters=3)
-    )
+    assert next(
+        iter(tail(world.store, Wanted(topics=("order.*",), characters=3), start=Position(), archive=place))
+    ) == next(event for event in tail(world.store, Wanted(characters=3), start=Position(offset=1), archive=place))
 
 
 def test_a_replay_from_the_archive_hands_events_over_as_they_were_and_retries_and_parks_them(

@@ -82,7 +82,7 @@ WRITERS = pytest.mark.parametrize("writer", ["redis", "kombu", "celery"])
 
 
 @contextmanager
-def sending(app: Celery, writer: str) -> Iterator[Sender]:
+def sending(app: Celery, writer: str, *, shows: bool = True) -> Iterator[Sender]:
     """Make a sender that uses one of its three writers; that of Celery serves where a signal has a receiver."""
 
     def hear(**_: Any) -> None:
@@ -90,7 +90,9 @@ def sending(app: Celery, writer: str) -> Iterator[Sender]:
 
     if writer == "celery":
         signals.before_task_publish.connect(hear)
-    sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5, redis_writer=writer == "redis")
+    sender = Sender(
+        app, queue="bridge", secret="s", connect_timeout_seconds=5, redis_writer=writer == "redis", shows=shows
+    )
     try:
         yield sender
     finally:
@@ -139,7 +141,44 @@ def test_a_message_is_what_send_task_would_send(
     )
     ours, celerys = sent(redis_url)
     assert flat(ours) == flat(celerys)
-    assert ours["headers"]["argsrepr" if call == "payload" else "kwargsrepr"].count('order."%s".ü #42') == 1
+    label = f'<order."%s".ü #42{f", attempt {attempt}" if attempt > 1 else ""}>'
+    shown = [ours["headers"][name] for name in ("argsrepr", "kwargsrepr")]
+    assert shown == ([f"({label} {out.body},)", "{}"] if call == "payload" else [label, out.body])
+
+
+@WRITERS
+@pytest.mark.parametrize("call", ["event", "payload", "kwargs"])
+def test_a_payload_that_is_not_to_be_shown_is_in_no_header_and_the_key_is(
+    app: Celery, redis_url: str, *, writer: str, call: str
+) -> None:
+    to = client(call=call)
+    with sending(app, writer, shows=False) as sender:
+        assert sender.send(to, [delivery(to, key='o"%s\n\u009b17')]) == []
+    [ours] = sent(redis_url)
+    label = r'<order."%s".ü #42, key o"%s\n\x9b17>'
+    shown = [ours["headers"][name] for name in ("argsrepr", "kwargsrepr")]
+    assert shown == ([label, "{…}"] if call == "kwargs" else [f"({label},)", "{}"])
+
+
+@WRITERS
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"a": 1}, '{"a": 1}'),
+        ("x" * 1000, f'"{"x" * 199}…'),
+        ({"headers": {"payload": 2}, "b": 'c, "headers": '}, '{"headers": {"payload": 2}, "b": "c, \\"headers\\": "}'),
+        (None, "null"),
+    ],
+)
+def test_of_a_whole_event_the_beginning_of_its_payload_is_shown(
+    app: Celery, redis_url: str, *, writer: str, payload: Any, said: str
+) -> None:
+    event = {"offset": 42, "topic": "t", "key": '"payload": 1', "payload": payload, "headers": {"a": ["headers"]}}
+    to = client(call="event")
+    with sending(app, writer) as sender:
+        assert sender.send(to, [delivery(to, topic="t", body=json.dumps(event))]) == []
+    [ours] = sent(redis_url)
+    assert ours["headers"]["argsrepr"] == f"(<t #42> {said},)"
 
 
 @WRITERS
@@ -168,7 +207,7 @@ def test_a_batch_in_calls_is_what_celery_s_own_map_would_send(
     )
     # Celery's own says what the sender's app thinks of results; the bridge leaves that to the fleet.
     assert flat(many) == {**flat(sent(redis_url)[2]), **FLEETS_OWN}
-    assert many["headers"]["argsrepr"] == '(<order."%s".ü #42..44 (3 events)>,)'
+    assert many["headers"]["argsrepr"] == f'(<order."%s".ü #42..44 (3 events)> [{out[0].body}, …],)'
     assert alone["headers"]["task"] == "fleet.handle"
     assert flat(alone)["body"][:2] == [[json.loads(out[3].body)], {}], "what is alone is an ordinary task"
 
@@ -255,6 +294,12 @@ OTHER: dict[str, Any] = {
     "batch_wait_ms": 7,
     "batch_as": "calls",
     "report_by": "in-process",
+    "rate": "7/s",
+    "burst": 7,
+    "priority": 7,
+    "headers": ("tenant", "source=seven"),
+    "time_limit_seconds": 7,
+    "soft_time_limit_seconds": 7,
 }
 
 

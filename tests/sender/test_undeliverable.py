@@ -74,7 +74,7 @@ def test_g10_an_event_that_no_worker_can_read_is_not_sent_and_its_neighbours_are
     assert offsets_sent(redis_url) == ([1, 2, 4, 5, 6, 7] if batch == 1 else [1])
     if batch > 1:
         [message] = sent(redis_url)
-        assert message["headers"]["argsrepr"] == '(<order."%s".ü #1..7 (6 events)>,)'
+        assert message["headers"]["argsrepr"].startswith('(<order."%s".ü #1..7 (6 events)> [')
 
 
 @pytest.mark.parametrize("batch", [1, 10])

@@ -153,7 +153,7 @@ def test_both_paths_send_the_same_batch_and_its_callback_settles_it(
             sender.close()
             sent.append([flat(json.loads(m)) for m in reversed(redis.lrange("celery", 0, -1))])  # type: ignore[arg-type]
             shown = json.loads(redis.lindex("celery", -1))["headers"]["argsrepr"]
-            assert shown == "(<order.created #1..3 (3 events)>,)"
+            assert shown.startswith("(<order.created #1..3 (3 events)> [")
             redis.delete("celery")
         assert sent[0] == sent[1]
         first = sent[0][0]  # type: ignore[index]

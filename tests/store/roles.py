@@ -14,13 +14,21 @@ PUBLISHER, BRIDGE, OPERATOR, MONITOR = GROUPS
 
 # A statement, and who may run it. NOBODY else may, and nobody without a role.
 RIGHTS: dict[str, tuple[str, ...]] = {
-    "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, OPERATOR),
-    "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, OPERATOR),
-    "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, OPERATOR),
+    "INSERT INTO fq.events (topic) VALUES ('a')": (PUBLISHER, BRIDGE, OPERATOR),  # the bridge appends what is due
+    "INSERT INTO fq.events DEFAULT VALUES": (PUBLISHER, BRIDGE, OPERATOR),
+    "INSERT INTO fq.events (topic, key, payload, headers) VALUES ('a', 'k', '1', '{}')": (PUBLISHER, BRIDGE, OPERATOR),
+    "SELECT fq.publish('a', id => 'i')": (PUBLISHER, BRIDGE, OPERATOR),
+    """SELECT fq.publish_many('[["a", 1, null, null, "i"]]')""": (PUBLISHER, BRIDGE, OPERATOR),
+    "SELECT fq.schedule('a', '1', now(), id => 'i')": (PUBLISHER, BRIDGE, OPERATOR),
+    "SELECT fq.append_scheduled('{1}')": (BRIDGE, OPERATOR),
+    "SELECT * FROM fq.event_ids": (PUBLISHER, BRIDGE, OPERATOR, MONITOR),
+    "DELETE FROM fq.event_ids": (BRIDGE, OPERATOR),
+    "SELECT payload FROM fq.scheduled": (BRIDGE, OPERATOR, MONITOR),
+    "DELETE FROM fq.scheduled": (BRIDGE, OPERATOR),
     "INSERT INTO fq.events (created_at) VALUES ('epoch')": (OPERATOR,),
     """INSERT INTO fq.events ("offset") OVERRIDING SYSTEM VALUE VALUES (77)""": (OPERATOR,),  # and a trigger refuses it
-    "INSERT INTO fq.events (topic) VALUES ('a') RETURNING payload": (OPERATOR,),
-    "SELECT fq.put()": (OPERATOR,),
+    "INSERT INTO fq.events (topic) VALUES ('a') RETURNING payload": (BRIDGE, OPERATOR),
+    "SELECT fq.put()": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.events": (BRIDGE, OPERATOR, MONITOR),
     """SELECT "offset" FROM fq.events""": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.events SET topic = 'b'": (),
@@ -29,6 +37,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT FROM fq.events FOR UPDATE": (OPERATOR,),
     "DELETE FROM fq.events WHERE false": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.held_ranges": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT * FROM fq.parked_events": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.log SET pruned = pruned": (BRIDGE, OPERATOR),
     "UPDATE fq.log SET starts = starts": (),  # a new generation is for the owner to begin: resync
     "DELETE FROM fq.log": (),
@@ -54,6 +63,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "SELECT * FROM fq.journal": (BRIDGE, OPERATOR, MONITOR),
     "UPDATE fq.marks SET trouble = NULL": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.marks": (BRIDGE, OPERATOR, MONITOR),
+    "SELECT * FROM fq.durations": (BRIDGE, OPERATOR, MONITOR),
+    "UPDATE fq.durations SET seconds = 0": (BRIDGE, OPERATOR),
     "SELECT * FROM fq.server()": (PUBLISHER, BRIDGE, OPERATOR, MONITOR),
     "SELECT value FROM fq.settings": (BRIDGE,),
     "UPDATE fq.settings SET value = 'mine'": (),

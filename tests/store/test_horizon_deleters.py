@@ -17,7 +17,7 @@ LOOKS = [
     "SELECT currval('fq.events_offset_seq')",
     "SELECT setval('fq.events_offset_seq', 1000)",
     "SELECT nextval('fq.events_offset_seq')",
-    "SELECT fq.wait_for_work('bridge', 'nobody', 0, 0.01)",
+    "SELECT fq.wait_for_work('bridge', 'nobody', 0, 0.01, true)",
 ]
 CHILD = """CREATE TABLE public.child (CHECK (true)) INHERITS (fq.events);
            ALTER TABLE public.child ALTER COLUMN "offset" SET DEFAULT nextval('fq.events_offset_seq')"""

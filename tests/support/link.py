@@ -12,11 +12,12 @@ class Link:
 
     Args:
         port: Port of the server on 127.0.0.1.
+        listen: The link's own port; 0 for any that is free.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, listen: int = 0) -> None:
         self._server = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", listen))
         self.port: int = self._listener.getsockname()[1]
         self._answering = threading.Event()
         self._answering.set()

@@ -21,7 +21,7 @@ from tests.support.servers import missing
 PROGRAM = Path("/usr/sbin/pgbouncer")
 INSTALL = "run scripts/servers as root, or install your system's package pgbouncer"
 
-PoolMode = Literal["transaction", "session"]
+PoolMode = Literal["transaction", "session", "statement"]
 
 
 def installed() -> str:

@@ -31,8 +31,12 @@ class Stage(Installation):
     def bridge(
         self, name: str = "bridge", *, queue: str = "bridge", wait: bool = True, concurrency: int = 2, **env: str
     ) -> Worker:
-        """Start a bridge worker with a beat, configured by the environment alone."""
-        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **env}
+        """Start a bridge worker with a beat, configured by the environment alone.
+
+        Beat comes each second: a pump that a test has killed is replaced soon.
+        """
+        often = {"BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "5"}
+        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **often, **env}
         return self._start("bridge", name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait)
 
     def fleet(
@@ -51,7 +55,7 @@ class Stage(Installation):
 
     def reference(self) -> Worker:
         """Start the reference deployment as its reader would, in the root of the repository."""
-        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_LINGER_SECONDS": "1"}
+        env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "1"}
         return self._start("", "reference", ["bridge", "celery"], beat=True, env=env, directory=REPOSITORY)
 
     def client(self, id: str, **columns: Any) -> None:

@@ -80,7 +80,8 @@ class Torture(Installation):
         self.redis.config_set("proto-max-bulk-len", LARGEST_MESSAGE_BYTES)  # it refuses what is larger
         migrate(self.store.engine)
         self._register()
-        settings = {"BRIDGE_PASS_LIMIT": "20"}
+        # Beat comes each second: pumps are killed all the time.
+        settings = {"BRIDGE_PASS_LIMIT": "20", "BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "5"}
         self.bridges = [
             self.start_bridge("bridge 1", log_level="INFO", environment=settings),
             self.start_bridge("bridge 2", concurrency=1, beat=False, log_level="INFO", environment=settings),

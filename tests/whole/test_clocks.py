@@ -19,7 +19,8 @@ def test_g10_events_are_handed_over_whatever_the_clocks_say(
     world: World, worker: StartWorker, tmp_path: Path, *, database: str, redis_url: str, beats: int, workers: int
 ) -> None:
     world.client()
-    env = {"CELERY_BROKER_URL": redis_url, "BRIDGE_DATABASE_URL": database, "BRIDGE_LINGER_SECONDS": "0"}
+    often = {"BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "0"}
+    env = {"CELERY_BROKER_URL": redis_url, "BRIDGE_DATABASE_URL": database, **often}
     wrong = WrongClock(tmp_path / "worker's", workers).env
     worker("bridge", directory=tmp_path, queues=["bridge"], env={**env, **wrong}, name="bridge")
     with (

@@ -155,8 +155,8 @@ def test_g6_two_bridges_with_two_beats_hand_no_event_over_twice(stage: Stage) ->
     for worker in stage.workers:
         assert "can't be served" not in worker.log
         assert "Traceback" not in worker.log
-    ticks = [worker.log.count("Task bridge.pump") for worker in stage.workers[:2]]
-    assert min(ticks) > 0, "both bridges pumped"
+        if worker in stage.workers[:2]:
+            assert "its pump begins" in worker.log
 
 
 def test_without_the_collector_outcomes_are_settled_by_ordinary_tasks(stage: Stage) -> None:

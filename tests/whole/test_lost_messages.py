@@ -41,4 +41,4 @@ def test_g1_a_queue_that_was_purged_is_found_and_each_event_runs_once(stage: Sta
     stage.wait_until_done("purged")
     assert sorted(offsets(stage.handled())) == list(range(1, EVENTS + 1)), "once each, in spite of max_attempts = 1"
     assert stage.ask("SELECT count(*) FROM fq.parked") == 0
-    assert stage.ask("SELECT action FROM fq.journal") == "recall"
+    assert stage.ask("SELECT action FROM fq.journal WHERE action <> 'register'") == "recall"

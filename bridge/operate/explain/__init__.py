@@ -49,6 +49,7 @@ def explain(
         *lost.explain_lost(facts, seen),
         *log.explain_horizon(facts),
         *deliveries.explain_window(facts),
+        *client.explain_rate(facts),
         *deliveries.explain_keys(facts),
         *deliveries.explain_retries(facts),
         *client.explain_requests(facts),

@@ -66,6 +66,19 @@ def explain_trouble(facts: ClientFacts) -> Iterator[Cause]:
         )
 
 
+def explain_rate(facts: ClientFacts) -> Iterator[Cause]:
+    """Say that its own rate keeps events back."""
+    waits = facts.unread or facts.ready or facts.redriving or facts.retrying
+    if facts.token_seconds and waits and facts.state == "active" and facts.open < facts.window:
+        yield Cause(
+            kind="rate-limited",
+            severity="warning",
+            text=f"it is limited by its rate of {facts.rate}: more goes out in {span(facts.token_seconds)}",
+            do=f"`eventbridge register {facts.client} --rate N/s` changes it, `--rate ''` ends it",
+            data={"rate": facts.rate, "tokens": facts.tokens, "seconds": facts.token_seconds},
+        )
+
+
 def explain_requests(facts: ClientFacts) -> Iterator[Cause]:
     """Say what people asked for beside the cursor: redrives and replays."""
     if facts.redriving:

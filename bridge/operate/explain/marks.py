@@ -25,11 +25,18 @@ def explain_marks(facts: ClientFacts) -> Iterator[Cause]:
 
 
 def _explain_trouble(it: MarkStatus, text: str) -> Cause:
-    data = field_data(it)
+    data, do = field_data(it), advice_of(it.trouble_kind)
     if it.trouble_kind == "other-log":
-        do = f"give one of the two logs another bridge_queue; if the other log is gone, {RESYNC}"
         return Cause(kind="other-log", severity="error", text=text, do=do, data=data)
     if it.trouble_kind == "other-broker":
-        do = "let all workers of this bridge use one broker, or give each broker's bridge a bridge_queue of its own"
         return Cause(kind="other-broker", severity="error", text=text, do=do, data=data)
-    return Cause(kind="mark-ahead", severity="error", text=text, do=RESYNC, data=data)
+    return Cause(kind="mark-ahead", severity="error", text=text, do=do, data=data)
+
+
+def advice_of(kind: str | None) -> str:
+    """Say what to do about this kind of trouble."""
+    return {
+        "other-log": f"give one of the two logs another bridge_queue; if the other log is gone, {RESYNC}",
+        "other-broker": "let all workers of this bridge use one broker, or give each broker's bridge a bridge_queue of "
+        "its own",
+    }.get(kind or "", RESYNC)

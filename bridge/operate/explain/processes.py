@@ -11,7 +11,7 @@ from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
 from bridge.wording import counted, span
 
-SILENT_SECONDS = 10  # a pump comes every second or so; this long without one is no accident
+SILENT_SECONDS = 20  # beat comes every ten seconds or so; this long without a pump is no accident
 
 
 def explain_broker(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[Cause]:

@@ -8,8 +8,9 @@
 --            negative while one lingers, NULL if none ever was), read_only, in_recovery, clock_ahead_seconds and
 --            clock_host (of the pumps' host that differs most, NULL if none told), open, awaited (those handed over
 --            more than five seconds ago), retrying, parked, held, redriving, waiting (keys), unread (matching events
---            above dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them); no row
---            if there is no such client
+--            above dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them), rate,
+--            tokens (NULL without a rate), token_seconds (until they are enough for a pass, 0 if they are), ready (keys
+--            whose next event may go out); no row if there is no such client
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, c.task,
        ARRAY(SELECT c.task UNION SELECT r ->> 1 FROM jsonb_array_elements(c.routes) r) AS tasks,
@@ -25,7 +26,11 @@ SELECT c.id AS client, c.bridge, c.task,
        d.open, d.awaited, d.retrying, p.parked, p.held, p.redriving,
        (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id) AS waiting,
        u.events AS unread,
-       CAST(extract(epoch FROM clock_timestamp() - u.oldest) AS double precision) AS unread_seconds
+       CAST(extract(epoch FROM clock_timestamp() - u.oldest) AS double precision) AS unread_seconds,
+       c.rate, CASE WHEN c.rate <> '' THEN fq.tokens_of(c, clock_timestamp()) END AS tokens,
+       CASE WHEN c.rate <> '' THEN greatest(
+            0, (fq.enough_tokens(c) - fq.tokens_of(c, clock_timestamp())) / fq.rate_of(c)) END AS token_seconds,
+       (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id AND l.ready) AS ready
   FROM fq.clients c
  CROSS JOIN fq.horizon h
   LEFT JOIN fq.turns tick ON tick.bridge = c.bridge AND tick.name = 'tick'

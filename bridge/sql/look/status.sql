@@ -5,7 +5,8 @@
 -- Returns    one row per client: client, bridge, state, state_reason, state_by, offset, dispatched, horizon, epoch,
 --            task, queue, topics, ordering, window, lag_events (matching events above the cursor, at most `most`),
 --            lag_seconds (age of the oldest of them), open, waiting (events read that wait for their key), retrying,
---            parked, delivered, succeeded, trouble, stopped (why nothing goes on for any client, NULL if it does)
+--            parked, delivered, succeeded, trouble, stopped (why nothing goes on for any client, NULL if it does),
+--            declared_by, undeclared_at
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state,
        c.state_reason, c.state_by,
@@ -14,7 +15,8 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble,
        CASE WHEN c.task IS NOT NULL
-            THEN (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge) END AS stopped
+            THEN (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge) END AS stopped,
+       c.declared_by, c.undeclared_at
   FROM fq.clients c
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying

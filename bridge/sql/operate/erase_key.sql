@@ -1,4 +1,5 @@
--- Replace the key of the next events of a key that no client needs any more; they are erased already.
+-- Replace the key of the next events of a key that no client needs any more, and forget their ids; they are erased
+-- already.
 --
 -- Binds      key        text
 --            pseudonym  text, `erased-` and 32 hexadecimal digits
@@ -15,5 +16,7 @@ WITH looked AS MATERIALIZED (
 ), replaced AS (
     UPDATE fq.events e SET key = :pseudonym FROM looked l WHERE e."offset" = l."offset" AND l.free
     RETURNING e."offset"
+), forgotten AS (
+    DELETE FROM fq.event_ids i USING replaced r WHERE i."offset" = r."offset"
 )
 SELECT max(l."offset") AS last, (SELECT count(*) FROM replaced) AS replaced FROM looked l

@@ -28,6 +28,8 @@ WITH lost AS MATERIALIZED (
        AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
     RETURNING d."offset", d.epoch, d.attempt, d.state
 ), woken AS (
-    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM recalled)
+    UPDATE fq.clients c
+       SET wake_at = fq.at_once(), recalled = c.recalled + (SELECT count(*) FROM recalled WHERE state = 'retrying')
+     WHERE c.id = :client AND EXISTS (SELECT FROM recalled)
 )
 SELECT "offset", epoch, attempt, state FROM recalled ORDER BY "offset"

@@ -12,7 +12,8 @@
 --            among        text[], the same clients once each
 --            first        bigint, the lowest of the offsets
 --            last         bigint, the highest
--- Returns    nothing
+-- Returns    client_id, "offset", key, epoch, attempt, reason, error_type, error (its beginning), held
+--            of each
 -- Relies on  the clients being locked in this transaction
 WITH doomed AS (
     SELECT * FROM unnest(CAST(:clients AS text[]), CAST(:offsets AS bigint[]), CAST(:reasons AS text[]),
@@ -43,3 +44,4 @@ SELECT client_id, "offset", epoch, key, attempt, attempt, error_type, error, tra
    SET epoch = EXCLUDED.epoch, attempt = EXCLUDED.attempt, attempts = EXCLUDED.attempts, reason = EXCLUDED.reason,
        error_type = EXCLUDED.error_type, error = EXCLUDED.error, traceback = EXCLUDED.traceback, held = EXCLUDED.held,
        failures = EXCLUDED.failures, parked_at = now()
+RETURNING client_id, "offset", key, epoch, attempt, reason, error_type, left(error, 500) AS error, held

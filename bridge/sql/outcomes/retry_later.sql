@@ -11,7 +11,7 @@
 --            among        text[], the same clients once each
 --            first        bigint, the lowest of the offsets
 --            last         bigint, the highest
--- Returns    nothing
+-- Returns    client_id, "offset", key, epoch, attempt of each
 -- Relies on  failing or expired having locked them in this transaction
 UPDATE fq.deliveries d
    SET state = 'retrying', due_at = now() + make_interval(secs => r.wait_seconds),
@@ -26,3 +26,4 @@ UPDATE fq.deliveries d
  WHERE d.client_id = r.client_id AND d."offset" = r."offset"
    AND d.client_id = ANY (CAST(:among AS text[])) AND d."offset" BETWEEN :first AND :last  -- decision 14
    AND d.state = 'sent'
+RETURNING d.client_id, d."offset", d.key, d.epoch, d.attempt

@@ -5,5 +5,5 @@
 -- Returns    id of each, the lowest `dispatched` first
 -- Relies on  nothing
 SELECT id FROM fq.served
- WHERE bridge = :bridge AND (dispatched < :horizon AND NOT "full" AND state = 'active' OR woken)
+ WHERE bridge = :bridge AND (dispatched < :horizon AND NOT "full" AND NOT limited AND state = 'active' OR woken)
  ORDER BY dispatched

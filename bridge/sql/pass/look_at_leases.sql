@@ -1,6 +1,6 @@
 -- List a client's deliveries whose lease has run out, and what was handed over to the same queue after each and is out.
--- A queue is first in, first out: while a message waits, all that was sent after it waits too. Passes of other clients
--- may overlap, so what these sent counts a minute later only.
+-- A queue is first in, first out: while a message waits, all that was sent after it with its priority waits too. Passes
+-- of other clients may overlap, so what these sent counts a minute later only.
 --
 -- Binds      client  text
 -- Returns    "offset", epoch, attempt, waited_at and behind (of the last look), still (how many of those behind it then
@@ -13,7 +13,8 @@ WITH lapsed AS MATERIALIZED (
     SELECT o.sent_at + CASE WHEN c.id = :client THEN interval '0' ELSE interval '-1 minute' END AS after, o.sent_at,
            count(*) AS events, (count(*) + c.batch - 1) / c.batch AS messages
       FROM fq.clients c CROSS JOIN LATERAL fq.open(c.id) o
-     WHERE c.queue = (SELECT q.queue FROM fq.clients q WHERE q.id = :client) AND o.state = 'sent'
+     WHERE (c.queue, c.priority) = (SELECT q.queue, q.priority FROM fq.clients q WHERE q.id = :client)
+       AND o.state = 'sent'
      GROUP BY c.id, c.batch, o.sent_at
 ), behind AS MATERIALIZED (
     SELECT l.sent_at, l.waited_at, coalesce(sum(s.events) FILTER (WHERE s.sent_at <= l.waited_at), 0) AS still,

@@ -6,7 +6,8 @@
 --            holder        text
 --            seconds       double precision, longest wait
 --            poll_seconds  double precision, pause between two looks
+--            look_for_due  boolean, whether to look for scheduled events, too
 -- Returns    work: whether there is a client to look at, or events that a client has room for; newest: whether the
---            holder had the turn when the wait began
+--            holder had the turn when the wait began; due: whether a scheduled event is due
 -- Relies on  no transaction around it, which would hold a snapshot for longer
-SELECT work, newest FROM fq.wait_for_work(:bridge, :holder, :seconds, :poll_seconds)
+SELECT work, newest, due FROM fq.wait_for_work(:bridge, :holder, :seconds, :poll_seconds, :look_for_due)

@@ -19,3 +19,8 @@ END;
 CREATE FUNCTION fq.generation_of("offset" bigint) RETURNS integer LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT width_bucket("offset", (SELECT l.starts FROM fq.log l));
 END;
+
+-- Return the `source` of the log's events as CloudEvents.
+CREATE FUNCTION fq.source() RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT 'urn:uuid:' || l.id FROM fq.log l;
+END;

@@ -22,7 +22,8 @@ CREATE TABLE fq.clients (
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
     queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
-    call         text NOT NULL DEFAULT 'event' CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs')),
+    call         text NOT NULL DEFAULT 'event'
+                 CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs', 'cloudevent')),
     serializer   text NOT NULL DEFAULT 'json',
     topics       text[] NOT NULL DEFAULT '{#}',
     filter       text NOT NULL DEFAULT '',  -- the topics as one regular expression: trigger clients_filter sets it
@@ -41,8 +42,25 @@ CREATE TABLE fq.clients (
     batch_as     text NOT NULL DEFAULT 'list' CONSTRAINT clients_batch_as CHECK (batch_as IN ('list', 'calls')),
     report_by    text NOT NULL DEFAULT 'callback'
                  CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
+    rate         text NOT NULL DEFAULT '' CONSTRAINT clients_rate CHECK (rate ~ '^(|[0-9]{1,9}(\.[0-9]{1,6})?/[smh])$'
+                                                                         AND rate !~ '^[0.]+/'),
+    burst        integer NOT NULL DEFAULT 0 CONSTRAINT clients_burst CHECK (burst >= 0),
+    priority     integer NOT NULL DEFAULT 0 CONSTRAINT clients_priority CHECK (priority BETWEEN 0 AND 9),
+    headers      text[] NOT NULL DEFAULT '{}',
+    time_limit_seconds double precision NOT NULL DEFAULT 0
+                 CONSTRAINT clients_time_limit CHECK (time_limit_seconds >= 0),
+    soft_time_limit_seconds double precision NOT NULL DEFAULT 0
+                 CONSTRAINT clients_soft_time_limit CHECK (soft_time_limit_seconds >= 0),
+    tokens       double precision,  -- of the bucket of its rate, at tokens_at: see fq.tokens_of; NULL: none spent yet
+    tokens_at    timestamptz,
+    declared_by  text,  -- the app whose code declares it; NULL where a person or plain SQL has registered it
+    undeclared_at timestamptz,  -- since when that app has run without declaring it
     delivered    bigint NOT NULL DEFAULT 0,
     succeeded    bigint NOT NULL DEFAULT 0,
+    failed       bigint NOT NULL DEFAULT 0,  -- these four are for metrics only
+    duplicates   bigint NOT NULL DEFAULT 0,
+    retried      bigint NOT NULL DEFAULT 0,
+    recalled     bigint NOT NULL DEFAULT 0,
     counted_after bigint NOT NULL DEFAULT -1,  -- from here on the ledger, for `audit`, which passes and outcomes keep
     counted      bigint NOT NULL DEFAULT 0,  -- events that were handed over for the first time
     counted_sum  numeric NOT NULL DEFAULT 0,  -- of their offsets
@@ -79,6 +97,7 @@ CREATE TABLE fq.uncounted (
 CREATE VIEW fq.client_settings AS
     SELECT id, bridge, task, routes, queue, topics, ordering, "window", call, serializer, ack_timeout_seconds,
            max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch, batch_wait_ms, batch_as, report_by,
+           rate, burst, priority, headers, time_limit_seconds, soft_time_limit_seconds,
            state, "offset", dispatched, epoch, filter, counted_after
       FROM fq.clients;
 
@@ -99,4 +118,30 @@ END;
 CREATE FUNCTION fq.verdict(c fq.clients) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT CASE WHEN c.on_exhausted <> 'hold-key' OR c.ordering = 'key' THEN c.on_exhausted
                 WHEN c.ordering = 'strict' THEN 'halt' ELSE 'park' END;
+END;
+
+-- The bucket of a client's rate. It fills with `rate` tokens a second, up to `burst`, and each event that is handed
+-- over takes one. Without a burst it holds what comes in a second, and one at least.
+CREATE FUNCTION fq.rate_of(c fq.clients) RETURNS double precision LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT CASE WHEN c.rate <> ''
+                THEN CAST(split_part(c.rate, '/', 1) AS double precision)
+                     / CASE split_part(c.rate, '/', 2) WHEN 's' THEN 1 WHEN 'm' THEN 60 ELSE 3600 END END;
+END;
+CREATE FUNCTION fq.burst_of(c fq.clients) RETURNS double precision LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT CASE WHEN c.burst > 0 THEN CAST(c.burst AS double precision) ELSE greatest(1, floor(fq.rate_of(c))) END;
+END;
+
+-- Return how many tokens wake a client that has used its own up: those of 50 ms, one at least. A pass for one event
+-- costs nearly as much as one for many.
+CREATE FUNCTION fq.enough_tokens(c fq.clients) RETURNS double precision LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT greatest(1, least(fq.burst_of(c), floor(fq.rate_of(c) / 20)));
+END;
+
+-- Return how many tokens a client's bucket has at a moment. Only this server's clock counts. If that was set back, the
+-- bucket has enough for a pass, which notes the new time: a rate is exceeded by that much, and nothing stands still.
+CREATE FUNCTION fq.tokens_of(c fq.clients, moment timestamptz) RETURNS double precision LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT CASE WHEN c.tokens IS NULL OR c.tokens_at IS NULL THEN fq.burst_of(c)
+                WHEN moment < c.tokens_at THEN greatest(least(c.tokens, fq.burst_of(c)), fq.enough_tokens(c))
+                ELSE least(fq.burst_of(c), c.tokens
+                           + CAST(extract(epoch FROM moment - c.tokens_at) AS double precision) * fq.rate_of(c)) END;
 END;

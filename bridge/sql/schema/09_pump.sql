@@ -1,8 +1,9 @@
 -- The turns: `linger` is the right to wait for work, which the newest tick takes. The one before notices at its next
 -- call of fq.wait_for_work, so for up to half a second both may wait. A pump that moves many clients at once locks the
 -- row `pass_over`, so that only one does so at a time. `tick` says when a pump was last at work, and on which host the
--- clock differed most from this server's. Each bridge has turns of its own, because it has clients of its own. All
--- times are this server's: no two clocks have to agree.
+-- clock differed most from this server's. A row `collector …` or `beat …` says that this one was at work lately. Each
+-- bridge has turns of its own, because it has clients of its own. All times are this server's: no two clocks have to
+-- agree.
 CREATE TABLE fq.turns (
     bridge              text NOT NULL DEFAULT 'bridge',
     name                text NOT NULL,
@@ -15,13 +16,16 @@ CREATE TABLE fq.turns (
 INSERT INTO fq.turns (name, holder, expires_at) VALUES ('pass_over', '', 'epoch');
 
 -- The clients that pumps serve. A client is `woken` when the pump must look at its deliveries, lanes and replays, and
--- not only at the log: a wait is over, or the next event of a key may go and the window has room for it.
+-- not only at the log: a wait is over, or the next event of a key may go and the window has room for it. A client is
+-- `limited` while the bucket of its rate is as good as empty.
 CREATE VIEW fq.served AS
-    SELECT c.id, c.bridge, c.dispatched, c.state, c."full",
+    SELECT c.id, c.bridge, c.dispatched, c.state, c."full", b.limited,
            coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-              AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c)) AS woken
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c)) AND NOT b.limited AS woken
       FROM fq.clients c
+     CROSS JOIN LATERAL (SELECT CASE WHEN c.rate = '' THEN false
+                                     ELSE fq.tokens_of(c, clock_timestamp()) < fq.enough_tokens(c) END AS limited) b
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 
 -- Let the statements that follow in this transaction read no table as a whole (decision 14). What locks a client joins
@@ -34,12 +38,12 @@ BEGIN
     done := true;
 END $$;
 
--- Wait until the pump must look at a client of its bridge, or there are events that one has room for. While all windows
--- are full nothing looks for new events, so that writers get that core. With many clients a look takes longer, and is
--- then taken less often: waiting uses a fortieth of a core at most. The turn is looked at once, before the wait. For
--- the settings see fq.without_table_scans.
+-- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
+-- is `due`. While all windows are full nothing looks for new events, so that writers get that core. With many clients a
+-- look takes longer, and is then taken less often: waiting uses a fortieth of a core at most. The turn is looked at
+-- once, before the wait. For the settings see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
-                                 OUT work boolean, OUT newest boolean)
+                                 look_for_due boolean, OUT work boolean, OUT newest boolean, OUT due boolean)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
@@ -54,8 +58,10 @@ BEGIN
         drawn := coalesce(pg_sequence_last_value(offsets), -1);
         work := EXISTS (SELECT FROM fq.served s
                          WHERE s.bridge = wait_for_work.bridge
-                           AND (s.dispatched < drawn AND NOT s."full" AND s.state = 'active' OR s.woken));
-        EXIT WHEN work OR NOT newest OR began >= until;
+                           AND (s.dispatched < drawn AND NOT s."full" AND NOT s.limited AND s.state = 'active'
+                                OR s.woken));
+        due := look_for_due AND EXISTS (SELECT FROM fq.scheduled s WHERE s.due_at <= clock_timestamp());
+        EXIT WHEN work OR due OR NOT newest OR began >= until;
         PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));
     END LOOP;
@@ -63,8 +69,18 @@ END $$;
 
 -- Settings that the database keeps. `secret` signs the callbacks of deliveries where `bridge_secret` is not set.
 CREATE TABLE fq.settings (
-    name  text CONSTRAINT settings_pkey PRIMARY KEY,
-    value text NOT NULL
+    name   text CONSTRAINT settings_pkey PRIMARY KEY,
+    value  text NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Note when a setting gets another value.
+CREATE FUNCTION fq.note_set() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.set_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER settings_set BEFORE UPDATE OF value ON fq.settings
+    FOR EACH ROW WHEN (NEW.value <> OLD.value) EXECUTE FUNCTION fq.note_set();
 INSERT INTO fq.settings (name, value)
     VALUES ('secret', replace(CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text), '-', ''));

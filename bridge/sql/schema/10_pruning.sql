@@ -28,10 +28,11 @@ CREATE VIEW fq.held_events AS
      UNION ALL
     SELECT 'open', d.client_id, d."offset" FROM fq.clients c CROSS JOIN LATERAL fq.open(c.id) d;
 
--- Refuse a DELETE that takes an event away which somebody still needs, remember how far the log is pruned, and take the
--- events from the ledgers of the clients. This looks once per statement. It writes the log's row first, as a seek back
--- and a new replay do: so each of them sees the other, and one of two that began at an old snapshot fails. It does not
--- look at the sequence, or it would hold the horizon (decision 38). For the settings see fq.without_table_scans.
+-- Refuse a DELETE that takes an event away which somebody still needs, remember how far the log is pruned, forget the
+-- events' ids, and take the events from the ledgers of the clients. This looks once per statement. It writes the log's
+-- row first, as a seek back and a new replay do: so each of them sees the other, and one of two that began at an old
+-- snapshot fails. It does not look at the sequence, or it would hold the horizon (decision 38). For the settings see
+-- fq.without_table_scans.
 CREATE FUNCTION fq.guard_delete() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -62,6 +63,9 @@ BEGIN
                                    WHEN 'hold' THEN format('is held by "%s"', needed.name)
                                    ELSE format('is %s for client "%s"', needed.kind, needed.name) END
             USING ERRCODE = 'FQ001', HINT = '`eventbridge prune` removes only what nobody needs any more';
+    END IF;
+    IF EXISTS (SELECT FROM fq.event_ids) THEN
+        DELETE FROM fq.event_ids i USING gone g WHERE i."offset" = g."offset";
     END IF;
     INSERT INTO fq.uncounted AS u (client_id, counted_after, number, total)
     WITH topics AS MATERIALIZED (

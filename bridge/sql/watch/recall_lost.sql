@@ -28,6 +28,7 @@ WITH lost AS MATERIALIZED (
        AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
     RETURNING d."offset", d.epoch, d.attempt
 ), woken AS (
-    UPDATE fq.clients SET wake_at = fq.at_once() WHERE id = :client AND EXISTS (SELECT FROM recalled)
+    UPDATE fq.clients c SET wake_at = fq.at_once(), recalled = c.recalled + (SELECT count(*) FROM recalled)
+     WHERE c.id = :client AND EXISTS (SELECT FROM recalled)
 )
 SELECT "offset", epoch, attempt FROM recalled ORDER BY "offset"

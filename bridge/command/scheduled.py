@@ -1,0 +1,66 @@
+"""`eventbridge scheduled`: the events that are appended to the log later, and how one is cancelled."""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.table import Table
+
+from bridge.command.output import console, print_json
+from bridge.command.parameters import json_option
+from bridge.command.project import operator_here
+from bridge.command.texts import plain
+from bridge.errors import UsageError
+from bridge.wording import counted, moment, span
+
+
+@click.command("scheduled", short_help="Show the events that are scheduled for later, or cancel some.")
+@click.option(
+    "-n", "most", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Show at most N events."
+)
+@click.option(
+    "--cancel",
+    "numbers",
+    type=click.IntRange(min=1, max=2**63 - 1),
+    multiple=True,
+    metavar="NUMBER",
+    help="Cancel the event of this number: it is never appended. Can be given again.",
+)
+@click.option("--cancel-id", "ids", multiple=True, metavar="ID", help="Cancel the event of this id, likewise.")
+@json_option
+@click.pass_context
+def scheduled_command(
+    ctx: click.Context, /, *, most: int, numbers: tuple[int, ...], ids: tuple[str, ...], as_json: bool
+) -> None:
+    """Show the events that are scheduled for later, the one that is due next first, or cancel some."""
+    operator = operator_here(ctx)
+    if numbers or ids:
+        gone = operator.cancel_scheduled(numbers, ids=ids)
+        if not gone:
+            raise UsageError("none of these is scheduled any more: see `eventbridge scheduled`")
+        if as_json:
+            print_json(gone)
+        else:
+            click.echo(f"{counted(len(gone), 'event is', 'events are')} cancelled: {', '.join(map(str, gone))}")
+        return
+    events = operator.scheduled(most=most)
+    if as_json:
+        print_json(events)
+        return
+    if not events:
+        click.echo("no event is scheduled")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("number", "due at", "in", "topic", "key", "id"):
+        table.add_column(name, justify="right" if name == "number" else "left")
+    for event in events:
+        late = event.in_seconds < 0
+        table.add_row(
+            str(event.number),
+            moment(event.due_at),
+            f"{span(-event.in_seconds)} late" if late else span(event.in_seconds),
+            plain(event.topic),
+            plain(event.key or ""),
+            plain(event.id or ""),
+        )
+    console(ctx).print(table)

@@ -1,0 +1,1 @@
+"""The bridge's schema among the migrations of a Django project."""

@@ -1,0 +1,105 @@
+"""Which statement appends an event, with which binds, and what its rows say: the same for `publish` and `apublish`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from bridge.bounds import LONGEST_DELAY_DAYS
+from bridge.errors import IdTaken, InvalidEvent, UsageError
+from bridge.event import NewEvent, NewEventTuple, Scheduled
+from bridge.log.encoding import arrays_of, checked_together, encoded
+from bridge.store.callers import sqlstate_of
+
+ID_TAKEN = "FQ002"
+
+
+class Step(NamedTuple):
+    """One statement: its name, and its binds."""
+
+    name: str
+    binds: Mapping[str, Any]
+
+
+def one(event: NewEvent, *, deliver_after: timedelta | float | None, deliver_at: datetime | None) -> Step:
+    """Return the statement that appends one event, or schedules it.
+
+    Raises:
+        InvalidEvent: the event can't be stored, or the time at which it is due makes no sense.
+    """
+    binds = encoded(event)
+    if deliver_after is not None or deliver_at is not None:
+        return Step("log/schedule", {"id": None, **binds, **_due(deliver_after, deliver_at)})
+    return Step("log/publish" if event.id is None else "log/publish_once", binds)
+
+
+def many(events: Iterable[NewEvent | NewEventTuple]) -> list[Step]:
+    """Return the statements that append many events, in their order.
+
+    Raises:
+        InvalidEvent: one of them can't be stored; the message says which.
+    """
+    checked = checked_together(events)
+    texts = arrays_of(checked)  # all of them first: where one can't be stored, none is sent
+    name = "log/publish_many_once" if [1 for event in checked if event[4] is not None] else "log/publish_many"
+    return [Step(name, {"events": text}) for text in texts]
+
+
+def refuse_in_part(steps: Sequence[Step]) -> None:
+    """Refuse several statements on a connection that commits each by itself.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        f"these events need {len(steps)} statements, and this connection commits each by itself: begin a transaction, "
+        "so that all of them are published or none"
+    )
+
+
+def offset_or_scheduled(step: Step, rows: Sequence[Any]) -> int | Scheduled:
+    """Return what the rows of the statement for one event say."""
+    [row] = rows
+    return Scheduled(*row) if step.name == "log/schedule" else int(row[0])
+
+
+def offsets(step: Step, rows: Sequence[Any]) -> list[int]:
+    """Return the offsets that a statement for many events has returned, in the order of the events."""
+    found = [int(row[0]) for row in rows]
+    # Postgres draws the offsets in the order of the events, but may return the rows of an INSERT in another.
+    return sorted(found) if step.name == "log/publish_many" else found
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn Postgres' refusal of an id into ours; any other error is the driver's own.
+
+    Raises:
+        IdTaken: the id is that of an event with another topic.
+    """
+    try:
+        yield
+    except Exception as error:
+        if sqlstate_of(error) == ID_TAKEN:
+            raise IdTaken(str(error).strip().partition("\n")[0][:1000]) from error
+        raise
+
+
+def _due(after: timedelta | float | None, at: datetime | None) -> dict[str, str | None]:
+    """Return when an event is due as binds."""
+    if after is not None and at is not None:
+        raise InvalidEvent("an event has deliver_after or deliver_at, and not both")
+    if at is not None:
+        if not isinstance(at, datetime) or at.tzinfo is None or at.utcoffset() is None:
+            raise InvalidEvent(f"deliver_at {repr(at)[:60]} must be a datetime with a time zone")
+        if not 1000 < at.year < 9998:
+            raise InvalidEvent(f"deliver_at {at.isoformat()} is no year that the log can hold")
+        return {"at": at.isoformat(), "seconds": None}
+    seconds = after.total_seconds() if isinstance(after, timedelta) else after
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:  # NaN is neither
+        raise InvalidEvent(f"deliver_after {repr(after)[:60]} must be a timedelta or seconds, 0 or more")
+    if seconds > LONGEST_DELAY_DAYS * 86400:  # infinity, and numbers too long to be written, too
+        raise InvalidEvent(f"deliver_after is too long: at most {LONGEST_DELAY_DAYS:,} days")
+    return {"at": None, "seconds": repr(float(seconds))}

@@ -1,0 +1,177 @@
+"""Look one thing up: what became of an event at every client, and which clients have handled a key."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import sleep
+from typing import TypeVar
+
+from bridge.app import bridge_of
+from bridge.archive.events import archived_events
+from bridge.errors import UsageError
+from bridge.operate.fate import Fate, fate_of
+from bridge.operate.viewer import Viewer
+from bridge.operate.workers import tasks_unknown
+from bridge.store.archive import log_identity
+from bridge.store.events import LoggedEvent
+from bridge.store.journal import JournalEntry
+from bridge.store.looking_up import (
+    KeyAtClient,
+    event_at_clients,
+    find_event,
+    key_at_clients,
+    moment_before,
+)
+from bridge.store.parked import ParkedEvent
+
+FOLLOW_SECONDS = 0.5
+MOST_SEEN = 1000  # of what is followed: the newest so many are looked at each time
+MOST_OFFSET = 2**63 - 2
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEvent:
+    """An event, and what became of it. The names are the keys of `show --json`.
+
+    Attributes:
+        offset: Its place in the log.
+        generation: The log's generation to which it belongs.
+        found: Where it was found: `log`, `archive`, or `nowhere`.
+        note: What else there is to say of it, such as why it is nowhere; empty if there is nothing.
+        event: The event itself; None where it is nowhere.
+        fates: What became of it at each client, in the order of their ids; none of an event that never was.
+    """
+
+    offset: int
+    generation: int
+    found: str
+    note: str
+    event: LoggedEvent | None
+    fates: tuple[Fate, ...]
+
+
+class Finder(Viewer):
+    """The part of `Operator` that looks up single things, and follows what is done."""
+
+    def show(self, offset: int, *, characters: int | None = None, archive: str | None = None) -> FoundEvent:
+        """Show an event with what became of it at every client.
+
+        Args:
+            offset: Its place in the log.
+            characters: Where its payload, and its headers, are cut off; None: nowhere.
+            archive: A directory or URL with events that were pruned; None: `bridge_archive`.
+
+        Raises:
+            UsageError: it is no offset.
+        """
+        if not 0 <= offset <= MOST_OFFSET:
+            raise UsageError(f"{offset} is not the offset of an event, a number such as 1200")
+        found = find_event(self._store, offset, characters=characters)
+        event, where, note = found.event, "log", "what it held was erased" if found.is_erased else ""
+        if event is None and offset <= found.pruned:
+            event, note = self._archived(offset, archive)
+            where = "archive" if event else "nowhere"
+        elif event is None:
+            never = "its transaction was rolled back" if offset <= found.horizon else "its transaction is still open"
+            drawn = f"the last offset that was drawn is {found.drawn}"
+            note = f"there is no such event: {never if offset <= found.drawn else drawn}"
+            return FoundEvent(
+                offset=offset, generation=found.generation, found="nowhere", note=note, event=None, fates=()
+            )
+        elif offset > found.horizon:
+            note = f"not final yet (final up to {found.horizon}): an open transaction may still commit events before it"
+        at = event_at_clients(
+            self._store, offset, topic=event.topic if event else None, key=event.key if event else None
+        )
+        fates = tuple(fate_of(one, offset, found) for one in at)
+        if event is not None and characters is not None and where == "archive":
+            event = LoggedEvent(
+                offset=offset,
+                topic=event.topic,
+                key=event.key,
+                payload_json=event.payload_json[:characters],
+                headers_json=event.headers_json[:characters],
+                created_at=event.created_at,
+            )
+        return FoundEvent(offset=offset, generation=found.generation, found=where, note=note, event=event, fates=fates)
+
+    def key(self, key: str) -> list[KeyAtClient]:
+        """Say where a key stands at every client: its last finished event, and what is open, waiting and parked.
+
+        Of a key with more than 10,000 events at a client that has not read them, no more are counted.
+        """
+        return key_at_clients(self._store, key)
+
+    def unknown_tasks(self, *clients: str, timeout_seconds: float = 1.0) -> dict[str, str]:
+        """Say of which clients no worker on their queue knows the task, by their ids.
+
+        Args:
+            *clients: Ids of clients; none for all of this bridge.
+            timeout_seconds: How long to wait for the broker, and then for its workers' answers.
+        """
+        own = bridge_of(self.app).settings.queue
+        asked = [it for it in self.clients() if not it.is_reader and it.settings["bridge"] == own]
+        asked = [it for it in asked if it.id in clients] if clients else asked
+        return tasks_unknown(self.app, asked, timeout_seconds=timeout_seconds) if asked else {}
+
+    def moment_before(self, seconds: float) -> datetime:
+        """Return the moment that was so many seconds ago by Postgres' clock, which dates the events."""
+        return moment_before(self._store, seconds)
+
+    def follow_journal(self, client: str | None = None, *, most: int = 20) -> Iterator[JournalEntry]:
+        """Yield what was done lately, at most so many, and then what is done from now on, oldest first."""
+
+        def read(number: int) -> Sequence[JournalEntry]:
+            return self.journal(client, most=number)
+
+        return _follow(read, lambda it: (it.at, it.client, it.action, it.by, repr(it.details)), most=most)
+
+    def follow_parked(self, client: str | None = None, *, most: int = 50, **chosen: object) -> Iterator[ParkedEvent]:
+        """Yield parked events, at most so many, and then those that are parked from now on; see `parked`."""
+
+        def read(number: int) -> Sequence[ParkedEvent]:
+            return self.parked(client, most=number, **chosen)  # type: ignore[arg-type]
+
+        return _follow(read, lambda it: (it.client_id, it.offset, it.parked_at), most=most)
+
+    def _archived(self, offset: int, archive: str | None) -> tuple[LoggedEvent | None, str]:
+        """Find an event that was pruned in the archive, and say where it is or why it is not found."""
+        place = self._archive(archive)
+        if place is None:
+            return None, "it was pruned; if it was archived, --archive DIR says where"
+        log = log_identity(self._store)
+        for it in archived_events(place, log=log.id, after=offset - 1, upto=offset):
+            return (
+                LoggedEvent(
+                    offset=it.offset,
+                    topic=it.topic,
+                    key=it.key,
+                    payload_json=it.payload_json,
+                    headers_json=it.headers_json,
+                    created_at=it.created_at,
+                ),
+                "it was pruned from the log, and is in the archive",
+            )
+        return None, "it was pruned, and is not in the archive; or there never was one"
+
+
+def _follow(read: Callable[[int], Sequence[Item]], name: Callable[[Item], Hashable], *, most: int) -> Iterator[Item]:
+    """Yield the newest items, oldest first, and then each that was not there before.
+
+    They are not told apart by a number that grows: of two transactions that write at the same time, the one with the
+    lower number may end last. So the newest are looked at again each time.
+    """
+    seen: deque[Hashable] = deque(maxlen=4 * MOST_SEEN)
+    shown = most
+    while True:
+        known = set(seen)
+        found = [it for it in read(MOST_SEEN) if name(it) not in known]
+        seen.extend(name(it) for it in reversed(found))
+        yield from reversed(found[:shown])
+        shown = MOST_SEEN
+        sleep(FOLLOW_SECONDS)

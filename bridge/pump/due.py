@@ -1,0 +1,62 @@
+"""Append scheduled events to the log when they are due. From then on they are events like all others."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from bridge.errors import BridgeError, SchemaError, StoreUnavailable
+from bridge.store import Store
+from bridge.store.scheduled import append_due
+
+logger = logging.getLogger("bridge")
+
+MOST_EVENTS = 1000  # of one transaction
+MOST_ROUNDS = 10  # of one call: then the pump hands over
+APART_SECONDS = 1.0  # between two looks of a pump that is busy, and after one that could not append all
+
+
+class Due:
+    """Appends what is due, for one pump."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looked = -APART_SECONDS  # time.monotonic()
+        self._held_up_until = -APART_SECONDS
+        self._said = ""
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether something due could not be appended just now: do not look for it again at once."""
+        return time.monotonic() < self._held_up_until
+
+    def append_now_and_then(self) -> bool:
+        """Append what is due, at most once in a second; tell whether there was anything."""
+        return time.monotonic() - self._looked >= APART_SECONDS and self.append()
+
+    def append_found(self) -> None:
+        """Append what is due, after something was found to be; if that can't be appended, wait before looking again."""
+        if not self.append():  # another pump does it, or one of them is held up
+            self._held_up_until = time.monotonic() + APART_SECONDS
+
+    def append(self) -> bool:
+        """Append what is due, and tell whether there was anything. What Postgres refuses stays scheduled.
+
+        Raises:
+            StoreUnavailable, SchemaError: nothing can be done at all.
+        """
+        appended = False
+        try:
+            for _ in range(MOST_ROUNDS):
+                done = append_due(self._store, most=MOST_EVENTS)
+                appended = appended or done > 0
+                if done < MOST_EVENTS:
+                    break
+        except (StoreUnavailable, SchemaError):
+            raise
+        except BridgeError as error:  # the passes go on
+            if str(error) != self._said:
+                logger.warning("scheduled events that are due can't be appended to the log: %s", error)
+            self._said = str(error)
+        self._looked = time.monotonic()
+        return appended

@@ -1,0 +1,26 @@
+-- Tell how the log is made, where its sequence stands, and how old and large it is.
+--
+-- Binds      none
+-- Returns    identity (`a`: always), increment, cache and cycles of the sequence, drawn, horizon, last (the highest
+--            offset in the log, -1 if it is empty), unlogged (tables that a crash empties), disabled (triggers),
+--            public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of the oldest event)
+-- Relies on  nothing
+SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.seqcache AS cache, s.seqcycle AS cycles,
+       CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE fq.last_drawn() END AS drawn, h."offset" AS horizon,
+       coalesce((SELECT max(e."offset") FROM fq.events e), -1) AS last,
+       ARRAY(SELECT CAST(c.relname AS text) FROM pg_class c
+              WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relpersistence = 'u' AND c.relkind = 'r'
+              ORDER BY 1) AS unlogged,
+       ARRAY(SELECT t.tgname || ' of fq.' || c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+              WHERE c.relnamespace = CAST('fq' AS regnamespace) AND NOT t.tgisinternal AND t.tgenabled IN ('D', 'R')
+              ORDER BY 1) AS disabled,
+       ARRAY(SELECT c.relname || ' (' || string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type) || ')'
+               FROM pg_class c CROSS JOIN aclexplode(c.relacl) x
+              WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relkind IN ('r', 'v') AND x.grantee = 0
+              GROUP BY c.relname ORDER BY c.relname) AS public,
+       pg_total_relation_size(CAST('fq.events' AS regclass)) AS bytes,
+       (SELECT CAST(extract(epoch FROM clock_timestamp() - e.created_at) AS double precision) FROM fq.events e
+         ORDER BY e."offset" LIMIT 1) AS oldest_seconds
+  FROM fq.horizon h
+  LEFT JOIN pg_attribute a ON a.attrelid = CAST('fq.events' AS regclass) AND a.attname = 'offset'
+  LEFT JOIN pg_sequence s ON s.seqrelid = to_regclass(pg_get_serial_sequence('fq.events', 'offset'))

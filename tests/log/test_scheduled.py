@@ -1,0 +1,161 @@
+"""Events for later: not in the log before they are due, in it then, once, and in nobody's way meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+import bridge
+from bridge.errors import InvalidEvent
+from bridge.store.scheduled import append_due, count_scheduled, list_scheduled
+from tests.conftest import Connect
+from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
+from tests.support.world import World, offsets
+
+LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
+STORED = """SELECT coalesce(array_agg(topic ORDER BY "offset"), '{}') FROM fq.events"""
+
+
+def stored(connection: psycopg.Connection[Any]) -> list[str]:
+    [(topics,)] = connection.execute(STORED).fetchall()
+    return list(topics)
+
+
+def make_due(connection: psycopg.Connection[Any], number: int | None) -> None:
+    connection.execute("UPDATE fq.scheduled SET due_at = due_at - interval '10 days' WHERE number = %s", [number])
+
+
+@pytest.mark.parametrize("kind", SYNCHRONOUS)
+def test_an_event_is_scheduled_in_the_transaction_of_its_caller(database: str, connect: Connect, kind: str) -> None:
+    others = connect()
+    with SYNCHRONOUS[kind](database) as target:
+        bridge.publish(target.it, "a.undone", {}, deliver_after=60)
+        target.rollback()
+        after = bridge.publish(target.it, "a.after", {"n": 1}, key=5, headers={"h": 1}, deliver_after=timedelta(days=3))
+        at = bridge.publish(target.it, "a.at", {}, id="x", deliver_at=LONG_AGO)
+        assert bridge.publish(target.it, "a.at", {}, id="x", deliver_after=5) == at
+        target.commit()
+    assert (at.due_at, at.offset) == (LONG_AGO, None)
+    query = "SELECT number, topic, key, payload, headers, id FROM fq.scheduled ORDER BY number"
+    assert others.execute(query).fetchall() == [
+        (after.number, "a.after", "5", {"n": 1}, {"h": 1}, None),
+        (at.number, "a.at", None, {}, {}, "x"),
+    ]
+    wait = others.execute("SELECT due_at - created_at FROM fq.scheduled WHERE topic = 'a.after'").fetchone()
+    assert wait is not None and timedelta(days=2, hours=23) < wait[0] <= timedelta(days=3)
+    assert stored(others) == []
+
+
+@pytest.mark.parametrize("kind", ["psycopg", "asyncpg", "SQLAlchemy connection on asyncpg"])
+def test_an_event_is_scheduled_asynchronously_too(database: str, connect: Connect, kind: str) -> None:
+    async def main() -> None:
+        async with ASYNCHRONOUS[kind](database) as target:
+            assert (await bridge.apublish(target.it, "a", {}, deliver_at=LONG_AGO)).due_at == LONG_AGO
+            await bridge.apublish(target.it, "b", {}, deliver_after=0.5)
+            await target.commit()
+
+    asyncio.run(main())
+    assert connect().execute("SELECT topic FROM fq.scheduled ORDER BY number").fetchall() == [("a",), ("b",)]
+
+
+def test_what_is_due_is_appended_in_the_order_in_which_it_was_due_and_nothing_else(world: World) -> None:
+    for days, topic in [(2, "second"), (1, "first"), (3, "third")]:
+        bridge.publish(world.eyes, topic, {}, key="k", deliver_at=LONG_AGO + timedelta(days=days))
+    later = bridge.publish(world.eyes, "later", {}, key="k", deliver_after=3600)
+    assert append_due(world.store, most=2) == 2
+    assert append_due(world.store, most=2) == 1
+    assert append_due(world.store, most=2) == 0
+    assert stored(world.eyes) == ["first", "second", "third"]
+    assert [event.number for event in list_scheduled(world.store, most=5)] == [later.number]
+    count = count_scheduled(world.store)
+    assert count.events == 1 and count.next_in_seconds is not None and 3000 < count.next_in_seconds <= 3600
+
+
+def test_an_event_for_next_week_holds_nothing_back_not_even_a_strict_client(world: World) -> None:
+    world.client("c", ordering="strict")
+    week = bridge.publish(world.eyes, "a", "week", key="k", deliver_after=timedelta(weeks=1))
+    bridge.publish(world.eyes, "a", "now", key="k")
+    [delivery] = world.hand_over("c")
+    assert offsets([delivery]) == [1]
+    world.succeed(delivery)
+    assert world.cursor("c") == 1
+    make_due(world.eyes, week.number)
+    append_due(world.store, most=10)
+    [delivery] = world.hand_over("c")
+    world.succeed(delivery)
+    assert world.cursor("c") == delivery.offset == 2
+
+
+def test_of_one_id_one_event_is_stored_whether_it_was_scheduled_or_not(world: World) -> None:
+    scheduled = bridge.publish(world.eyes, "a", "later", id="x", deliver_after=3600)
+    offset = bridge.publish(world.eyes, "a", "now", id="x")
+    assert bridge.publish(world.eyes, "a", "again", id="x", deliver_after=1) == (None, None, offset)
+    make_due(world.eyes, scheduled.number)
+    assert append_due(world.store, most=10) == 1
+    assert world.eyes.execute("SELECT payload FROM fq.events").fetchall() == [("now",)]
+    assert list_scheduled(world.store, most=5) == []
+    bridge.publish(world.eyes, "a", 1, id="y", deliver_after=1)
+    with pytest.raises(bridge.IdTaken):
+        bridge.publish(world.eyes, "b", 1, id="y", deliver_after=1)
+
+
+def test_an_id_that_another_transaction_publishes_at_this_moment_holds_up_no_other_event(
+    world: World, connect: Connect
+) -> None:
+    for topic, id in [("a", None), ("x", "x"), ("b", "b")]:
+        bridge.publish(world.eyes, topic, {}, id=id, deliver_at=LONG_AGO)
+    other = connect(autocommit=False)
+    bridge.publish(other, "x", {}, id="x")
+    assert append_due(world.store, most=10) == 2
+    assert stored(world.eyes) == ["a", "b"]
+    other.rollback()
+    assert append_due(world.store, most=10) == 1
+    assert stored(world.eyes) == ["a", "b", "x"]
+
+
+def test_while_one_pump_appends_another_one_leaves_it_alone(world: World, connect: Connect) -> None:
+    bridge.publish(world.eyes, "a", {}, deliver_at=LONG_AGO)
+    other = connect(autocommit=False)
+    other.execute("SELECT FROM fq.turns WHERE name = 'scheduled' FOR UPDATE")
+    assert append_due(world.store, most=10) == 0
+    other.rollback()
+    assert append_due(world.store, most=10) == 1
+
+
+@pytest.mark.parametrize(
+    ("delay", "told"),
+    [
+        ({"deliver_after": -1}, "deliver_after -1 must be a timedelta or seconds, 0 or more"),
+        ({"deliver_after": "5"}, "deliver_after '5' must be a timedelta"),
+        ({"deliver_after": True}, "must be a timedelta"),
+        ({"deliver_after": float("nan")}, "must be a timedelta"),
+        ({"deliver_after": 10**5000}, "is too long: at most 36,500 days"),
+        ({"deliver_after": float("inf")}, "is too long: at most 36,500 days"),
+        ({"deliver_after": 1e300}, "is too long: at most 36,500 days"),
+        ({"deliver_at": datetime(2026, 1, 31)}, "must be a datetime with a time zone"),
+        ({"deliver_at": "2026-01-31"}, "must be a datetime with a time zone"),
+        ({"deliver_at": datetime(1, 1, 1, tzinfo=UTC)}, "is no year that the log can hold"),
+        ({"deliver_at": LONG_AGO, "deliver_after": 5}, "deliver_after or deliver_at, and not both"),
+    ],
+)
+def test_a_time_that_makes_no_sense_is_refused(connect: Connect, delay: dict[str, Any], told: str) -> None:
+    connection = connect(autocommit=False)
+    with pytest.raises(InvalidEvent) as caught:
+        bridge.publish(connection, "a", {}, **delay)
+    assert told in str(caught.value)
+    assert connection.execute("SELECT FROM fq.scheduled").fetchall() == []
+
+
+def test_the_bounds_of_a_scheduled_event_are_those_of_the_log(connect: Connect) -> None:
+    query = """
+        SELECT replace(conname, 'scheduled_', ''), pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE conrelid = %s::regclass AND contype = 'c' AND conname !~ '(_due_at|_created_at|headers_length)$'"""
+    found = [
+        {(name.replace("events_", ""), rule) for name, rule in connect().execute(query, [table]).fetchall()}
+        for table in ("fq.events", "fq.scheduled")
+    ]
+    assert found[0] == found[1] and len(found[0]) >= 4

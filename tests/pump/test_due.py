@@ -1,0 +1,77 @@
+"""A pump appends scheduled events when they are due, and hands them over; what can't be appended disturbs nobody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+import bridge as package
+from bridge.app import Bridge
+from bridge.pump.loop import pump_of
+from bridge.store import rounds
+from tests.support.world import World
+
+LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def bridge(world: World, database: str, redis_url: str) -> Iterator[Bridge]:
+    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
+        app.conf.update(bridge_database_url=database, bridge_linger_seconds=0)
+        bridge = Bridge(app)
+        yield bridge
+        bridge.sender.close()
+        bridge.store.close()
+
+
+def test_a_tick_hands_over_what_is_due_and_leaves_what_is_not(world: World, bridge: Bridge, redis_url: str) -> None:
+    world.client("c")
+    package.publish(world.eyes, "order.late", {}, key="k", deliver_at=LONG_AGO)
+    package.publish(world.eyes, "order.later", {}, key="k", deliver_after=3600)
+    assert pump_of(bridge).tick().sent == 1
+    assert world.rows("events", "topic") == ["order.late"]
+    with Redis.from_url(redis_url) as redis:
+        assert redis.llen("celery") == 1
+
+
+def test_a_pump_that_lingers_appends_what_becomes_due_meanwhile(world: World, bridge: Bridge) -> None:
+    world.client("c")
+    soon = package.publish(world.eyes, "order.soon", {}, deliver_after=0.5)
+    bridge.app.conf.bridge_linger_seconds = 4
+    lingering = Bridge(bridge.app)
+    assert pump_of(lingering).tick().sent == 1
+    [created_at] = world.rows("events", "created_at")
+    assert soon.due_at is not None and created_at >= soon.due_at
+    lingering.sender.close()
+    lingering.store.close()
+
+
+def test_a_wait_for_work_ends_when_an_event_is_due_and_not_before(world: World) -> None:
+    rounds.take_turn(world.store, holder="me", seconds=60)
+    wait: Any = {"seconds": 0.05, "poll_seconds": 0.01}
+    package.publish(world.eyes, "a", {}, deliver_after=3600)
+    assert rounds.wait_for_work(world.store, holder="me", **wait) == (False, True, False)
+    package.publish(world.eyes, "b", {}, deliver_at=LONG_AGO)
+    assert rounds.wait_for_work(world.store, holder="me", seconds=30, poll_seconds=0.01) == (False, True, True)
+    assert rounds.wait_for_work(world.store, holder="me", look_for_due=False, **wait) == (False, True, False)
+
+
+def test_what_postgres_refuses_to_append_stays_scheduled_and_the_others_are_served(
+    world: World, bridge: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.client("c")
+    world.publish("k")
+    package.publish(world.eyes, "order.late", {}, deliver_at=LONG_AGO)
+    world.eyes.execute("ALTER TABLE fq.events ADD CONSTRAINT mine CHECK (topic <> 'order.late')")
+    with caplog.at_level(logging.WARNING, logger="bridge"):
+        assert pump_of(bridge).tick().sent == 1
+    assert [record.getMessage()[:60] for record in caplog.records] == [
+        "scheduled events that are due can't be appended to the log: "
+    ]
+    assert world.eyes.execute("SELECT topic FROM fq.scheduled").fetchall() == [("order.late",)]
