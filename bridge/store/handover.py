@@ -229,6 +229,7 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             body,
             part,
             _trace(traceparent, tracestate) if traceparent else UNTRACED,
+            UNTRACED,  # its headers, which `_with_headers` fetches where a client wants any
             key,
         )
         for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
