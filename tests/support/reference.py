@@ -1,6 +1,7 @@
 """Write the pages below `docs/reference/` from the code: settings, commands, tables, metrics, signals, API.
 
-A test compares the pages with what this makes. `BRIDGE_TEST_REFERENCE=1 make test ARGS="-k reference"` writes them anew.
+A test compares the pages with what this makes. `BRIDGE_TEST_REFERENCE=1 make test ARGS="-k reference"` writes them
+anew.
 """
 
 from __future__ import annotations
@@ -134,12 +135,17 @@ def _metrics() -> list[str]:
 
 def _signals() -> list[str]:
     text = inspect.getdoc(signals) or ""
-    text = text.replace("::\n\n    from bridge", "```python\nfrom bridge").replace("        ...\n", "        ...\n```\n")
+    text = text.replace("::\n\n    from bridge", "```python\nfrom bridge").replace(
+        "        ...\n", "        ...\n```\n"
+    )
     inside, lines = False, []
     for line in text.splitlines():
         inside = line.startswith("```python") or (inside and line != "```")
         lines.append(line.removeprefix("    ") if inside else line)
-    return [*_head("Signals", "`bridge.signals`, in its own words; [What you see](../observing.md#signals) says more."), *lines]
+    return [
+        *_head("Signals", "`bridge.signals`, in its own words; [What you see](../observing.md#signals) says more."),
+        *lines,
+    ]
 
 
 def _api() -> list[str]:
@@ -166,7 +172,14 @@ def _described(name: str, thing: Any) -> list[str]:
             signature = f"{name}{inspect.signature(thing)}"
         except (TypeError, ValueError):
             signature = f"{name}(…)"
-        lines += ["```text", *textwrap.wrap(signature, 100, subsequent_indent="    "), "", *told.splitlines(), "```", ""]
+        lines += [
+            "```text",
+            *textwrap.wrap(signature, 100, subsequent_indent="    "),
+            "",
+            *told.splitlines(),
+            "```",
+            "",
+        ]
     else:
         lines += ["```text", *told.splitlines(), "```", ""]
     return lines
