@@ -93,7 +93,7 @@ class Machine:
     def sql(self, statements: str) -> list[tuple[Any, ...]]:
         """Run SQL as psql does; return the rows of the last statement."""
         with psycopg.connect(self.database, autocommit=True) as connection:
-            cursor = connection.execute(statements)  # type: ignore[call-overload]
+            cursor = connection.execute(statements)
             while cursor.nextset():
                 pass
             return cursor.fetchall() if cursor.description else []
