@@ -30,6 +30,7 @@ from bridge import BridgeError
 from bridge.demo.process import SETTINGS
 
 STOPPED = 130
+ON_RABBITMQ = ("pump", "end-to-end", "latency")  # the figures that do not read Redis' own lists
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +41,13 @@ STOPPED = 130
 @click.option("--table", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to FILE, as Markdown.")
 @click.option("--quick", is_flag=True, help="Smaller sizes: to try, not to publish.")
 @click.option("--size", type=click.Choice(sorted(BY_NAME)), help="Which sizes; full unless --quick is given.")
+@click.option(
+    "--broker",
+    type=click.Choice(["redis", "rabbitmq"]),
+    default="redis",
+    show_default=True,
+    help=f"What messages go through; on rabbitmq there are {', '.join(ON_RABBITMQ)}.",
+)
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw into a directory, as SVG.")
 @click.option("--replot", type=click.Path(exists=True, path_type=Path), help="Draw (and show) an earlier run's JSON.")
 def main(  # noqa: PLR0917 - click gives them by name
@@ -48,12 +56,15 @@ def main(  # noqa: PLR0917 - click gives them by name
     table: Path | None,
     quick: bool,
     size: str | None,
+    broker: str,
     plots: Path | None,
     replot: Path | None,
 ) -> None:
     """Measure the bridge beside what it is compared with. NAMES are figures; all of them unless some are named."""
     if unknown := [name for name in names if name not in FIGURES]:
         raise click.UsageError(f"there is no figure {unknown[0]!r}: there are {', '.join(FIGURES)}")
+    if broker == "rabbitmq" and (others := [name for name in names if name not in ON_RABBITMQ]):
+        raise click.UsageError(f"figure {others[0]!r} needs Redis: on rabbitmq there are {', '.join(ON_RABBITMQ)}")
     if replot:
         report = json.loads(replot.read_text())
         _tell(report, table, plots)
@@ -63,7 +74,8 @@ def main(  # noqa: PLR0917 - click gives them by name
     size = size or ("quick" if quick else "full")
     try:
         with _stopped_by_signals():
-            report = run(Console(stderr=True), names or tuple(FIGURES), BY_NAME[size], size=size, json_path=json_path)
+            names = names or (tuple(FIGURES) if broker == "redis" else ON_RABBITMQ)
+            report = run(Console(stderr=True), names, BY_NAME[size], size=size, json_path=json_path, broker=broker)
     except KeyboardInterrupt:
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(STOPPED)
@@ -72,18 +84,25 @@ def main(  # noqa: PLR0917 - click gives them by name
 
 
 def run(
-    console: Console, names: tuple[str, ...], sizes: Sizes, *, size: str, json_path: Path | None = None
+    console: Console,
+    names: tuple[str, ...],
+    sizes: Sizes,
+    *,
+    size: str,
+    json_path: Path | None = None,
+    broker: str = "redis",
 ) -> dict[str, Any]:
     """Run figures on servers of their own; return the results, ready for JSON.
 
     A figure that fails does not end the others. After every figure the results up to then are written.
     """
     report: dict[str, Any] = {"size": size, "started_at": datetime.now(UTC).isoformat(), "machine": machine()}
+    report["broker"] = broker
     report |= {"figures": [], "failed": {}}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="bridge-benchmarks-", ignore_cleanup_errors=True) as place:
         directory = Path(place)
-        with servers(directory) as started:
+        with servers(directory, broker=broker) as started:
             report["postgres_settings"] = started.settings()
             report["versions"] = versions(postgres=started.version(), redis_url=started.redis_url)
             for name in names:

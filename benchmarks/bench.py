@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from amqp import NotFound
 from celery import Celery
+from kombu import Connection
 from psycopg import sql
 from redis import Redis
 
@@ -43,19 +45,30 @@ class Bench(Installation):
         database_url: A migrated database.
         redis_url: An empty Redis.
         directory: For logs.
+        broker_url: A RabbitMQ; by default the Redis is the broker.
     """
 
-    def __init__(self, database_url: str, redis_url: str, directory: Path) -> None:
+    def __init__(self, database_url: str, redis_url: str, directory: Path, *, broker_url: str = "") -> None:
         # Every process gets the database's URL: the fleet with the bridge installed in it needs it.
-        environment = {"PYTHONPATH": str(REPOSITORY), "BRIDGE_DATABASE_URL": database_url}
-        super().__init__(database_url, redis_url, directory, role="benchmark", environment=environment)
+        environment = {"PYTHONPATH": str(REPOSITORY), "BRIDGE_DATABASE_URL": database_url, "NOTES_URL": redis_url}
+        super().__init__(
+            database_url,
+            broker_url or redis_url,
+            directory,
+            redis_url=redis_url,
+            role="benchmark",
+            environment=environment,
+        )
+        self._rabbit = Connection(broker_url) if broker_url else None
+        if self._rabbit is not None:  # what is sent to a queue that does not exist is refused
+            self._rabbit.default_channel.queue_declare(QUEUE, durable=True, auto_delete=False)
         self._bridges: list[Bridge] = []
         self._clients = (f"c{number}" for number in itertools.count(1))
         self._number = itertools.count(1)
 
     def app(self, **settings: Any) -> Celery:
         """Return a Celery app on this broker, which knows the no-op task."""
-        app = Celery("benchmark", broker=self.redis_url, set_as_current=False)
+        app = Celery("benchmark", broker=self.broker_url, set_as_current=False)
         app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, **settings)
         app.task(noop, name=TASK, shared=False)
         return app
@@ -90,7 +103,22 @@ class Bench(Installation):
         """Remove clients with all that is theirs, also in the broker, and leave no dead rows to the next figure."""
         self.eyes.execute("DELETE FROM fq.clients WHERE id = ANY (%s)", (list(clients),))
         self.eyes.execute("VACUUM fq.deliveries, fq.clients, fq.lanes")
+        self.empty_broker()
+
+    def waiting(self) -> int:
+        """Return how many messages wait in the fleet's queue."""
+        if self._rabbit is None:
+            length: Any = self.redis.llen(QUEUE)
+            return int(length)
+        return int(self._rabbit.default_channel.queue_declare(QUEUE, passive=True).message_count)
+
+    def empty_broker(self) -> None:
+        """Drop all messages; a RabbitMQ keeps the bridge's mark."""
         self.redis.flushall()
+        if self._rabbit is not None:
+            for queue in (QUEUE, "bridge", "bridge.ticks"):
+                with self._rabbit.channel() as channel, suppress(NotFound):
+                    channel.queue_purge(queue)
 
     def has_reached(self, client: str, upto: int) -> bool:
         """Tell whether a client's cursor stands at this offset or beyond."""
@@ -107,6 +135,8 @@ class Bench(Installation):
             for name in ("sender", "store"):
                 if name in opened:
                     opened[name].close()
+        if self._rabbit is not None:
+            self._rabbit.release()
         super().close()
 
 
@@ -117,10 +147,14 @@ class Servers:
         postgres_url: The superuser's.
         redis_url: Ours alone.
         directory: For logs.
+        broker_url: Returns the URL of an empty virtual host of a RabbitMQ; None where the Redis is the broker.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, directory: Path) -> None:
+    def __init__(
+        self, postgres_url: str, redis_url: str, directory: Path, *, broker_url: Callable[[], str] | None = None
+    ) -> None:
         self.postgres_url, self.redis_url, self.directory = postgres_url, redis_url, directory
+        self._broker_url = broker_url
         self._number = itertools.count(1)
         self._logs: dict[int, str] = {}
 
@@ -177,7 +211,8 @@ class Servers:
     def _enter(self, name: str) -> Iterator[Bench]:
         with Redis.from_url(self.redis_url) as redis:
             redis.flushall()
-        bench = Bench(self._url(name), self.redis_url, self.directory)
+        broker_url = self._broker_url() if self._broker_url else ""
+        bench = Bench(self._url(name), self.redis_url, self.directory, broker_url=broker_url)
         try:
             yield bench
         finally:
@@ -192,7 +227,17 @@ class Servers:
 
 
 @contextmanager
-def servers(directory: Path) -> Iterator[Servers]:
-    """Run a Postgres and a Redis for all figures of a run."""
-    with run_postgres(directory, settings=POSTGRES) as postgres_url, run_redis(directory) as redis_url:
-        yield Servers(postgres_url, redis_url, directory)
+def servers(directory: Path, *, broker: str = "redis") -> Iterator[Servers]:
+    """Run a Postgres and a Redis for all figures of a run; if asked, a RabbitMQ as well."""
+    with (
+        run_postgres(directory, settings=POSTGRES) as postgres_url,
+        run_redis(directory) as redis_url,
+        _rabbitmq(directory) if broker == "rabbitmq" else nullcontext() as broker_url,
+    ):
+        yield Servers(postgres_url, redis_url, directory, broker_url=broker_url)
+
+
+def _rabbitmq(directory: Path) -> AbstractContextManager[Callable[[], str]]:
+    from tests.support.rabbit import rabbitmq  # it needs the packages of the tests
+
+    return rabbitmq(directory)

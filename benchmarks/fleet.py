@@ -21,7 +21,7 @@ app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=int(os.environ.get("FLEET_PREFETCH", "4")),
 )
-redis = Redis.from_url(broker_url)
+redis = Redis.from_url(os.environ.get("NOTES_URL", broker_url))
 
 
 @app.task(name="fleet.noop", shared=False)

@@ -31,6 +31,8 @@ ATTEMPT_HEADER = "bridge_attempt"
 EPOCH_HEADER = "bridge_epoch"
 OFFSETS_HEADER = "bridge_offsets"  # where the client takes batches
 SIGNATURE_HEADER = "bridge_signature"
+# Of a message with many callbacks: the `traceparent` of the tasks that they are about, by their ids.
+TRACES_HEADER = "bridge_traces"
 BEAT_HEADER = "bridge_beat"  # of a tick that beat sends
 
 FIRST_GENERATION = 1

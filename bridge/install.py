@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import schedstate, schedule
-from celery.signals import beat_init
+from celery.signals import beat_init, celeryd_init
 
 from bridge.broker.internals.workers import real_app
 from bridge.contract import BEAT_HEADER, PRUNE, PUMP
@@ -33,8 +33,8 @@ def install(app: Celery) -> None:
     `LagWatch`). Each step does something only where it is needed. In a worker that can reach the log, `OldMessages`
     puts a comparison before the tasks' own `before_start`. In a bridge worker and in beat, a filter of Celery's loggers
     gives the lines about the pump's ticks the level DEBUG. It connects to the process' signals `task_success` and
-    `task_failure`, for clients that report in-process, and to `beat_init`. The tasks are shared tasks, so every other
-    app of the process knows them, too. Calling it again changes nothing.
+    `task_failure`, for clients that report in-process, and to `beat_init` and `celeryd_init`. The tasks are shared
+    tasks, so every other app of the process knows them, too. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.
@@ -62,6 +62,7 @@ def install(app: Celery) -> None:
     app.on_after_finalize.connect(_schedule_pump)
     app.on_after_configure.connect(_schedule_pump_again)
     beat_init.connect(_schedule_pump_in_beat)
+    celeryd_init.connect(_check_transport)
     if app.finalized:
         _schedule_pump(app)
 
@@ -91,6 +92,14 @@ def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
     use(BridgeSettings.read(sender.app.conf, os.environ).log_format)
     if StartCheck in sender.app.steps["worker"] and PUMP not in sender.scheduler.schedule:
         sender.scheduler.update_from_dict(beat_entry(BridgeSettings.read(sender.app.conf, os.environ)))
+
+
+def _check_transport(instance: Any, **_: Any) -> None:
+    """End a worker whose broker needs a package that is missing, in one line; Celery would end it with a traceback."""
+    from bridge.worker.start_check import StartCheck, end_without
+
+    if StartCheck in instance.app.steps["worker"]:
+        end_without(instance.app)
 
 
 class Every(schedule):

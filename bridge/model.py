@@ -49,7 +49,7 @@ class Delivery(NamedTuple):
         body: The event as JSON text, in the shape that the client's `call` asks for; empty as long as a large one has
             not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
-        trace: W3C trace context from the event's headers (`traceparent`, `tracestate`).
+        trace: Trace context from the event's headers: W3C's and Sentry's, by the names of `tracing.context`.
         headers: Headers of its message that the client wants from the event's own, by the names that they have there.
         key: The event's.
     """
@@ -136,6 +136,7 @@ class Outcome:
         failure: Why it failed; None for a success.
         batch_offsets: The offsets of the batch that it was part of, its own among them; empty for a single event.
         generation: The log's generation when it was handed over; None for one that was found in the log itself.
+        trace: The `traceparent` that its report came with; None where it had none.
     """
 
     client: str
@@ -145,6 +146,13 @@ class Outcome:
     failure: Failure | None = None
     batch_offsets: tuple[int, ...] = ()
     generation: int | None = None
+    trace: str | None = field(default=None, compare=False)
+
+
+def task_id_of(outcome: Outcome) -> str:
+    """Return the id of the task that an outcome is of; a batch has the id of its first event."""
+    first = outcome.batch_offsets[0] if outcome.batch_offsets else outcome.offset
+    return task_id(outcome.client, first, outcome.epoch, outcome.attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

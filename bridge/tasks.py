@@ -16,7 +16,7 @@ from celery import Task, shared_task
 from bridge.app import bridge_of
 from bridge.broker.own_task import OwnTask
 from bridge.broker.periodic import PeriodicTask
-from bridge.contract import BEAT, COMMIT, FAIL, PRUNE, PUMP, READY, SETTLE
+from bridge.contract import BEAT, COMMIT, FAIL, PRUNE, PUMP, READY, SETTLE, TRACES_HEADER
 from bridge.errors import (
     BridgeError,
     BrokerTaken,
@@ -32,6 +32,7 @@ from bridge.pump.stopping import is_stopping
 from bridge.retention.regular import prune_regularly
 from bridge.settle.read_callbacks import settle_callbacks
 from bridge.store.durations import note_durations
+from bridge.tracing.context import trace_of_task
 from bridge.trouble import Trouble
 from bridge.wording import counted, span
 from bridge.worker.callbacks import JoinedCallback
@@ -130,5 +131,6 @@ def _settle(task: Task[Any, Any], name: str, args: Any, reason: Any = None) -> N
     """Settle one callback, if Postgres and the broker still remember each other."""
     bridge = bridge_of(task.app)
     witness_of(bridge).check()
-    settle_callbacks(bridge, [(name, args, reason)])
+    trace = getattr(task.request, TRACES_HEADER, None) if name == SETTLE else trace_of_task(task.request)
+    settle_callbacks(bridge, [(name, args, reason)], trace=trace)
     note_durations(bridge.store, bridge=bridge.settings.queue)

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from benchmarks.bench import TASK, Bench, Servers
-from benchmarks.fleet import QUEUE
 from benchmarks.log import as_argument
 from benchmarks.measure import interleaved, wait_until
 from benchmarks.peers import pgqueuer, procrastinate
@@ -83,7 +82,7 @@ def _bridge(
     app: str = "",
 ) -> float:
     """Time a client with a full table before it, from the moment when it goes active until its cursor is at the end."""
-    bench.redis.flushall()
+    bench.empty_broker()
     app = app or (INSTALLED if commit == "in-process" else "benchmarks.fleet")
     with fleet(bench, app=app) as processes:
         start_bridge(bench)
@@ -110,7 +109,7 @@ def _bridge(
 
 def _delay(bench: Bench, tasks: int) -> float:
     """Time a worker from the first `.delay()` until it has nothing left."""
-    bench.redis.flushall()
+    bench.empty_broker()
     task = bench.app().tasks[TASK]
     arguments = [as_argument(number) for number in range(tasks)]
     with fleet(bench):
@@ -125,20 +124,20 @@ def _delay(bench: Bench, tasks: int) -> float:
 
 def _ceiling(bench: Bench, tasks: int, *, linked: bool = False) -> float:
     """Time a worker that empties a filled queue: what feeds it one by one can't be faster."""
-    bench.redis.flushall()
+    bench.empty_broker()
     app = bench.app()
     link = app.signature(celery_link(COMMIT, "nobody", ["client", 1, 1, 1, "signature" * 4])) if linked else None
     for number in range(tasks):
         app.tasks[TASK].apply_async([as_argument(number)], link=link, link_error=link)
     with fleet(bench):
-        began = wait_until(lambda: bench.redis.llen(QUEUE) <= tasks - WARM, what="the worker has begun")
-        left = int(bench.redis.llen(QUEUE))
+        began = wait_until(lambda: bench.waiting() <= tasks - WARM, what="the worker has begun")
+        left = bench.waiting()
         return left / (wait_until_empty(bench) - began)
 
 
 def _poller(bench: Bench, tasks: int) -> float:
     """Time a full outbox until the worker has nothing left."""
-    bench.redis.flushall()
+    bench.empty_broker()
     app = bench.app()
     fill(bench, tasks)
     with fleet(bench):

@@ -8,7 +8,6 @@ from celery import Celery, signals
 
 from benchmarks import log
 from benchmarks.bench import TASK, Bench, Servers
-from benchmarks.fleet import QUEUE
 from benchmarks.measure import interleaved, rate
 from benchmarks.peers.poller import poll
 from benchmarks.result import Figure, Row, Target
@@ -64,7 +63,7 @@ def _pump(bench: Bench, bridge: Bridge, events: int, *, window: int = WINDOW, or
         upto = min(events, began_at + window)
         client = bench.client(start=began_at, window=upto - began_at, ordering=ordering)
         seconds += (upto - began_at) / rate(upto - began_at, pump_of(bridge).tick)
-        sent = bench.redis.llen(QUEUE)
+        sent = bench.waiting()
         assert sent == upto - began_at, f"{sent} messages of {upto - began_at}"
         bench.forget(client)
         began_at = upto
@@ -99,5 +98,5 @@ def _loop(bench: Bench, app: Celery, events: int) -> float:
                 )
 
     found = rate(events, work)
-    bench.redis.delete(QUEUE)
+    bench.empty_broker()
     return found

@@ -8,7 +8,6 @@ import psycopg
 from celery import Celery
 
 from benchmarks.bench import TASK, Bench
-from benchmarks.fleet import QUEUE
 from benchmarks.log import as_json
 from benchmarks.measure import rate
 
@@ -44,5 +43,5 @@ def poll(bench: Bench, app: Celery, events: int) -> float:
             pass
 
     found = rate(events, work)
-    bench.redis.delete(QUEUE)
+    bench.empty_broker()
     return found

@@ -7,7 +7,7 @@ pump, a rate limit of one a minute would stop it, and a default priority would p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, Task
@@ -16,6 +16,7 @@ from kombu.utils.uuid import uuid
 
 # Where a limit is None or 0, Celery takes the app's; no run of a pump comes near to this one.
 LONGEST_SECONDS = 365 * 24 * 3600
+NO_HEADERS: Mapping[str, Any] = {}
 
 
 class OwnTask(Task):
@@ -64,7 +65,15 @@ PINNED = tuple(name for name in vars(OwnTask) if not name.startswith("_") and na
 
 
 def publish_own(
-    app: Celery, producer: Producer, task: str, args: Sequence[Any], *, queue: str, shown: str, **options: Any
+    app: Celery,
+    producer: Producer,
+    task: str,
+    args: Sequence[Any],
+    *,
+    queue: str,
+    shown: str,
+    headers: Mapping[str, Any] = NO_HEADERS,
+    **options: Any,
 ) -> None:
     """Publish a call of one of the bridge's tasks to a queue by its name, once.
 
@@ -77,6 +86,7 @@ def publish_own(
         args: Its arguments.
         queue: Name of a queue that is there.
         shown: The arguments in a word, for Flower and logs.
+        headers: More headers of the message.
         options: Further options of the message, such as `expiration`.
     """
     message = app.amqp.as_task_v2(
@@ -98,5 +108,6 @@ def publish_own(
         declare=[],
         priority=0,
         retry=False,
+        headers=dict(headers),
         **options,
     )

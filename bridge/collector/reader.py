@@ -15,7 +15,8 @@ from celery import Celery
 
 from bridge.broker.compressed import uncompressed
 from bridge.broker.conformance import FastWay
-from bridge.contract import FAIL, PUMP, REASON, SETTLE
+from bridge.contract import FAIL, PUMP, REASON, SETTLE, TRACES_HEADER
+from bridge.tracing.context import TRACEPARENT
 
 Message = TypeVar("Message")
 
@@ -25,6 +26,23 @@ class TaskMessage(NamedTuple):
 
     task: str
     args: Sequence[Any]
+
+
+class TracedMessage(TaskMessage):
+    """One with a trace header; of many callbacks, with those of the tasks that they are about, by their ids.
+
+    Attributes:
+        trace: What the header holds; it comes from outside.
+    """
+
+    trace: Any
+
+    @classmethod
+    def of(cls, message: TaskMessage, trace: Any) -> TracedMessage:
+        """Make one of a message."""
+        traced = cls(*message)
+        traced.trace = trace
+        return traced
 
 
 class Reader(ABC, Generic[Message]):
@@ -126,8 +144,10 @@ def parse(content_type: object, headers: Mapping[str, Any], body: bytes) -> Task
         content = json.loads(uncompressed(headers, body).decode())
         if isinstance(content, dict):  # protocol 1 has all of it in the body
             return TaskMessage(content["task"], content["args"])
-        if headers["task"] == FAIL and len(content) > 1 and isinstance(content[1], dict) and REASON in content[1]:
-            return TaskMessage(SETTLE, [[[FAIL, content[0], content[1][REASON]]]])
-        return TaskMessage(headers["task"], content[0])
+        call = TaskMessage(headers["task"], content[0])
+        if call.task == FAIL and len(content) > 1 and isinstance(content[1], dict) and REASON in content[1]:
+            call = TaskMessage(SETTLE, [[[FAIL, call.args, content[1][REASON]]]])
+        trace = headers.get(TRACES_HEADER) or headers.get(TRACEPARENT)
+        return TracedMessage.of(call, trace) if trace else call
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None

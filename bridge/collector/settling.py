@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bridge.app import Bridge
-from bridge.collector.reader import TaskMessage
+from bridge.collector.reader import TaskMessage, TracedMessage
 from bridge.model import Outcome
 from bridge.settle import read_callbacks
 from bridge.settle.apply import Applied, NotSettled, apply, name_of
 from bridge.settle.read_callbacks import one_by_one, outcomes_of
 from bridge.settle.with_reasons import settle_with_reasons
+from bridge.tracing.outcomes import with_traces
 
 Key = tuple[str, int, int, int, bool]
 NOTHING_HELD: Mapping[str, Exception] = {}
@@ -52,6 +53,8 @@ def read_reports(messages: Iterable[tuple[Any, TaskMessage]], *, secret: str) ->
     """Read what messages report, one message after the other: all at once may be a million outcomes."""
     for message, call in messages:
         outcomes = [one for callback in one_by_one([call]) for one in outcomes_of(callback, secret=secret)]
+        if isinstance(call, TracedMessage):
+            outcomes = with_traces(outcomes, call.trace)
         yield Reported(message, outcomes)
 
 

@@ -12,6 +12,7 @@ from bridge.errors import IdTaken, InvalidEvent, UsageError
 from bridge.event import NewEvent, NewEventTuple, Scheduled
 from bridge.log.encoding import arrays_of, checked_together, encoded
 from bridge.store.callers import sqlstate_of
+from bridge.tracing.context import with_trace, with_trace_each
 
 ID_TAKEN = "FQ002"
 
@@ -24,24 +25,25 @@ class Step(NamedTuple):
 
 
 def one(event: NewEvent, *, deliver_after: timedelta | float | None, deliver_at: datetime | None) -> Step:
-    """Return the statement that appends one event, or schedules it.
+    """Return the statement that appends one event with the current trace context, or schedules it.
 
     Raises:
         InvalidEvent: the event can't be stored, or the time at which it is due makes no sense.
     """
-    binds = encoded(event)
+    headers = with_trace(event.headers)
+    binds = encoded(event if headers is event.headers else event._replace(headers=headers))
     if deliver_after is not None or deliver_at is not None:
         return Step("log/schedule", {"id": None, **binds, **_due(deliver_after, deliver_at)})
     return Step("log/publish" if event.id is None else "log/publish_once", binds)
 
 
 def many(events: Iterable[NewEvent | NewEventTuple]) -> list[Step]:
-    """Return the statements that append many events, in their order.
+    """Return the statements that append many events with the current trace context, in their order.
 
     Raises:
         InvalidEvent: one of them can't be stored; the message says which.
     """
-    checked = checked_together(events)
+    checked = checked_together(with_trace_each(events))
     texts = arrays_of(checked)  # all of them first: where one can't be stored, none is sent
     name = "log/publish_many_once" if [1 for event in checked if event[4] is not None] else "log/publish_many"
     return [Step(name, {"events": text}) for text in texts]

@@ -66,7 +66,8 @@ def publish(
             `bridge.register_type` tells of. At most 200 levels deep, and 32 MiB.
         key: Events of one key reach a client in order, one at a time; None if no order is needed. At most 512
             characters; of an int its digits, of a UUID its 36 characters.
-        headers: A JSON object that travels with the event, for example a W3C `traceparent`; at most 64 KiB.
+        headers: A JSON object that travels with the event; at most 64 KiB. Where this process is traced by
+            OpenTelemetry or Sentry, the current trace context is added to it, unless it has one.
         id: Your name for the event, at most 512 characters: of one id only one event is stored. The same id again
             returns the first event's offset, and writes nothing, for as long as that event is in the log.
         deliver_after: Append the event so long after now, a timedelta or seconds, and not before.

@@ -11,6 +11,7 @@ from kombu import Connection
 
 from bridge.broker.holding import Seen, ask_who_holds
 from bridge.broker.queue_length import keeps_order, queue_length
+from bridge.broker.transports import bounded, need_transport, why_missing
 from bridge.contract import ticks_queue, unreadable_queue
 from bridge.store.clients import ListedClient
 from bridge.wording import counted
@@ -66,6 +67,8 @@ def ask_workers(
         tasks: The names of its tasks.
     """
     named = "the broker"
+    if why := why_missing(app):
+        return WorkersSeen(trouble=why)
     try:
         named = f"the broker {app.connection_for_write().as_uri()}"
         with connected(app, timeout_seconds=timeout_seconds) as connection:
@@ -125,9 +128,9 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
     Raises:
         The errors of kombu and of the broker's driver.
     """
+    need_transport(app)
     options = {
-        "socket_timeout": timeout_seconds * 2,
-        "socket_connect_timeout": timeout_seconds,
+        **bounded(app, socket_timeout=timeout_seconds * 2, socket_connect_timeout=timeout_seconds),
         **app.conf.broker_transport_options,
     }
     connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)

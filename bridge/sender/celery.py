@@ -20,6 +20,7 @@ from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.shown import argument_of, label_of
 from bridge.sender.writer import Writer
+from bridge.tracing.listeners import continued
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
 MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event
@@ -74,7 +75,8 @@ class CeleryWriter(Writer):
             ),
             headers=headers_of(parcel),
         )
-        publish(self._app, self._producer, client, call, queue=self._queue)
+        with continued(head.trace):  # a listener would replace it by the context that is current
+            publish(self._app, self._producer, client, call, queue=self._queue)
 
 
 def _unwritable(client: Client, contents: Mapping[int, Any]) -> list[Undeliverable]:

@@ -15,6 +15,7 @@ from bridge.broker.fast_ways import CONFIRMS
 from bridge.broker.internals.connections import drop
 from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.queues import own_queue
+from bridge.broker.transports import bounded
 
 
 class Connected(NamedTuple):
@@ -34,11 +35,12 @@ def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_t
     Raises:
         The errors of kombu and of the broker's driver; nothing is left open.
     """
-    options = {
-        "socket_timeout": answer_timeout_seconds,
-        "socket_connect_timeout": connect_timeout_seconds,
-        "write_timeout": answer_timeout_seconds,  # RabbitMQ stops reading when it is short of memory or disk
-    }
+    options: dict[str, Any] = bounded(
+        app,
+        socket_timeout=answer_timeout_seconds,
+        socket_connect_timeout=connect_timeout_seconds,
+        write_timeout=answer_timeout_seconds,  # RabbitMQ stops reading when it is short of memory or disk
+    )
     # An app's own limit counts, "no limit" does not: a broker that hangs would keep the pump and its transaction.
     given = app.conf.broker_transport_options
     options |= {name: value for name, value in given.items() if value or name not in options}

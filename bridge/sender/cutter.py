@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from celery import Celery, signals
@@ -20,6 +20,7 @@ from bridge.sender.shown import argument_of
 from bridge.sender.stencil import HEADER_MARKERS, MARKERS, Stencil
 from bridge.sender.writer import Writer
 from bridge.settings.client import SETTINGS
+from bridge.tracing.listeners import is_heard
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
 Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and its body
@@ -86,8 +87,11 @@ class Cutter(Writer, Generic[Place]):
             yield place, *texts
 
     @abstractmethod
-    def _rendered(self, write: Callable[[Any], object]) -> Rendered[Place]:
-        """Let `write` publish one message with a producer, and keep it instead of sending it."""
+    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[Place]:
+        """Let `write` publish a message with a producer, and keep it, with these trace headers, instead of sending it.
+
+        Listeners of Celery's signals that only put trace headers into messages have no say in it.
+        """
 
     @abstractmethod
     def _opened(self, rendered: Rendered[Place]) -> object:
@@ -106,7 +110,9 @@ class Cutter(Writer, Generic[Place]):
 
     def _stencil(self, client: Client, shape: Shape) -> tuple[Place, Stencil]:
         call = call_of_markers(client, shape, shows=self._shows)
-        place, *texts = self._rendered(lambda producer: publish(self._app, producer, client, call, queue=self._queue))
+        place, *texts = self._rendered(
+            lambda producer: publish(self._app, producer, client, call, queue=self._queue), call.trace
+        )
         return place, Stencil(*texts)
 
     def _try_out(self) -> None:
@@ -123,7 +129,7 @@ class Cutter(Writer, Generic[Place]):
                 )
 
             [cut] = self.cut(client, deliveries)
-            if self._opened(cut) != self._opened(self._rendered(write)):
+            if self._opened(cut) != self._opened(self._rendered(write, deliveries[0].trace)):
                 raise Differs("a message that is cut from a stencil is not the one that Celery makes")
         self._kept.clear()  # those of the samples
 
@@ -145,10 +151,13 @@ def call_of_markers(client: Client, shape: Shape, *, shows: bool) -> TaskCall:
 
 
 def is_unheard(app: Celery) -> bool:
-    """Tell whether skipping `send_task` can't be observed: nothing hears publish signals, and Celery adds nothing."""
+    """Tell whether skipping `send_task` can't be observed: nothing hears publish signals, and Celery adds nothing.
+
+    Listeners that only put trace headers into messages do not count: the stencil carries these headers.
+    """
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
     return (
-        not any(signal.receivers for signal in listened)
+        not any(is_heard(signal) for signal in listened)
         and not app.conf.task_send_sent_event
         and not app.conf.task_compression
         and app.conf.task_protocol == 2

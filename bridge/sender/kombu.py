@@ -7,7 +7,7 @@ It serves where no one can tell the difference: json messages, no receiver of Ce
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery import Celery
@@ -19,6 +19,7 @@ from bridge.broker.pipelined import pipelined
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
+from bridge.tracing.listeners import only_trace, unrecorded
 
 
 class KombuWriter(Cutter[dict[str, Any]]):
@@ -38,7 +39,7 @@ class KombuWriter(Cutter[dict[str, Any]]):
                 self._producer.publish(body, **options, **json.loads(changing))
         return []
 
-    def _rendered(self, write: Callable[[Any], object]) -> Rendered[dict[str, Any]]:
+    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[dict[str, Any]]:
         published: list[tuple[Any, dict[str, Any]]] = []
 
         class Keeper:
@@ -47,8 +48,10 @@ class KombuWriter(Cutter[dict[str, Any]]):
             def publish(self, body: Any, **options: Any) -> None:
                 published.append((body, options))
 
-        write(Keeper())
+        with unrecorded():
+            write(Keeper())
         [(body, options)] = published
+        options["headers"] = only_trace(options["headers"], trace)
         changing = {name: options.pop(name) for name in ("headers", "correlation_id")}
         del options["serializer"]
         options |= {"content_type": "application/json", "content_encoding": "utf-8"}

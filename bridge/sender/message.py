@@ -27,6 +27,7 @@ from bridge.contract import (
 )
 from bridge.model import Client, Delivery
 from bridge.settings.headers import message_headers
+from bridge.tracing.context import SENTRY_TRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,4 +137,6 @@ def _headers(client: Client, call: TaskCall) -> dict[str, object]:
         headers[SIGNATURE_HEADER] = call.callback.signature
         if client.batch > 1:
             headers[OFFSETS_HEADER] = call.callback.offset
+    if SENTRY_TRACE in call.trace:  # Sentry's integration looks for it here, and nowhere else
+        headers["headers"] = dict(headers)  # what is here is all that `self.request.headers` shows
     return headers

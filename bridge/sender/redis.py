@@ -7,7 +7,7 @@ signals, no task-sent events, no compression.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,6 +24,7 @@ from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
 from bridge.sender.samples import SAMPLE_QUEUE
 from bridge.sender.stencil import BODY, MARKERS
+from bridge.tracing.listeners import only_trace, unrecorded
 
 MESSAGES_PER_COMMAND = 100  # they stay in the processor's cache from cutting to sending
 
@@ -78,14 +79,15 @@ class RedisWriter(Cutter[str]):
             for _ in pushed:
                 connection.read_response()
 
-    def _rendered(self, write: Callable[[Any], object]) -> Rendered[str]:
+    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[str]:
         channel = self._producer.channel
-        with held_back(channel) as kept:
+        with held_back(channel) as kept, unrecorded():
             write(self._producer)
         if len(kept) != 1:
             raise Differs("kombu stores a message in another way")
         [(queue, message)] = kept
         body, message["body"] = message["body"], BODY
+        message["headers"] = only_trace(message["headers"], trace)
         message["properties"]["delivery_tag"] = MARKERS["tag"]
         return key_for(channel, queue, message), dumps(message), body_text(channel, body, message)
 

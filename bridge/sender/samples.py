@@ -10,6 +10,7 @@ from bridge.model import Client, Delivery
 SAMPLE_QUEUE = "bridge.trial"  # no message is meant to get there
 
 _TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
+_SENTRY = {"baggage": "a=%20", "sentry-trace": "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"}
 _BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-offset@@"]}, ensure_ascii=False)
 
 
@@ -38,6 +39,6 @@ def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any
 SAMPLES = (
     _sample(1, trace=_TRACE),
     _sample(1, call="kwargs"),
-    _sample(2, batch=2, report_by="in-process"),
+    _sample(2, batch=2, report_by="in-process", trace=_TRACE | _SENTRY),
     _sample(2, batch=2, batch_as="calls"),
 )

@@ -30,6 +30,7 @@ from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.marks import note_seen
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
+from bridge.broker.transports import need_transport
 from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
@@ -43,6 +44,7 @@ from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
 from bridge.sender.refusals import refusals
 from bridge.sender.writer import Writer
+from bridge.tracing.spans import sending
 
 logger = logging.getLogger("bridge")
 
@@ -102,9 +104,10 @@ class Sender:
             InvalidClient: the client's serializer can't be used.
         """
         deliveries, refused = sort_out(client, deliveries)
-        with self._my_turn():
+        with sending(client, deliveries, transport=self._transport) as batch, self._my_turn():
             for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
                 refused += send_around(client, portion, partial(self._send_together, client))
+            batch.left_out = {it.offset for it in refused}
         return refused
 
     def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
@@ -192,7 +195,13 @@ class Sender:
 
     @contextmanager
     def _connection(self) -> Iterator[Connected]:
-        """Lend this process's connection; any trouble closes it and means that the broker is not there."""
+        """Lend this process's connection; any trouble closes it and means that the broker is not there.
+
+        Raises:
+            ConfigurationError: the package for this kind of broker is missing.
+        """
+        if self._connected is None:
+            need_transport(self._app)
         try:
             if self._connected is None or self._pid != os.getpid():
                 self._cutter, self._pid, self._noted = None, os.getpid(), NOTHING_SEEN
@@ -221,6 +230,9 @@ class Sender:
         connection = self._app.connection_for_write()
         refused = connection.recoverable_connection_errors  # the nack of one message is among these
         return (*connection.connection_errors, *connection.channel_errors, *refused)
+
+    def _transport(self) -> str:
+        return str(self._app.connection_for_write().transport.driver_type)
 
     def _where(self) -> str:
         return str(self._app.connection_for_write().as_uri())

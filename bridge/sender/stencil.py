@@ -18,6 +18,7 @@ from typing import NamedTuple
 from bridge.bounds import HEADERS_OF_A_MESSAGE
 from bridge.model import Delivery
 from bridge.sender.shown import label_of
+from bridge.tracing.context import MOST_CHARACTERS
 
 _escaped = json.encoder.encode_basestring_ascii  # in quotes, as it stands in JSON
 
@@ -34,12 +35,12 @@ _TEXTS = {
     "argument": "@@bridge-argument@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
-    "traceparent": "@@bridge-traceparent@@",
-    "tracestate": "@@bridge-tracestate@@",
+    **{name: f"@@bridge-{name}@@" for name in MOST_CHARACTERS},
 }
 _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+UNTRACED = ("",) * len(MOST_CHARACTERS)
 HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE))  # of headers from the event
 
 
@@ -104,13 +105,17 @@ class Stencil:
             _escaped(argument)[1:-1] if argument else "",
             signature,
             tag,
-            _in_json(head.trace.get("traceparent", "")),
-            _in_json(head.trace.get("tracestate", "")),
+            *(_of_trace(head.trace) if head.trace else UNTRACED),
             event,
         )
         body = self._body.filled(values)
         inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
         return self._envelope.filled((*values, inside, *map(_in_json, headers))), body
+
+
+def _of_trace(trace: Mapping[str, str]) -> list[str]:
+    """Return trace headers as they stand in JSON. They differ from event to event: to remember them would not pay."""
+    return [_escaped(trace.get(name, ""))[1:-1] for name in MOST_CHARACTERS]
 
 
 @lru_cache(maxsize=4096)

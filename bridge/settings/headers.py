@@ -41,7 +41,8 @@ CELERYS = frozenset(
         *("get", "execution_options", "as_execution_options", "children"),
     }
 )
-BROKERS = frozenset({"cc", "bcc", "traceparent", "tracestate"})  # RabbitMQ routes by the first two; the others go along
+BROKERS = frozenset({"cc", "bcc"})  # RabbitMQ routes by these
+TRACES = frozenset({"traceparent", "tracestate", "baggage", "sentry-trace"})  # go along without being asked for
 RESERVED = ("bridge_", "x-", "_")
 
 
@@ -103,9 +104,9 @@ def _problem_of_entry(entry: object) -> str:
     name, sign, rest = _parts(entry)
     if not NAME.fullmatch(name):
         return f"{entry!r} is not a header such as 'tenant', 'x_tenant:tenant' or 'source=bridge'"
-    if name.lower() in CELERYS | BROKERS or name.lower().startswith(RESERVED):
+    if name.lower() in CELERYS | BROKERS | TRACES or name.lower().startswith(RESERVED):
         return (
-            f"header {name!r} is Celery's, the broker's or the bridge's own: "
+            f"header {name!r} is Celery's, the broker's, a tracer's or the bridge's own: "
             f"give the event's header another name, as in 'event_{name.lower().strip('_')}:{rest or name}'"
         )
     if sign and not rest:

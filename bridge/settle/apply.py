@@ -17,6 +17,7 @@ from bridge.model import Failure, Outcome, task_id
 from bridge.settle.settle import Settled, settle, settle_free
 from bridge.store import Store
 from bridge.store.outcomes import is_held
+from bridge.tracing.spans import settling
 
 logger = logging.getLogger("bridge")
 
@@ -65,6 +66,14 @@ def apply(store: Store, reported: Sequence[Outcome], *, lock_seconds: float = LO
     Raises:
         Unavailable, SchemaError: some may be settled; settle the same outcomes again, which does no harm.
     """
+    with settling(reported) as batch:
+        applied = _applied(store, reported, lock_seconds)
+        batch.attributes = {f"bridge.{name}": number for name, number in applied.settled._asdict().items()}
+        batch.left_out = {(it.outcome.client, it.outcome.offset) for it in (*applied.held, *applied.refused)}
+    return applied
+
+
+def _applied(store: Store, reported: Sequence[Outcome], lock_seconds: float) -> Applied:
     applied = Applied()
     todo = [list(reported)] if reported else []
     while todo:

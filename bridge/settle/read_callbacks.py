@@ -27,6 +27,7 @@ from bridge.settle.apply import name_of
 from bridge.settle.reasons import failure_told
 from bridge.settle.settle import Settled
 from bridge.settle.with_reasons import settle_with_reasons
+from bridge.tracing.outcomes import with_traces
 from bridge.wording import counted
 
 logger = logging.getLogger("bridge")
@@ -36,10 +37,15 @@ OUTCOMES_AT_ONCE = 10_000  # in one transaction: it holds the locks of its clien
 Callback = tuple[str, Sequence[Any]] | tuple[str, Sequence[Any], Any]  # the third: the reason of a failure, untrusted
 
 
-def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback]) -> Settled:
+def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback], *, trace: Any = None) -> Settled:
     """Settle what callbacks report, more than 10,000 outcomes in several transactions.
 
     An outcome that Postgres refuses is a line in the log, and left to the lease of its event.
+
+    Args:
+        bridge: The store, and the result backend that knows reasons.
+        callbacks: In any order.
+        trace: The trace that they belong to, as their message says it; see `with_traces`.
 
     Raises:
         StoreUnavailable: some are not settled; settle the same callbacks again, which does no harm.
@@ -47,7 +53,7 @@ def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback]) -> Settled:
     total = Settled()
     held: Exception | None = None
     for outcomes in parts_of(outcomes_of(callback, secret=bridge.secret) for callback in one_by_one(callbacks)):
-        applied = settle_with_reasons(bridge, outcomes)
+        applied = settle_with_reasons(bridge, with_traces(outcomes, trace) if trace else outcomes)
         total += applied.settled
         for it in applied.refused:
             logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.app import Bridge
-from bridge.model import Failure, Outcome, task_id
+from bridge.model import Failure, Outcome, task_id_of
 from bridge.settle.apply import Applied, apply
 from bridge.settle.ask_backend import asker_of
 
@@ -24,7 +24,7 @@ def settle_with_reasons(bridge: Bridge, outcomes: Sequence[Outcome]) -> Applied:
     failures = [outcome for outcome in outcomes if outcome.failure is not None]
     untold = [outcome for outcome in failures if outcome.failure is not None and not outcome.failure.is_told]
     asker = asker_of(bridge.app) if untold else None
-    question = asker.begin(list(dict.fromkeys(map(_task_of, untold)))) if asker else None
+    question = asker.begin(list(dict.fromkeys(map(task_id_of, untold)))) if asker else None
     if asker is None or question is None:
         return apply(bridge.store, outcomes)
     try:
@@ -40,10 +40,4 @@ def _with_reason(outcome: Outcome, found: Mapping[str, Failure]) -> Outcome:
     """Return a failure with what the backend knows; one that came with its reason stays as it is."""
     if outcome.failure is None or outcome.failure.is_told:
         return outcome
-    return replace(outcome, failure=found.get(_task_of(outcome), outcome.failure))
-
-
-def _task_of(outcome: Outcome) -> str:
-    """Return the id of the task that failed; a batch has the id of its first event."""
-    first = outcome.batch_offsets[0] if outcome.batch_offsets else outcome.offset
-    return task_id(outcome.client, first, outcome.epoch, outcome.attempt)
+    return replace(outcome, failure=found.get(task_id_of(outcome), outcome.failure))

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.bounds import ASIDE_EVENTS, HEADER_CHARACTERS, TRACE_CHARACTERS
+from bridge.bounds import ASIDE_EVENTS, HEADER_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.settings.headers import message_headers
 from bridge.sql import statement
 from bridge.store.tally import Tally
+from bridge.tracing.context import trace_headers
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
 WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
@@ -228,11 +229,11 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             topic,
             body,
             part,
-            _trace(traceparent, tracestate) if traceparent else UNTRACED,
-            UNTRACED,  # its headers, which `_with_headers` fetches where a client wants any
+            trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+            UNTRACED,
             key,
         )
-        for offset, epoch, attempt, topic, key, body, traceparent, tracestate, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
         if offset is not None
     ]
     passed = message_headers(client.headers).passed
@@ -263,12 +264,3 @@ def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> li
         binds = {"client": client.id, "epochs": [it.epoch for it in found], "lowest": min(it.offset for it in found)}
         connection.execute(statement("pass/note_replayed"), binds)
     return found
-
-
-def _trace(traceparent: str, tracestate: str | None) -> Mapping[str, str]:
-    """Return the trace context of an event as headers of its message; what is too long for one is left out."""
-    if len(traceparent) > TRACE_CHARACTERS:
-        return UNTRACED
-    if not tracestate or len(tracestate) > TRACE_CHARACTERS:
-        return {"traceparent": traceparent}
-    return {"traceparent": traceparent, "tracestate": tracestate}

@@ -12,6 +12,7 @@ from bridge.errors import BridgeError
 from bridge.model import Client, Delivery
 from bridge.sender.parcels import task_for
 from bridge.testing.handing import Delivered, hand_over
+from bridge.tracing.context import trace_headers
 
 MOST_ROUNDS = 100  # of handlers that publish again
 
@@ -52,14 +53,9 @@ class Courier:
 
     def take(self, rows: Iterable[Any]) -> None:
         """Take the rows of `testing/bodies.sql`, for later."""
-        for offset, topic, key, body, traceparent, tracestate in rows:
-            trace = {"traceparent": traceparent, "tracestate": tracestate}
+        for offset, topic, key, body, *trace in rows:
             self._upto, self._keys[offset] = offset, key
-            self.waiting.append(
-                Delivery(
-                    self.client, offset, 1, 1, topic, body, None, {name: text for name, text in trace.items() if text}
-                )
-            )
+            self.waiting.append(Delivery(self.client, offset, 1, 1, topic, body, trace=trace_headers(trace), key=key))
 
     def deliver(self, app: Celery, *, raise_errors: bool) -> list[Delivered]:
         """Hand the next message over, with one event or a batch, and say what became of it."""

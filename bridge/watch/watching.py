@@ -18,6 +18,7 @@ from bridge.app import Bridge
 from bridge.bounds import REVOKED_TASKS
 from bridge.broker.holding import Seen, ask_who_holds, delayed_messages, look_at_queue
 from bridge.broker.revoking import revoke
+from bridge.broker.transports import bounded
 from bridge.errors import StoreUnavailable
 from bridge.store import losses
 from bridge.store.clients import ListedClient, list_clients
@@ -191,12 +192,11 @@ class Watch:
     def _connected(self) -> Iterator[Connection]:
         """Connect for one look: a connection that was asked through before would count as a worker that polls."""
         seconds = self._bridge.settings.connect_timeout_seconds
-        options = {
-            "socket_timeout": 2 * seconds,
-            "socket_connect_timeout": seconds,
-            **self._bridge.app.conf.broker_transport_options,
-        }
         app = self._bridge.app
+        options = {
+            **bounded(app, socket_timeout=2 * seconds, socket_connect_timeout=seconds),
+            **app.conf.broker_transport_options,
+        }
         connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=seconds)
         with connection:
             connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)

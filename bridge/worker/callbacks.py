@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from celery import Celery, current_task
@@ -16,17 +17,26 @@ from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
-from bridge.bounds import TOLD_BYTES
+from bridge.bounds import TOLD_BYTES, TRACED_EVENTS
 from bridge.broker.fast_ways import JOINED_CALLBACKS
 from bridge.broker.own_task import OwnTask, publish_own
-from bridge.contract import FAIL, REASON, SETTLE, SETTLED_TASKS
+from bridge.contract import FAIL, REASON, SETTLE, SETTLED_TASKS, TRACES_HEADER
 from bridge.errors import BrokerUnavailable
 from bridge.settle.reasons import as_told
+from bridge.tracing.context import trace_of_task
 from bridge.wording import counted
 from bridge.worker.outbox import outbox
 from bridge.worker.telling import why_it_failed
 
 CALLBACKS_PER_MESSAGE = 500
+
+
+class TracedCallback(tuple[Any, ...]):
+    """A callback as it travels, and beside it the trace of the task that has ended."""
+
+    def __init__(self, _: Sequence[Any]) -> None:
+        self.task_id: str = current_task.request.id
+        self.trace = trace_of_task(current_task.request)
 
 
 class JoinedCallback(OwnTask):
@@ -42,7 +52,8 @@ class JoinedCallback(OwnTask):
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         queue = options["routing_key"]
         publish = partial(publish_callbacks, self.app, queue)
-        outbox((self.app, queue), publish).report([(self.name, list(args or ()), *([told] if told else []))])
+        callback = TracedCallback((self.name, list(args or ()), *([told] if told else [])))
+        outbox((self.app, queue), publish).report([callback])
         return self.AsyncResult(task_id or uuid())
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
@@ -70,9 +81,16 @@ def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[Sequence[Any]
             for chunk in chunks_of(callbacks):
                 shown = counted(len(chunk), "callback")
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
-                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown)
+                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown, headers=_traces(chunk))
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error
+
+
+def _traces(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """Return the header that says which traces the first traced ones of these belong to; nothing if none does."""
+    traced = ((it.task_id, it.trace) for it in callbacks if getattr(it, "trace", None))
+    found = dict(islice(traced, TRACED_EVENTS))
+    return {TRACES_HEADER: found} if found else {}
 
 
 def chunks_of(callbacks: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

@@ -25,6 +25,7 @@ from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
 from bridge.store.durations import note_durations
+from bridge.tracing.context import trace_of_task
 from bridge.worker.outbox import outbox
 from bridge.worker.telling import failure_reported
 
@@ -39,6 +40,7 @@ class Report(NamedTuple):
 
     args: CallbackArgs
     failure: Failure | None
+    trace: str | None = None
 
 
 def connect() -> None:
@@ -54,7 +56,7 @@ def _report(app: Celery, request: Any, failure: Failure | None) -> None:
         return
     bridge = bridge_of(app)
     bridge.settings.need_database_url()  # waiting would not help: without a URL this raises into the worker's log
-    outbox(bridge, partial(settle_reports, bridge)).report([Report(args, failure)])
+    outbox(bridge, partial(settle_reports, bridge)).report([Report(args, failure, trace_of_task(request))])
 
 
 def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
@@ -70,7 +72,10 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
     """
     witness_of(bridge).check(trust_seconds=TRUST_SECONDS)
     secret = bridge.secret
-    found = [(it, [replace(one, failure=it.failure) for one in verified(it.args, secret=secret)]) for it in reports]
+    found = [
+        (it, [replace(one, failure=it.failure, trace=it.trace) for one in verified(it.args, secret=secret)])
+        for it in reports
+    ]
     held = set[tuple[str, int]]()
     for outcomes in parts_of(outcomes for _, outcomes in found):
         applied = apply(bridge.store, outcomes)

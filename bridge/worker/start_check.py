@@ -15,6 +15,7 @@ from celery import Celery, bootsteps
 
 from bridge.app import bridge_of
 from bridge.broker.accepting import accepts
+from bridge.broker.transports import why_missing
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker import WorkController
@@ -37,6 +38,13 @@ class StartCheck(bootsteps.Step):
                 logger.critical("this worker can't run the bridge: %s", refusal)
                 raise SystemExit(WRONG_CONFIGURATION)
         return False
+
+
+def end_without(app: Celery) -> None:
+    """End this process if the app's broker needs a package that is missing."""
+    if why := why_missing(app):
+        logger.critical("this worker can't start: %s", why)
+        raise SystemExit(WRONG_CONFIGURATION)
 
 
 def refusals(app: Celery, pool: Any) -> Iterator[str]:

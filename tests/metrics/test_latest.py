@@ -55,3 +55,7 @@ def test_a_look_that_fails_has_seen_nothing_and_the_next_one_may() -> None:
     assert latest.get(within_seconds=LONG_SECONDS) is None
     now[0] = 1.0
     assert latest.get(within_seconds=LONG_SECONDS) == "seen"
+    wait_until(
+        lambda: all(thread.name != "bridge-metrics-look" for thread in threading.enumerate()),
+        what="the error is told while this test runs",
+    )

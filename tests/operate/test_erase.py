@@ -141,6 +141,16 @@ def test_the_texts_of_errors_are_erased_and_the_types_stay(world: World) -> None
     assert texts(world, "deliveries") == [("ValueError", "erased", "erased")]
 
 
+def test_why_an_event_could_not_become_a_message_is_erased_too_for_it_may_quote_the_event(world: World) -> None:
+    park(world, KEY, "other")
+    world.eyes.execute("UPDATE fq.parked SET reason = 'undeliverable: bob@example.org is no number'")
+    assert erase(world, dry_run=True).texts == 1
+    assert erase(world).texts == 1
+    reasons = dict(world.rows("parked", "key, reason"))
+    assert reasons == {KEY: "undeliverable: erased", "other": "undeliverable: bob@example.org is no number"}
+    assert erase(world).texts == 0
+
+
 def test_an_attempt_that_was_out_at_the_time_leaves_no_text_when_it_fails(world: World) -> None:
     world.client(max_attempts=2)
     write(world, KEY, "other")

@@ -42,6 +42,7 @@ def test_the_handler_s_event_is_the_json_that_postgres_made(world: World) -> Non
     assert event["payload"]["ü"] == ["\u2028"]
     assert event["created_at"].endswith("+00:00")
     assert delivery.trace == {"traceparent": "00-a-b-01"}
+    assert (delivery.key, delivery.headers, delivery.part) == ("k", {}, None)
 
 
 def test_g1_a_pass_that_the_broker_refuses_leaves_nothing_behind(world: World) -> None:

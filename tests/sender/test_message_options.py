@@ -13,7 +13,8 @@ from kombu import Connection
 from bridge.contract import celery_link, sign
 from bridge.model import Delivery
 from bridge.sender.parcels import headers_of
-from bridge.settings.headers import CELERYS, NAME, message_headers, problem_of_headers
+from bridge.settings.headers import CELERYS, NAME, TRACES, message_headers, problem_of_headers
+from bridge.tracing.context import MOST_CHARACTERS
 from tests.sender.test_messages import FLEETS_OWN, WRITERS, app, client, delivery, flat, sending, sent
 from tests.support.world import World
 
@@ -106,10 +107,12 @@ def test_no_header_can_take_the_place_of_one_that_celery_the_broker_or_the_bridg
     with Celery("any", broker="memory://", set_as_current=False) as it:
         celerys = set(it.amqp.as_task_v2("id", "name").headers)
     attributes = {name.lower() for name in vars(Context) if NAME.fullmatch(name) and not name.startswith("_")}
-    for name in celerys | attributes | {"bridge_client", "BRIDGE_x", "x-death", "CC", "traceparent", "compression"}:
+    others = {"bridge_client", "BRIDGE_x", "x-death", "CC", "compression", *MOST_CHARACTERS}
+    for name in celerys | attributes | others:
         assert problem_of_headers([name]), name
         assert problem_of_headers([f"{name}=1"]), name
     assert {name.lower() for name in celerys} <= CELERYS
+    assert {*MOST_CHARACTERS} == TRACES
     assert problem_of_headers({"tenant": "acme"}) == ""
     assert message_headers(("a", "b:c", "d=e:f=g")) == ({"d": "e:f=g"}, {"a": "a", "b": "c"})
 

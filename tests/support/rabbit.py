@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import amqp
 import psutil
@@ -20,6 +23,28 @@ from tests.support.servers import missing
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 INSTALL = "run scripts/servers as root, or install your system's package rabbitmq-server"
 HOSTS = 75  # virtual hosts, made when the server starts: a later one would cost a second
+
+
+_environments: dict[int, dict[str, str]] = {}  # of the servers that run, by their ports
+
+
+def control(url: str, *command: str) -> str:
+    """Run `rabbitmqctl` on the server at this URL; return what it printed. It takes a second or two."""
+    port = urlsplit(url).port or 0
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_environments[port]}
+    node = f"test-{port}@localhost"
+    ctl = [str(PROGRAM.with_name("rabbitmqctl")), "--quiet", "-n", node, *command]
+    return subprocess.run(ctl, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def lose_host(url: str) -> None:
+    """Delete a virtual host with all that is in it, and make it anew, empty."""
+    host = urlsplit(url).path.lstrip("/")
+    make = f'rabbit_vhost:delete(<<"{host}">>, <<"test">>), rabbit_vhost:add(<<"{host}">>, <<"test">>), '
+    allow = (
+        f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<>>).'
+    )
+    control(url, "eval", make + allow)
 
 
 def installed() -> str:
@@ -99,6 +124,7 @@ def _broker(port: int, *, mapper: int, distribution: int, directory: Path, more:
         "RABBITMQ_LOGS": "-",
         "RABBITMQ_PID_FILE": home / "pid",
     }
+    _environments[port] = {name: str(env[name]) for name in ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS")}
     return server(
         "rabbitmq",
         ["env", *(f"{name}={value}" for name, value in env.items()), str(PROGRAM)],

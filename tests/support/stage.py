@@ -29,7 +29,15 @@ class Stage(Installation):
         self.workers: list[Worker] = []
 
     def bridge(
-        self, name: str = "bridge", *, queue: str = "bridge", wait: bool = True, concurrency: int = 2, **env: str
+        self,
+        name: str = "bridge",
+        *,
+        app: str = "bridge",
+        queue: str = "bridge",
+        wait: bool = True,
+        concurrency: int = 2,
+        directory: Path | None = None,
+        **env: str,
     ) -> Worker:
         """Start a bridge worker with a beat, configured by the environment alone.
 
@@ -37,12 +45,15 @@ class Stage(Installation):
         """
         often = {"BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "5"}
         env = {"BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_QUEUE": queue, **often, **env}
-        return self._start("bridge", name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait)
+        return self._start(
+            app, name, [queue], concurrency=concurrency, beat=True, env=env, wait=wait, directory=directory
+        )
 
     def fleet(
         self,
         name: str = "fleet",
         *,
+        app: str = "plain",
         queue: str = "fleet",
         concurrency: int = 2,
         python: str | Path = sys.executable,
@@ -50,7 +61,7 @@ class Stage(Installation):
     ) -> Worker:
         """Start a worker of the plain fleet, by default with the Celery of these tests."""
         return self._start(
-            "plain", name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
+            app, name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
         )
 
     def reference(self) -> Worker:

@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=2, help="mean seconds between two kills (default: 2)")
     parser.add_argument("--poison", type=float, default=0.03, help="share of events nobody can read (default: 0.03)")
     parser.add_argument("--rest-seconds", type=float, default=180, help="how long the end may take (default: 180)")
+    parser.add_argument("--broker", choices=["redis", "rabbitmq"], default="redis", help="which one (default: redis)")
     parser.add_argument("--restore", action="store_true", help="put a copy of the database's disk back, and resync")
     parser.add_argument("--calm", action="store_true", help="kill nothing, fail nothing: then nothing may come twice")
     parser.add_argument("--logs", type=Path, help="keep logs and the record in this directory")
@@ -37,6 +38,7 @@ def main() -> int:
         kill_every_seconds=asked.kill_every,
         poison=asked.poison,
         restores=asked.restore,
+        broker=asked.broker,
         calm=asked.calm,
         rest_seconds=asked.rest_seconds,
     )
@@ -59,7 +61,7 @@ def main() -> int:
 def show(console: Console, plan: Plan, run: Run, verdict: Verdict) -> None:
     """Print what happened, and the violations."""
     kills = ", ".join(f"{number} {victim}" for victim, number in sorted(run.kills.items())) or "none"
-    table = Table(title=f"torture, seed {plan.seed}: {plan.seconds:g} s, {plan.publishers} publishers")
+    table = Table(title=f"torture on {plan.broker}, seed {plan.seed}: {plan.seconds:g} s, {plan.publishers} publishers")
     table.add_column("")
     for client in verdict.figures:
         table.add_column(client, justify="right")

@@ -1,28 +1,99 @@
-"""What a broker can lose while everything else goes on: all of it, or one queue."""
+"""The brokers of a torture, and what each can lose while everything else goes on: all of it, or one queue."""
 
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import amqp
+from kombu import Connection
 from redis import Redis
+
+from bridge.demo.servers import run_redis
+from tests.support import rabbit
 
 LOSSES = ("flushed", "restarted empty", "queue deleted")
 QUEUES = ("fleet", "bridge", "bridge.ticks")
+MARK = "bridge.mark"
 
 
-def lose(redis: Redis, kind: str, choose: random.Random) -> str:
-    """Let the broker lose what it has; return what was done.
+class Broker(ABC):
+    """A broker that runs."""
 
-    A Redis that was restarted without a file is empty, and has ended all connections. Its process stays here, because
-    everything knows its port.
+    url: str
+
+    @abstractmethod
+    def has_mark(self) -> bool:
+        """Tell whether it has the bridge's mark."""
+
+    @abstractmethod
+    def lose(self, kind: str, choose: random.Random) -> str:
+        """Let the broker lose what it has; return what was done."""
+
+
+class RedisBroker(Broker):
+    """A Redis; one that was restarted without a file is empty, and has ended all connections.
+
+    Its process stays here, because everything knows its port.
     """
-    if kind == "queue deleted":
-        queue = choose.choice(QUEUES)
-        lists: Any = redis.keys(f"{queue}*")
-        redis.delete(*[name for name in lists if redis.type(name) == b"list"] or [queue])
-        return f"the broker lost queue {queue}"
-    redis.flushall()
-    if kind == "restarted empty":
-        redis.client_kill_filter(_type="normal", skipme=True)
-    return f"the broker was {kind}"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._redis = Redis.from_url(url, socket_timeout=30)
+
+    def has_mark(self) -> bool:
+        return bool(self._redis.hexists(MARK, "mark"))
+
+    def lose(self, kind: str, choose: random.Random) -> str:
+        redis = self._redis
+        if kind == "queue deleted":
+            queue = choose.choice(QUEUES)
+            lists: Any = redis.keys(f"{queue}*")
+            redis.delete(*[name for name in lists if redis.type(name) == b"list"] or [queue])
+            return f"the broker lost queue {queue}"
+        redis.flushall()
+        if kind == "restarted empty":
+            redis.client_kill_filter(_type="normal", skipme=True)
+        return f"the broker was {kind}"
+
+
+class RabbitBroker(Broker):
+    """A virtual host of a RabbitMQ; one that was restarted empty is a virtual host that was deleted and made anew."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def has_mark(self) -> bool:
+        with Connection(self.url) as connection, connection.channel() as channel, suppress(amqp.NotFound):
+            return int(channel.queue_declare(MARK, passive=True).message_count) > 0
+        return False
+
+    def lose(self, kind: str, choose: random.Random) -> str:
+        if kind == "restarted empty":
+            rabbit.lose_host(self.url)
+            return "the broker's virtual host was deleted and made anew"
+        with Connection(self.url) as connection:
+            if kind == "queue deleted":
+                queue = choose.choice(QUEUES)
+                connection.default_channel.queue_delete(queue)
+                return f"the broker lost queue {queue}"
+            for queue in (*QUEUES, MARK):
+                with connection.channel() as channel, suppress(amqp.NotFound):
+                    channel.queue_purge(queue)
+        return "the broker's queues were purged"
+
+
+@contextmanager
+def run_broker(kind: str, directory: Path, *, largest_bytes: int) -> Iterator[Broker]:
+    """Run a broker that refuses larger messages than these."""
+    if kind == "redis":
+        with run_redis(directory) as url, Redis.from_url(url) as redis:
+            redis.config_set("proto-max-bulk-len", largest_bytes)
+            yield RedisBroker(url)
+    else:
+        with rabbit.rabbitmq(directory, configuration=f"max_message_size = {largest_bytes}") as next_host:
+            yield RabbitBroker(next_host())

@@ -21,6 +21,7 @@ class Plan:
         poison: Share of the events that nobody could read; as many again are read with difficulty.
         weather_every_seconds: Mean pause between two locks, read-only databases or frozen pumps.
         restores: Put a copy of the database's disk back, halfway, and resync as an operator would.
+        broker: `redis` or `rabbitmq`.
         calm: Kill nothing, poison nothing and let no handler fail. Then nothing may be handled twice.
         rest_seconds: How long it may take in the end until everything is done.
     """
@@ -33,6 +34,7 @@ class Plan:
     poison: float = 0.03
     weather_every_seconds: float = 4.0
     restores: bool = False
+    broker: str = "redis"
     calm: bool = False
     rest_seconds: float = 180
 

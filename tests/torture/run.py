@@ -20,11 +20,11 @@ from celery import Celery
 
 from bridge.demo.installation import Installation
 from bridge.demo.process import Process
-from bridge.demo.servers import run_postgres, run_redis
+from bridge.demo.servers import run_postgres
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.auditor import Auditor
-from tests.torture.broker import LOSSES, lose
+from tests.torture.broker import LOSSES, run_broker
 from tests.torture.clients import CLIENTS
 from tests.torture.evidence import gather
 from tests.torture.plan import Plan, Run
@@ -41,7 +41,7 @@ THIS_TREE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
-MARK = "bridge.mark"
+UNUSED = "redis://127.0.0.1:1/0"  # the base class wants a Redis for notes, and connects when it is asked something
 STALE_SECONDS = (1.0, 5.0)  # from a restore to its resync, while publishers write
 WEATHER = ["locked row", "read-only", "frozen pump", "lost broker"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
@@ -55,11 +55,10 @@ class Torture(Installation):
     """The installation under torture: its clients, its workers, and what was done to them."""
 
     def __init__(self, plan: Plan, directory: Path, stack: ExitStack, say: Callable[[str], None]) -> None:
-        database, broker = (
-            stack.enter_context(run_postgres(directory)),
-            stack.enter_context(run_redis(directory)),
-        )
-        super().__init__(database, broker, directory, role="torture", environment=THIS_TREE)
+        database = stack.enter_context(run_postgres(directory))
+        self._broker = stack.enter_context(run_broker(plan.broker, directory, largest_bytes=LARGEST_MESSAGE_BYTES))
+        broker = self._broker.url
+        super().__init__(database, broker, directory, redis_url=UNUSED, role="torture", environment=THIS_TREE)
         self._volume = Volume(database, directory)
         stack.callback(self._volume.close)
         stack.callback(self.close)
@@ -77,7 +76,6 @@ class Torture(Installation):
         self.forged = 0
         self._errors: list[BaseException] = []
         self._victims: list[str] = []
-        self.redis.config_set("proto-max-bulk-len", LARGEST_MESSAGE_BYTES)  # it refuses what is larger
         migrate(self.store.engine)
         self._register()
         # Beat comes each second: pumps are killed all the time.
@@ -189,7 +187,7 @@ class Torture(Installation):
         A broker that was flushed gets its mark again first: if both lose what they know, nobody can tell what was lost.
         """
         with self._one_at_a_time:
-            self.wait_until(lambda: self.redis.hexists(MARK, "mark"), READY_SECONDS)
+            self.wait_until(self._broker.has_mark, READY_SECONDS)
             self._volume.put_back()
             self.eyes = psycopg.connect(self.database_url, autocommit=True)
             self.say("the database's disk was put back")
@@ -203,7 +201,7 @@ class Torture(Installation):
             self._freeze_pump(choose)
         elif kind == "lost broker":
             self.losses += 1
-            self.say(lose(self.redis, losses.pop(), choose))
+            self.say(self._broker.lose(losses.pop(), choose))
         else:
             self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
 

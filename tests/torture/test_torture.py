@@ -55,6 +55,16 @@ def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Pa
     assert "every guarantee held" in said
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + REST_SECONDS + 120)
+def test_every_guarantee_holds_on_rabbitmq_too(tmp_path: Path) -> None:
+    options = ["--broker", "rabbitmq", "--seconds", str(SECONDS), "--rest-seconds", str(REST_SECONDS)]
+    torture = start(tmp_path, *options, "--kill-every", "1", "--seed", "1")
+    said, _ = torture.communicate()
+    assert torture.returncode == 0, said
+    assert "every guarantee held" in said
+
+
 @pytest.mark.torture
 def test_nothing_is_left_of_a_torture_that_is_interrupted(tmp_path: Path) -> None:
     torture = start(tmp_path, "--seconds", "600", "--kill-every", "0.5")

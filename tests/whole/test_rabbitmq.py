@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,13 @@ import psycopg
 import pytest
 from celery import Celery
 from kombu import Connection
+from redis import Redis
 
 from tests.conftest import WORKERS
+from tests.support import rabbit
 from tests.support.fleets import offsets
 from tests.support.link import Link
-from tests.support.stage import Stage
+from tests.support.stage import REPOSITORY, Stage
 from tests.support.waiting import wait_until
 
 
@@ -158,3 +162,56 @@ def test_the_bridge_goes_on_by_itself_after_it_lost_the_broker(stage: Stage, amq
     assert sorted(set(offsets(stage.handled()))) == numbers
     assert started.exit_code is fleet.exit_code is None
     link.close()
+
+
+PAGE = REPOSITORY / "docs" / "brokers.md"
+QUORUM = {"x-queue-type": "quorum"}
+
+
+def is_quorum(broker: Connection, queue: str) -> bool:
+    """Tell whether this is a quorum queue: the broker accepts its declaration as one."""
+    with broker.channel() as channel:
+        try:
+            channel.queue_declare(queue, durable=True, auto_delete=False, arguments=QUORUM)
+        except amqp.PreconditionFailed:
+            return False
+        return True
+
+
+def test_g1_on_quorum_queues_what_a_killed_bridge_had_taken_is_settled_and_nothing_is_lost(
+    stage: Stage, broker: Connection, tmp_path: Path
+) -> None:
+    [block] = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "quorum.py").write_text(block)
+    stage.client("safe", max_attempts=2)
+    stage.fleet(env={"FLEET_QUEUE_ARGUMENTS": json.dumps(QUORUM)})
+    poison = stage.publish("safe.event", {"do": "fail"})
+    numbers = [stage.publish("safe.event", {"do": "lose the process"}), *stage.publish_many("safe.event", 60)]
+    killed = stage.bridge(app="quorum", directory=tmp_path)
+    wait_until(lambda: len(stage.handled()) > 20, what="some events are handled")
+    killed.kill()
+    stage.bridge("heir", app="quorum", directory=tmp_path)
+    stage.wait_until_done("safe")
+    assert is_quorum(broker, "fleet") and is_quorum(broker, "bridge")
+    assert sorted(set(offsets(stage.handled()))) == [poison, *numbers]
+    assert stage.ask('SELECT array_agg("offset") FROM fq.parked') == [poison]
+    assert "Task bridge.commit" not in stage.workers[-1].log, "a collector takes them"
+
+
+@pytest.mark.slow  # Celery's workers take their time to notice
+def test_g1_a_virtual_host_that_is_deleted_and_made_anew_costs_no_event(stage: Stage, amqp_url: str) -> None:
+    stage.client("gone")
+    fleet = stage.fleet()
+    stage.bridge()
+    before = stage.publish_many("gone.event", 20)
+    stage.wait_until_done("gone")
+    lost = stage.publish("gone.event", {"do": "wait"})
+    wait_until(lambda: lost in offsets(stage.handled()), what="an event is under way")
+    rabbit.lose_host(amqp_url)
+    wait_until(lambda: "Connection to broker lost" in fleet.log, what="the fleet has noticed")
+    with Redis.from_url(stage.redis_url) as notebook:
+        notebook.rpush(f"go-on:{lost}", *["go on"] * 5)
+    after = stage.publish_many("gone.event", 20)
+    stage.wait_until_done("gone")
+    assert sorted(set(offsets(stage.handled()))) == [*before, lost, *after]
+    assert [worker.exit_code for worker in stage.workers] == [None, None]

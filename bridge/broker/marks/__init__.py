@@ -14,13 +14,19 @@ from bridge.broker.internals.redis import connection_pool, key_prefix
 from bridge.broker.marks.keeper import Keeper, MarkRefused, Taken, address
 from bridge.broker.marks.rabbitmq import AmqpKeeper, seen_queue
 from bridge.broker.marks.redis import RedisKeeper, mark_key, note_command, seen_text
+from bridge.broker.transports import need_transport
 from bridge.mark import Seen
 
 __all__ = ["Keeper", "MarkRefused", "Taken", "address", "keeper_on", "note_seen"]
 
 
 def keeper_on(app: Celery, *, queue: str, connect_timeout_seconds: float) -> Keeper | None:
-    """Return what keeps the mark on this app's broker; None where no mark can be kept."""
+    """Return what keeps the mark on this app's broker; None where no mark can be kept.
+
+    Raises:
+        ConfigurationError: the package for this kind of broker is missing.
+    """
+    need_transport(app)
     driver = app.connection_for_write().transport.driver_name
     kind: type[RedisKeeper] | type[AmqpKeeper] | None = None
     if driver == "redis" and MARKS_ON_REDIS.conforms():

@@ -15,6 +15,7 @@ SELECT c.id AS client, d.in_flight, d.texts + p.texts AS texts
  CROSS JOIN LATERAL (
        SELECT count(*) AS texts FROM fq.parked q
         WHERE q.client_id = c.id AND q.key = :key AND q."offset" <= :upto
-          AND (q.error <> 'erased' OR q.traceback <> 'erased' OR fq.failures_quote(q.failures))) p
+          AND (q.error <> 'erased' OR q.traceback <> 'erased' OR fq.failures_quote(q.failures)
+               OR starts_with(q.reason, 'undeliverable: ') AND q.reason <> 'undeliverable: erased')) p
  WHERE c.task IS NOT NULL AND (d.in_flight > 0 OR d.texts + p.texts > 0)
  ORDER BY c.id

@@ -1,5 +1,5 @@
--- Erase what attempts at erased events of a key have left of them: error messages and tracebacks. A delivery that its
--- handler has in its transaction is left alone.
+-- Erase what attempts at erased events of a key have left of them: error messages and tracebacks, and why an event could
+-- not become a message. A delivery that its handler has in its transaction is left alone.
 --
 -- Binds      client  text
 --            key     text
@@ -14,12 +14,14 @@ WITH looked AS MATERIALIZED (
 ), parked AS (
     UPDATE fq.parked p SET error = fq.unless_erased(p."offset", p.error),
            traceback = fq.unless_erased(p."offset", p.traceback),
-           failures = fq.failures_unless_erased(p."offset", p.failures)
+           failures = fq.failures_unless_erased(p."offset", p.failures),
+           reason = fq.reason_unless_erased(p."offset", p.reason)
       FROM looked l
      WHERE p.client_id = :client AND p."offset" = l."offset"
        AND (fq.unless_erased(p."offset", p.error) <> p.error
             OR fq.unless_erased(p."offset", p.traceback) <> p.traceback
-            OR fq.failures_unless_erased(p."offset", p.failures) <> p.failures)
+            OR fq.failures_unless_erased(p."offset", p.failures) <> p.failures
+            OR fq.reason_unless_erased(p."offset", p.reason) <> p.reason)
     RETURNING p."offset"
 ), free AS MATERIALIZED (
     SELECT d."offset" FROM fq.deliveries d

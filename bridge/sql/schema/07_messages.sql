@@ -47,6 +47,8 @@ CREATE TYPE fq.message AS (
     body           text,
     traceparent    text,
     tracestate     text,
+    baggage        text,
+    sentry_trace   text,
     part           bigint,
     upto           bigint,
     within_seconds double precision
@@ -61,7 +63,8 @@ CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt i
 RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e."offset", epoch, attempt, e.topic, e.key,
            CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
-           e.headers ->> 'traceparent', e.headers ->> 'tracestate', part, upto, within_seconds
+           e.headers ->> 'traceparent', e.headers ->> 'tracestate', e.headers ->> 'baggage',
+           e.headers ->> 'sentry-trace', part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
                         THEN fq.body(e, client, attempt, call, epoch, (SELECT l.starts FROM fq.log l)) END AS body
             OFFSET 0) b;

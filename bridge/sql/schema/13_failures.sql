@@ -16,6 +16,14 @@ BEGIN ATOMIC
                         FROM jsonb_array_elements(failures) WITH ORDINALITY AS f (failure, nth)) END;
 END;
 
+-- Return why an event is parked without what may quote it, if the event is erased by now, or gone. Only an event that
+-- could not become a message has a reason that quotes anything.
+CREATE FUNCTION fq.reason_unless_erased("offset" bigint, reason text) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT CASE WHEN starts_with(reason, 'undeliverable: ')
+                 AND fq.unless_erased(reason_unless_erased."offset", 'told') <> 'told'
+                THEN 'undeliverable: erased' ELSE reason END;
+END;
+
 -- Return failures with one more, of this attempt and now. Of more than ten the oldest goes.
 CREATE FUNCTION fq.with_failure("offset" bigint, failures jsonb, attempt integer, failure jsonb) RETURNS jsonb
 LANGUAGE sql STABLE BEGIN ATOMIC

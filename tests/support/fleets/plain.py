@@ -18,10 +18,12 @@ from redis import Redis
 LONGEST_WAIT_SECONDS = 120
 NOTEBOOK = os.environ.get("NOTEBOOK_URL") or os.environ["CELERY_BROKER_URL"]
 
+QUEUE_ARGUMENTS = json.loads(os.environ.get("FLEET_QUEUE_ARGUMENTS", "{}"))
+
 app = Celery("plain", broker=os.environ["CELERY_BROKER_URL"])
 app.conf.update(
     task_create_missing_queues=False,
-    task_queues=[Queue("fleet"), Queue("chores")],
+    task_queues=[Queue("fleet", queue_arguments=QUEUE_ARGUMENTS), Queue("chores")],
     task_default_queue="chores",
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,

@@ -1,0 +1,97 @@
+"""Say which package a broker's transport lacks, and how to get it: kombu's own word is the name of a module.
+
+kombu has a transport for each kind of broker and needs another package for most of them. Celery's extras name these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from celery import Celery
+
+from bridge.errors import ConfigurationError
+
+# By the scheme of the broker's URL: what `pip install` takes, and the package that is imported.
+PACKAGES = {
+    "sqs": ("celery[sqs]", "boto3"),
+    "mongodb": ("celery[mongodb]", "pymongo"),
+    "gcpubsub": ("celery[gcpubsub]", "google-cloud-pubsub"),
+    "zookeeper": ("celery[zookeeper]", "kazoo"),
+    "consul": ("celery[consul]", "python-consul2"),
+    "etcd": ("kombu[etcd]", "python-etcd"),
+    "sqlalchemy": ("celery[sqlalchemy]", "sqlalchemy"),
+    "azureservicebus": ("kombu[azureservicebus]", "azure-servicebus"),
+    "azurestoragequeues": ("kombu[azurestoragequeues]", "azure-storage-queue"),
+    "confluentkafka": ("kombu[confluentkafka]", "confluent-kafka"),
+    "pgmq": ("kombu[pgmq]", "pgmq"),
+    "librabbitmq": ("celery[librabbitmq]", "librabbitmq"),
+    "pyro": ("celery[pyro]", "pyro4"),
+    "slmq": ("celery[slmq]", "softlayer_messaging"),
+    "qpid": ("kombu[qpid]", "qpid-python"),
+}
+LATE = {"sqs": ("boto3", "pycurl"), "pyro": ("Pyro4",), "slmq": ("softlayer_messaging",)}  # missed on connecting only
+WITHOUT_CURL = "kombu.asynchronous.http.urllib3_client"  # a kombu that has it needs no pycurl
+ALIASES = {"kafka": "confluentkafka", "sqla": "sqlalchemy"}
+TIMED = ("redis", "amqp")  # transports, by `driver_type`, that take such options
+MOST_SAID_CHARACTERS = 200
+
+
+def why_missing(app: Celery) -> str:
+    """Say what an app's broker needs that is not here; an empty string if nothing is missing. It does not connect."""
+    scheme = _scheme(app)
+    try:
+        _ = app.connection_for_write().transport
+        _look_for(LATE.get(scheme, ()))
+    except KeyError as error:  # kombu's, for a scheme that it does not know
+        return f"the broker's URL can't be used: {_said(error)}: docs/brokers.md lists what can"
+    except ValueError:  # its words quote a part of the URL, which may be the password
+        return "the broker's URL is malformed: %-encode what is special in its user name and password"
+    except Exception as error:  # some transports fail with other errors than ImportError
+        install, package = PACKAGES.get(ALIASES.get(scheme, scheme), ("", ""))
+        package = "pycurl" if getattr(error, "name", "") == "pycurl" else package
+        if not install:
+            return f"the broker's URL can't be used: {_said(error)}"
+        return (
+            f"a broker at {scheme}:// needs the package {package}, which is missing or can't be loaded "
+            f"({_said(error)}): pip install '{install}'"
+        )
+    return ""
+
+
+def bounded(app: Celery, **seconds: float) -> dict[str, float]:
+    """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them."""
+    return seconds if app.connection_for_write().transport.driver_type in TIMED else {}
+
+
+def _look_for(modules: Sequence[str]) -> None:
+    """See that modules are there, without importing them.
+
+    Raises:
+        ImportError: one is not.
+    """
+    for name in modules:
+        if find_spec(name) is None and not (name == "pycurl" and find_spec(WITHOUT_CURL)):
+            raise ImportError(f"no module named {name!r}", name=name)
+
+
+def _scheme(app: Celery) -> str:
+    """Return how the broker's URL begins, such as `sqs`; of several, the first one's."""
+    url = app.conf.broker_write_url or app.conf.broker_url or ""
+    first = url if isinstance(url, str) else str(next(iter(url), ""))
+    return first.partition("://")[0].partition("+")[0].strip().lower()
+
+
+def need_transport(app: Celery) -> None:
+    """See that the package for an app's broker is here.
+
+    Raises:
+        ConfigurationError: it is not; the message names it, and what installs it.
+    """
+    if why := why_missing(app):
+        raise ConfigurationError(why)
+
+
+def _said(error: BaseException) -> str:
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(said).split())[:MOST_SAID_CHARACTERS].rstrip(".")
