@@ -26,6 +26,7 @@ from tests.support.stage import REPOSITORY
 
 PAGES = REPOSITORY / "docs" / "reference"
 MADE = "<!-- Made from the code by tests/support/reference.py: change the code instead. -->\n"
+WORDS = {str: "text", tuple: "list", bool: "switch", int: "whole number", float: "number"}
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -62,10 +63,10 @@ def _table(*heads: str, rows: Iterable[Iterable[str]]) -> list[str]:
 
 def _setting_rows(settings: Mapping[str, Setting], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     for name, setting in settings.items():
-        default = setting.default
+        default = "" if setting.default is None else setting.default
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
         shown = shown.lower() if isinstance(default, bool) else shown
-        kind = "text" if isinstance(default, str) else "list" if isinstance(default, tuple) else type(default).__name__
+        kind = WORDS[type(default)]
         about = re.sub(r"\]\(#([\w-]+)\)", r"](../running.md#\1)", setting.help)
         yield f"`{prefix}{name}`", kind, f"`{shown}`" if shown else "none", about
 
@@ -106,8 +107,8 @@ def _meanings() -> dict[str, str]:
 def _tables(eyes: psycopg.Connection[Any]) -> list[str]:
     lines = _head(
         "Tables",
-        "All are in the schema `fq`. Programs of yours may read all of them, append to `fq.events`, and write rows of",
-        "`fq.clients`. The rest belongs to the bridge.",
+        "All are in the schema `fq`. Programs of yours may read them, append to `fq.events`, and register clients in",
+        "`fq.clients`. All other writes belong to the bridge.",
     )
     meanings = _meanings()
     tables: dict[str, list[tuple[str, str, str]]] = {}
