@@ -142,6 +142,8 @@ class Machine:
                 self.run_on(command.line)
                 if command.line.startswith("uvicorn"):
                     self.wait_for_log("uvicorn", ANSWERS)
+                if command.line.endswith(" flower"):
+                    self.wait_for_flower()
             case [program, *words] if program in ("eventbridge", "python", "celery") and set(words) & set(LOOKS):
                 printed: list[str] = []
 
@@ -180,16 +182,16 @@ class Machine:
             return {}
 
     def wait_for_flower(self) -> None:
-        """Wait until Flower answers."""
+        """Wait until Flower hears a worker: what happened before, it does not know."""
 
-        def answers() -> bool:
+        def hears_a_worker() -> bool:
             try:
-                urlopen(f"http://127.0.0.1:{self.flower_port}/api/tasks?limit=1", timeout=30).close()
+                with urlopen(f"http://127.0.0.1:{self.flower_port}/api/workers?status=1", timeout=30) as answer:
+                    return any(json.load(answer).values())
             except URLError:
                 return False
-            return True
 
-        wait_until(answers, timeout=READY_SECONDS, poll_seconds=0.2, what="Flower answers")
+        wait_until(hears_a_worker, timeout=READY_SECONDS, poll_seconds=0.2, what="Flower hears a worker")
 
     def wait_for_log(self, terminal: str, text: str) -> None:
         """Wait until a process that runs on has printed this."""
