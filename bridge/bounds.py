@@ -38,6 +38,7 @@ KEPT_TRACEBACK_CHARACTERS = 4_000
 WAITING_REASONS = 10_000
 WAITING_REASONS_BYTES = 32 * 1024 * 1024
 EVENT_BYTES = 8 * 1024 * 1024  # of a message with events that is read
+HEARD_BYTES = 32 * 1024 * 1024  # of messages with events that are read at once
 TOLD_BYTES = 1024 * 1024  # of the reasons that travel in one message
 
 # Of how many failures in one batch the result backend is asked why.

@@ -15,6 +15,7 @@ from bridge.errors import ClientConflict, UsageError
 from bridge.model import Position, Registration
 from bridge.settings.bridge import BridgeSettings
 from bridge.settings.client import SETTINGS, BatchAs, Call, ClientSettings, OnExhausted, Ordering, ReportBy
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -164,7 +165,7 @@ def options_of(task: Named, app: Celery | None = None) -> dict[str, Any]:
         sent = app.amqp.router.route({name: value for name, value in own.items() if value is not None}, task.name)
         own_queue = BridgeSettings.read(app.conf, os.environ).queue
     except Exception as error:  # a user's router may raise anything
-        logger.warning("the app's routes of task %s are left out of account: %s", task.name, error)
+        logger.warning("the app's routes of task %s are left out of account: %s", task.name, said(error))
         return {}
     found = {name: sent.get(name) for name in ROUTED}
     found["queue"] = getattr(found["queue"], "name", found["queue"])

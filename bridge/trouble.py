@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from bridge.happened import Happening, tell
-from bridge.wording import span
+from bridge.wording import said, span
 
 AGAIN_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class Trouble:
         kind = "" if isinstance(error, str) else type(error).__name__
         it = Happening(kind="trouble", client=self._client, about=self._what, reason=str(error), error_type=kind)
         lasts = "" if begins else f", for {span(self.seconds)} now"
-        self._logger.warning("%s%s: %s", self._what, lasts, error, exc_info=unexpected, extra=it.extra())
+        self._logger.warning("%s%s: %s", self._what, lasts, said(error), exc_info=unexpected, extra=it.extra())
         if begins:
             tell(it)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+SAID_CHARACTERS = 2_000  # of an error in a line of the log: our own longest messages fit
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Say how many there are, with the verb where one follows: `1 event waits`, `2 events wait`.
@@ -21,6 +23,11 @@ def one_line(text: object, *, most: int = 300) -> str:
     line = " ".join(str(text).split())
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def said(error: object) -> str:
+    """Return what an error says, of a server's or of anybody's code, as a line of the log may show it."""
+    return one_line(error, most=SAID_CHARACTERS)
 
 
 def moment(at: datetime | None) -> str:

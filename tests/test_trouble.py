@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import bridge
 from bridge.trouble import Trouble
+from bridge.wording import SAID_CHARACTERS
 
 
 def test_g10_an_outage_is_a_line_then_one_a_minute_and_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,3 +41,35 @@ def test_an_unexpected_error_brings_its_traceback_once(caplog: pytest.LogCapture
     for _ in range(3):
         trouble.went("no idea", unexpected=ValueError("no idea"))
     assert caplog.text.count("ValueError") == 1
+
+
+def test_what_a_server_says_can_neither_begin_a_line_of_its_own_nor_reach_the_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trouble = Trouble(logging.getLogger("bridge"), what="it waits", over="it goes on", clock=lambda: 0.0)
+    trouble.went("no\n[2030-01-01 00:00:00: INFO] all is well\x1b[2J" + "x" * 10_000)
+    [line] = caplog.messages
+    assert line.startswith(r"it waits: no [2030-01-01 00:00:00: INFO] all is well\x1b[2Jx")
+    assert line.isprintable() and len(line) < SAID_CHARACTERS + 50
+
+
+ERRORS = {"error", "why", "problem"}
+
+
+def as_they_came(module: Path) -> Iterator[str]:
+    """Yield the places where a line of the log shows an error as it came."""
+    for call in ast.walk(ast.parse(module.read_text())):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and "logger" in ast.dump(call.func.value)
+        ):
+            for arg in call.args[1:]:
+                name = arg.attr if isinstance(arg, ast.Attribute) else arg.id if isinstance(arg, ast.Name) else ""
+                if name in ERRORS:
+                    yield f"{module.name}:{arg.lineno} logs `{name}` without `said`"
+
+
+def test_no_line_of_the_log_shows_an_error_as_it_came() -> None:
+    package = Path(bridge.__file__).parent
+    assert [place for module in sorted(package.rglob("*.py")) for place in as_they_came(module)] == []

@@ -19,6 +19,8 @@ from typing import NamedTuple
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from bridge.wording import said
+
 logger = logging.getLogger("bridge.broker")
 
 PACKAGES = ("celery", "kombu", "amqp", "redis")
@@ -123,7 +125,7 @@ def _warn(way: FastWay, problem: str) -> None:
     logger.warning(
         "%s is off: %s in %s; %s, nothing is lost; please report this line to the bridge's authors%s",
         way.name,
-        problem,
+        said(problem),
         ", ".join(f"{package} {version(package)}" for package in PACKAGES),
         way.instead,
         f", and set {way.setting} = False to be rid of it" if way.setting else "",

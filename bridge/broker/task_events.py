@@ -18,7 +18,7 @@ from kombu import Consumer, Queue, binding
 from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
-from bridge.bounds import EVENT_BYTES
+from bridge.bounds import EVENT_BYTES, HEARD_BYTES
 from bridge.errors import BrokerUnavailable
 
 FAILED, STARTED = "task-failed", "task-started"
@@ -45,7 +45,7 @@ class TaskEvents:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._bodies: deque[bytes] = deque()
-        self._unread = 0
+        self._unread = self._bytes = 0  # of one call
         self._connection = app.connection_for_read(heartbeat=app.conf.broker_heartbeat)
         try:
             with self._translated():
@@ -64,10 +64,10 @@ class TaskEvents:
         Raises:
             BrokerUnavailable: the connection is lost.
         """
-        self._unread = 0
+        self._unread = self._bytes = 0
         with self._translated():
             for _ in range(MESSAGES_AT_ONCE):
-                if not self._receive_one(seconds):
+                if not self._receive_one(seconds) or self._bytes > EVENT_BYTES:
                     break
                 seconds = 0.01
             if self._connection.supports_heartbeats:
@@ -126,6 +126,9 @@ class TaskEvents:
             body = body.encode(errors="replace")
         if isinstance(body, bytes | bytearray | memoryview) and len(body) <= EVENT_BYTES:
             self._bodies.append(bytes(body))
+            self._bytes += len(body)
+            while self._bytes > HEARD_BYTES:  # on Redis, kombu reads all that has come at once
+                self._bytes -= len(self._bodies.popleft())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

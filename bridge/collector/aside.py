@@ -17,7 +17,7 @@ from bridge.bounds import UNREADABLE_BYTES, UNREADABLE_MESSAGES
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.rabbitmq import can_be_published
 from bridge.errors import BrokerUnavailable
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge.collector")
 
@@ -92,7 +92,7 @@ def _kept(message: Message) -> Message:
 
 def _say(number: int, *, queue: str, why: str, dropped: int) -> None:
     """Leave a line in the log."""
-    logger.warning("%s set aside on %s: %s", counted(number, "message is", "messages are"), queue, why)
+    logger.warning("%s set aside on %s: %s", counted(number, "message is", "messages are"), queue, said(why))
     if dropped:
         gone = counted(dropped, "message that was set aside before is", "messages that were set aside before are")
         logger.warning("%s is full: %s dropped", queue, gone)

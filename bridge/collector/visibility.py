@@ -8,6 +8,7 @@ from functools import cache
 from bridge.app import Bridge
 from bridge.broker.visibility import visibility_problem
 from bridge.store.clients import list_clients
+from bridge.wording import said
 
 logger = logging.getLogger("bridge.collector")
 
@@ -29,4 +30,4 @@ def warn_of_visibility(bridge: Bridge) -> None:
 
 @cache
 def _warn(problem: str) -> None:
-    logger.warning("%s", problem)
+    logger.warning("%s", said(problem))

@@ -75,6 +75,9 @@ def _lines(key: str, erasure: Erasure) -> Iterator[str]:
         yield f"in the archive, {counted(erasure.archived, 'event')} {_verb(erasure, erasure.archived)}"
     else:
         yield "an archive, if you have one, holds what was pruned: `eventbridge erase --key KEY --archive DIR`"
+    if erasure.scheduled_keys_replaced:
+        renamed = counted(erasure.scheduled_keys_replaced, "scheduled event")
+        yield f"the key of {renamed} is {erasure.pseudonym} now, and their ids are forgotten"
     if erasure.keys_replaced:
         yield f"the key of {counted(erasure.keys_replaced, 'event')} is {erasure.pseudonym} now"
     if erasure.keys_kept:

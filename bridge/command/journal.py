@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bridge.command.completion import known_clients
 from bridge.command.output import console, print_json
-from bridge.command.parameters import follow_option, json_option, span_seconds
+from bridge.command.parameters import COUNT, follow_option, json_option, span_seconds
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.archive_journal import ArchivedJournal
@@ -20,9 +20,7 @@ from bridge.wording import counted
 
 @click.command("journal", short_help="Show who did what to which client, the newest first.")
 @click.argument("client", required=False, shell_complete=known_clients)
-@click.option(
-    "-n", "most", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Show at most N entries."
-)
+@click.option("-n", "most", type=COUNT, default=20, metavar="N", show_default=True, help="Show at most N entries.")
 @click.option("--archive", metavar="DIR", help="Move old entries into files in a directory, or at a URL, instead.")
 @click.option(
     "--older-than",

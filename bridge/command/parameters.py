@@ -12,6 +12,8 @@ from bridge.model import Position
 from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
+MOST_ROWS = 2**63 - 1  # that Postgres can count
+COUNT = click.IntRange(min=1, max=MOST_ROWS)  # of rows to show
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 archive_option = click.option(
     "--archive",

@@ -12,7 +12,7 @@ from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
 from bridge.command.fate import HOW_TO_LEARN_WHY, said_error, show_fate
 from bridge.command.output import console, print_json
-from bridge.command.parameters import event_offset, follow_option, json_option, span_seconds, yes_option
+from bridge.command.parameters import COUNT, event_offset, follow_option, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.parked import ParkedEvent
@@ -57,9 +57,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("parked", short_help="List parked events, the last one first.")
 @click.argument("client", required=False, shell_complete=known_clients)
 @filtered
-@click.option(
-    "-n", "most", type=click.IntRange(min=1), default=50, metavar="N", show_default=True, help="List at most N events."
-)
+@click.option("-n", "most", type=COUNT, default=50, metavar="N", show_default=True, help="List at most N events.")
 @click.option("--traceback", is_flag=True, help="Show tracebacks too, where they are known; --json always has them.")
 @follow_option
 @json_option

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import COUNT, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.errors import UsageError
@@ -15,9 +15,7 @@ from bridge.wording import counted, moment, span
 
 
 @click.command("scheduled", short_help="Show the events that are scheduled for later, or cancel some.")
-@click.option(
-    "-n", "most", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Show at most N events."
-)
+@click.option("-n", "most", type=COUNT, default=20, metavar="N", show_default=True, help="Show at most N events.")
 @click.option(
     "--cancel",
     "numbers",

@@ -9,7 +9,7 @@ import click
 from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
 from bridge.command.output import event_json
-from bridge.command.parameters import archive_option, json_option, moment_or_span, topic_patterns
+from bridge.command.parameters import MOST_ROWS, archive_option, json_option, moment_or_span, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
@@ -44,7 +44,7 @@ from bridge.model import Position
 @click.option(
     "-n",
     "most",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=MOST_ROWS),
     metavar="N",
     help="Show at most N events; without --from or --since, the last N.  [default: all from there, or the last 10]",
 )

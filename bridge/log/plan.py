@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bridge.bounds import LONGEST_DELAY_DAYS
@@ -13,8 +14,11 @@ from bridge.event import NewEvent, NewEventTuple, Scheduled
 from bridge.log.encoding import arrays_of, checked_together, encoded
 from bridge.store.callers import sqlstate_of
 from bridge.tracing.context import with_trace, with_trace_each
+from bridge.wording import one_line
 
 ID_TAKEN = "FQ002"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AROUND_MESSAGE = re.compile(r"^\([\w.]+\) |\n(?:HINT|CONTEXT|DETAIL|\[SQL): .*", re.DOTALL)  # what drivers add
 
 
 class Step(NamedTuple):
@@ -64,7 +68,12 @@ def refuse_in_part(steps: Sequence[Step]) -> None:
 def offset_or_scheduled(step: Step, rows: Sequence[Any]) -> int | Scheduled:
     """Return what the rows of the statement for one event say."""
     [row] = rows
-    return Scheduled(*row) if step.name == "log/schedule" else int(row[0])
+    if step.name != "log/schedule":
+        return int(row[0])
+    number, due_us, offset = row
+    if number is None:
+        return Scheduled(None, None, int(offset))
+    return Scheduled(int(number), EPOCH + timedelta(microseconds=int(due_us)), None)
 
 
 def offsets(step: Step, rows: Sequence[Any]) -> list[int]:
@@ -85,7 +94,7 @@ def told() -> Iterator[None]:
         yield
     except Exception as error:
         if sqlstate_of(error) == ID_TAKEN:
-            raise IdTaken(str(error).strip().partition("\n")[0][:1000]) from error
+            raise IdTaken(one_line(AROUND_MESSAGE.sub("", str(error)), most=1000)) from error
         raise
 
 
@@ -98,7 +107,7 @@ def _due(after: timedelta | float | None, at: datetime | None) -> dict[str, str 
             raise InvalidEvent(f"deliver_at {repr(at)[:60]} must be a datetime with a time zone")
         if not 1000 < at.year < 9998:
             raise InvalidEvent(f"deliver_at {at.isoformat()} is no year that the log can hold")
-        return {"at": at.isoformat(), "seconds": None}
+        return {"at": at.astimezone(UTC).isoformat(), "seconds": None}  # Postgres does not know every offset
     seconds = after.total_seconds() if isinstance(after, timedelta) else after
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:  # NaN is neither
         raise InvalidEvent(f"deliver_after {repr(after)[:60]} must be a timedelta or seconds, 0 or more")

@@ -21,7 +21,7 @@ from bridge.marks.compare import Fine, Lost, Unseen
 from bridge.store import marks
 from bridge.store.connect import UNKNOWN
 from bridge.store.recall import recall_all
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge")
 
@@ -143,7 +143,7 @@ class Witness:
                 why = found.verdict.why
                 it = Happening(kind="broker-lost", about=found.broker, reason=why)
                 text = "%s lost messages: %s; what is open is handed over again"
-                logger.warning(text, found.broker, why, extra=it.extra())
+                logger.warning(text, found.broker, said(why), extra=it.extra())
                 tell(it)
             if isinstance(found.verdict, Fine | Unseen) or not found.written:
                 break

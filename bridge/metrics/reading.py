@@ -13,6 +13,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from bridge.app import bridge_of
+from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import queue_length
 from bridge.errors import BridgeError
 from bridge.metrics.latest import Latest
@@ -125,10 +126,10 @@ class Reading:
             **self._app.conf.broker_transport_options,
         }
         try:
-            with self._app.connection_for_write(transport_options=options, connect_timeout=seconds) as connection:
+            with connection_to(self._app, transport_options=options, connect_timeout=seconds) as connection:
                 connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
                 found = BrokerNumbers(messages=queue_length(connection, self._settings.queue, seconds=seconds))
-        except (KombuError, OSError) as error:
+        except (KombuError, OSError, BridgeError) as error:
             self._broker_trouble.went(error)
             return None
         except Exception as error:  # each transport's driver has errors of its own

@@ -10,6 +10,7 @@ from celery import bootsteps
 
 from bridge.app import bridge_of
 from bridge.errors import BridgeError
+from bridge.wording import said
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from wsgiref.simple_server import WSGIServer
@@ -55,7 +56,7 @@ class Metrics(bootsteps.StartStopStep):
             if settings.metrics_otlp:
                 self._pusher = Pusher(self._reading)
         except BridgeError as error:
-            logger.error("this worker has no metrics: %s", error)
+            logger.error("this worker has no metrics: %s", said(error))
 
     def stop(self, parent: WorkController) -> None:
         """End."""

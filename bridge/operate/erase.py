@@ -59,6 +59,7 @@ class Erasure:
         pseudonym: What replaces the key; None where the key stays.
         keys_replaced: How many events have the pseudonym now.
         keys_kept: How many keep the key although it was to be replaced, because a client needs it still.
+        scheduled_keys_replaced: How many events that are due later have the pseudonym now, and no id any more.
         scheduled: How many events that are due later were erased, or would be.
         archived: How many archived events were erased, or would be; None where no archive was named.
         complete: Whether no open transaction can commit another event of the key that was written before.
@@ -74,6 +75,7 @@ class Erasure:
     pseudonym: str | None = None
     keys_replaced: int = 0
     keys_kept: int = 0
+    scheduled_keys_replaced: int = 0
     scheduled: int = 0
     archived: int | None = None
     complete: bool = True
@@ -105,7 +107,9 @@ def erase(
         scheduled = count_scheduled_of_key(store, key)
         archived = in_archive(dry_run=True)
         return _told(found, holders, dry_run=True, texts=texts, scheduled=scheduled, archived=archived)
-    scheduled = _erase_scheduled(store, key, by=by)  # first: one that is appended now has an offset above `upto`
+    scheduled, renamed = _erase_scheduled(
+        store, key, pseudonym, by=by
+    )  # first: one that is appended now has an offset above `upto`
     upto = last_drawn(store)
     erased = _erase_events(store, key, found, upto=upto, by=by, key_too=key_too)
     texts = sum(_erase_texts(store, key, holder.client) for holder in key_holders(store, key, upto=upto))
@@ -120,8 +124,9 @@ def erase(
         left,
         texts=texts,
         texts_left=sum(holder.texts for holder in left),
-        pseudonym=pseudonym if replaced or archived else None,
+        pseudonym=pseudonym if replaced or archived or renamed else None,
         scheduled=scheduled,
+        scheduled_keys_replaced=renamed,
         archived=archived,
         keys_replaced=replaced,
         keys_kept=kept,
@@ -129,13 +134,17 @@ def erase(
     )
 
 
-def _erase_scheduled(store: Store, key: str, *, by: str) -> int:
-    """Erase what the scheduled events of a key hold; one that is appended at this moment is waited for."""
+def _erase_scheduled(store: Store, key: str, pseudonym: str | None, *, by: str) -> tuple[int, int]:
+    """Erase what the scheduled events of a key hold; one that is appended at this moment is waited for.
+
+    Returns:
+        How many had content, and how many have the pseudonym now.
+    """
     with store.transaction() as connection:
-        scheduled = erase_scheduled(connection, key)
-        if scheduled:
+        scheduled, renamed = erase_scheduled(connection, key, pseudonym=pseudonym)
+        if scheduled or renamed:
             note(connection, WHOLE_LOG, "erase", by=by, details={"scheduled": scheduled})
-    return scheduled
+    return scheduled, renamed
 
 
 def _erase_archive(

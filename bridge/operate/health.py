@@ -16,6 +16,7 @@ from bridge.app import bridge_of
 from bridge.broker.checkup import ping
 from bridge.broker.fleet import answers_ping
 from bridge.broker.marks import address
+from bridge.errors import ConfigurationError
 from bridge.operate.doctor.deadline import Asking
 from bridge.operate.doctor.facts import Unasked
 from bridge.operate.workers import connected
@@ -80,12 +81,11 @@ def look_at_health(
     asking = Asking("Postgres", partial(_ask_postgres, app, timeout_seconds))
     kind = Asking("the broker", partial(_ask_broker, app, timeout_seconds)).answer(patience)
     seen = asking.answer(patience)
-    place = one_line(address(app))
     signs = [
         Sign(name="postgres", ok=False, text=seen.why)
         if isinstance(seen, Unasked)
         else Sign(name="postgres", ok=True, text="Postgres answers"),
-        Sign(name="broker", ok=False, text=f"the broker {place} does not answer: {kind.why}")
+        Sign(name="broker", ok=False, text=f"{_named(app)} does not answer: {kind.why}")
         if isinstance(kind, Unasked)
         else Sign(name="broker", ok=True, text="the broker answers"),
     ]
@@ -93,6 +93,13 @@ def look_at_health(
         collects = bridge_of(app).settings.collector and kind in COLLECTED
         signs += _work(seen, pump_seconds, collector_seconds if collects else None)
     return Health(signs=tuple(signs))
+
+
+def _named(app: Celery) -> str:
+    try:
+        return f"the broker {one_line(address(app))}"
+    except ConfigurationError:  # why it does not answer says the rest
+        return "the broker"
 
 
 def _work(seen: ProcessesSeen, pump_seconds: float | None, collector_seconds: float | None) -> Iterator[Sign]:

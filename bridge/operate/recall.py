@@ -14,6 +14,7 @@ from bridge.store import Store
 from bridge.store.held import hold_driven_client
 from bridge.store.recall import Recalled
 from bridge.store.recall import recall as recall_deliveries
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -61,4 +62,4 @@ def _drop(app: Celery, task_ids: Sequence[str]) -> None:
         with connected(app, timeout_seconds=REVOKE_SECONDS) as connection:
             revoke(app, connection, task_ids, seconds=REVOKE_SECONDS)
     except Exception as error:  # whatever it is, the events go out again
-        logger.info("the workers can't be told to drop messages that were replaced: %s", error)
+        logger.info("the workers can't be told to drop messages that were replaced: %s", said(error))

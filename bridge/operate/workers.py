@@ -10,6 +10,7 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.broker.holding import Seen, ask_who_holds
+from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.transports import bounded, need_transport, why_missing
 from bridge.contract import ticks_queue, unreadable_queue
@@ -70,7 +71,7 @@ def ask_workers(
     if why := why_missing(app):
         return WorkersSeen(trouble=why)
     try:
-        named = f"the broker {app.connection_for_write().as_uri()}"
+        named = f"the broker {connection_to(app).as_uri()}"
         with connected(app, timeout_seconds=timeout_seconds) as connection:
             seen = ask_who_holds(app, connection, seconds=timeout_seconds)
             messages = queue_length(connection, queue, seconds=timeout_seconds)
@@ -126,6 +127,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
     """Connect to the app's broker, for a person who waits for it.
 
     Raises:
+        ConfigurationError: the broker's address can't be read.
         The errors of kombu and of the broker's driver.
     """
     need_transport(app)
@@ -133,7 +135,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
         **bounded(app, socket_timeout=timeout_seconds * 2, socket_connect_timeout=timeout_seconds),
         **app.conf.broker_transport_options,
     }
-    connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=timeout_seconds)
+    connection = connection_to(app, transport_options=options, connect_timeout=timeout_seconds)
     with connection:
         connection.ensure_connection(
             max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True

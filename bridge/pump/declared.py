@@ -13,6 +13,7 @@ from bridge.store.clients import ListedClient, list_clients, note_undeclared, re
 from bridge.store.outcomes import is_held
 from bridge.store.rounds import silent_bridges
 from bridge.trouble import Trouble
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -60,7 +61,7 @@ class Declared:
                 held.add(registration.id)
                 self._trouble.went(f"another transaction holds client {registration.id!r}")
             except BridgeError as error:  # one client's trouble must not stop the others
-                logger.error("client %s is not registered: %s", registration.id, error)
+                logger.error("client %s is not registered: %s", registration.id, said(error))
             else:
                 if done.created:
                     logger.info("client %s is registered, its cursor stands at %s", registration.id, done.offset)

@@ -8,6 +8,7 @@ import time
 from bridge.errors import BridgeError, SchemaError, StoreUnavailable
 from bridge.store import Store
 from bridge.store.scheduled import append_due
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -48,15 +49,21 @@ class Due:
         appended = False
         try:
             for _ in range(MOST_ROUNDS):
-                done = append_due(self._store, most=MOST_EVENTS)
-                appended = appended or done > 0
-                if done < MOST_EVENTS:
+                found = append_due(self._store, most=MOST_EVENTS)
+                appended = appended or found.done > 0
+                if found.why is not None:
+                    self._say(found.why)
+                if not found.done and not found.held:
                     break
         except (StoreUnavailable, SchemaError):
             raise
         except BridgeError as error:  # the passes go on
-            if str(error) != self._said:
-                logger.warning("scheduled events that are due can't be appended to the log: %s", error)
-            self._said = str(error)
+            self._say(str(error))
         self._looked = time.monotonic()
         return appended
+
+    def _say(self, why: str) -> None:
+        """Say why something that is due can't be appended, unless that was the last thing said."""
+        if why != self._said:
+            logger.warning("scheduled events that are due can't be appended to the log: %s", said(why))
+        self._said = why

@@ -34,6 +34,7 @@ from bridge.store.durations import note_durations, timed
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 from bridge.trouble import Trouble
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -216,7 +217,7 @@ class Pump:
         try:
             rounds.pass_over(store, bridge=self._name, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
         except StoreUnavailable as error:  # then each is moved by a pass of its own
-            logger.warning("clients that want none of the new events can't be moved together: %s", error)
+            logger.warning("clients that want none of the new events can't be moved together: %s", said(error))
         return rounds.clients_to_serve(store, bridge=self._name, horizon=horizon)
 
     def _take_turn(self, holder: str, *, first: bool) -> bool:

@@ -15,6 +15,7 @@ from bridge.app import bridge_of
 from bridge.broker.periodic import publish_tick, quieten
 from bridge.contract import PUMP, READY
 from bridge.happened import Happening, tell
+from bridge.wording import said
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer
@@ -43,7 +44,7 @@ class FirstTick(bootsteps.StartStopStep):
                 parent.app, PUMP, queue=settings.queue, why=READY, expiration_seconds=2 * settings.interval_seconds
             )
         except Exception as error:  # kombu's and the driver's
-            logger.info("the pump waits for beat, because its first tick could not be sent: %s", error)
+            logger.info("the pump waits for beat, because its first tick could not be sent: %s", said(error))
         tell(Happening(kind="ready", about=settings.queue))
 
     def stop(self, parent: Any) -> None:

@@ -45,6 +45,7 @@ from bridge.sender.redis import RedisWriter
 from bridge.sender.refusals import refusals
 from bridge.sender.writer import Writer
 from bridge.tracing.spans import sending
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -152,7 +153,7 @@ class Sender:
             with self._connection() as (producer, _):
                 revoke(self._app, producer.connection, task_ids, seconds=self._answer_timeout_seconds)
         except BridgeError as error:
-            logger.info("the workers can't be told to drop messages that were replaced: %s", error)
+            logger.info("the workers can't be told to drop messages that were replaced: %s", said(error))
 
     def close(self, *, broken: bool = False) -> None:
         """Close this process's connection, after what is being sent; of a broken one only our end."""

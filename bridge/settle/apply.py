@@ -18,6 +18,7 @@ from bridge.settle.settle import Settled, settle, settle_free
 from bridge.store import Store
 from bridge.store.outcomes import is_held
 from bridge.tracing.spans import settling
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -126,7 +127,7 @@ def _settled_without_reason(store: Store, outcome: Outcome, error: Exception, ap
         raise
     except Exception:
         return False
-    logger.warning("%s is settled without the reason of its failure: %s", name_of(outcome), error)
+    logger.warning("%s is settled without the reason of its failure: %s", name_of(outcome), said(error))
     return True
 
 

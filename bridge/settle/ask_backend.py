@@ -22,6 +22,7 @@ from celery.backends.base import DisabledBackend
 from bridge.bounds import REASONS_AT_ONCE
 from bridge.model import Failure
 from bridge.settle.reasons import bounded, failure_in, failure_of
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -105,7 +106,7 @@ class BackendAsker:
         if not self._silent:
             self._silent = True
             text = "the result backend does not say why tasks fail: %s; failures count without their reasons meanwhile"
-            logger.warning(text, why)
+            logger.warning(text, said(why))
 
     def _work(self, questions: queue.SimpleQueue[Question | None]) -> None:
         """Answer questions until one is None: this thread was given up."""
@@ -137,7 +138,7 @@ def asker_of(app: Celery) -> BackendAsker | None:
         if isinstance(app.backend, DisabledBackend):
             return None
     except Exception as error:  # its driver is missing, say
-        logger.warning("the result backend can't be used: %s", error)
+        logger.warning("the result backend can't be used: %s", said(error))
         return None
     pid, asker = _askers.get(app, (0, None))
     if asker is None or pid != os.getpid():  # a forked child has no threads of its parent

@@ -28,7 +28,7 @@ from bridge.settle.reasons import failure_told
 from bridge.settle.settle import Settled
 from bridge.settle.with_reasons import settle_with_reasons
 from bridge.tracing.outcomes import with_traces
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge")
 
@@ -56,7 +56,7 @@ def settle_callbacks(bridge: Bridge, callbacks: Iterable[Callback], *, trace: An
         applied = settle_with_reasons(bridge, with_traces(outcomes, trace) if trace else outcomes)
         total += applied.settled
         for it in applied.refused:
-            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), said(it.error))
         held = applied.held[0].error if applied.held else held
     if held is not None:
         raise StoreUnavailable(f"some outcomes can't be settled yet: {held}") from held

@@ -229,9 +229,8 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             topic,
             body,
             part,
-            trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
-            UNTRACED,
-            key,
+            trace=trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+            key=key,
         )
         for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
         if offset is not None

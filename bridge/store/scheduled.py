@@ -45,6 +45,14 @@ class ScheduledCount(NamedTuple):
     next_in_seconds: float | None
 
 
+class Appended(NamedTuple):
+    """How many due events were appended, how many are held to be tried again, and what the last refusal said."""
+
+    done: int
+    held: int
+    why: str | None
+
+
 def list_scheduled(store: Store, *, most: int) -> list[ScheduledEvent]:
     """Return the events that are due next, in the order in which they are due."""
     with store.reading() as connection:
@@ -70,16 +78,23 @@ def count_scheduled_of_key(store: Store, key: str) -> int:
         return int(connection.execute(statement("look/count_scheduled_of_key"), {"key": key}).scalar_one())
 
 
-def erase_scheduled(connection: Connection, key: str) -> int:
-    """Erase what the scheduled events of a key hold, and return how many had content."""
-    return len(connection.execute(statement("operate/erase_scheduled"), {"key": key}).all())
+def erase_scheduled(connection: Connection, key: str, *, pseudonym: str | None) -> tuple[int, int]:
+    """Erase what the scheduled events of a key hold, and with a pseudonym their keys and ids too.
+
+    Returns:
+        How many had content, and how many have the pseudonym now.
+    """
+    found = (
+        connection.execute(statement("operate/erase_scheduled"), {"key": key, "pseudonym": pseudonym}).scalars().all()
+    )
+    return sum(found), len(found) if pseudonym else 0
 
 
-def append_due(store: Store, *, most: int) -> int:
-    """Append the scheduled events that are due to the log; return how many are done, fewer than `most` if all are.
+def append_due(store: Store, *, most: int) -> Appended:
+    """Append the scheduled events that are due to the log, at most so many and some 16 MiB.
 
     Raises:
-        StoreRefused: Postgres refuses them, such as for want of rights; they stay scheduled.
+        StoreRefused: Postgres refuses all of them, such as for want of rights; they stay scheduled.
     """
     with store.writing() as connection:
-        return int(connection.execute(statement("pass/append_due"), {"most": most}).scalar_one())
+        return Appended(*connection.execute(statement("pass/append_due"), {"most": most}).one())

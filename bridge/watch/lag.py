@@ -16,7 +16,7 @@ from bridge.errors import BridgeError
 from bridge.settings.amount import seconds_of
 from bridge.store.losses import lagging
 from bridge.trouble import Trouble
-from bridge.wording import counted, span
+from bridge.wording import counted, said, span
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer
@@ -93,6 +93,6 @@ def _run(bridge: Bridge, stopping: threading.Event) -> None:
         try:
             lag.look()
         except BridgeError as error:
-            logger.debug("it is not known which clients lag: %s", error)
+            logger.debug("it is not known which clients lag: %s", said(error))
         except Exception:
             logger.exception("it is not known which clients lag")

@@ -24,7 +24,7 @@ from bridge.store import losses
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.losses import Suspect
 from bridge.watch.judging import Look, Loss, has_strangers, ignorant, losses_of, missing_of
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge.watch")
 
@@ -115,7 +115,7 @@ class Watch:
             )
         except StoreUnavailable as error:
             self.looks.pop(suspect.id, None)
-            logger.info("lost messages of client %s can't go out again yet: %s", suspect.id, error)
+            logger.info("lost messages of client %s can't go out again yet: %s", suspect.id, said(error))
             return 0
         self.looks.pop(suspect.id, None)
         if done:
@@ -127,7 +127,7 @@ class Watch:
         try:
             revoke(self._bridge.app, connection, task_ids, seconds=ANSWER_SECONDS)
         except (*connection.connection_errors, *connection.channel_errors) as error:
-            logger.info("the workers can't be told to drop messages that were replaced: %s", error)
+            logger.info("the workers can't be told to drop messages that were replaced: %s", said(error))
 
     def _has_seen_all(self, connection: Connection, suspect: Suspect, seen: Seen) -> bool:
         """Tell whether all places where this client's messages can be have been seen."""
@@ -181,10 +181,10 @@ class Watch:
             logger.warning(
                 "client %s: its task %s is not known to %s of queue %r, where its messages are dropped: %s",
                 suspect.id,
-                ", ".join(suspect.tasks),
+                said(", ".join(suspect.tasks)),
                 counted(len(workers), "worker"),
-                suspect.queue,
-                ", ".join(workers),
+                said(suspect.queue),
+                said(", ".join(workers)),
             )
         self._said[suspect.id] = workers
 

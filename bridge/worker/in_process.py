@@ -26,6 +26,7 @@ from bridge.settle.apply import apply, name_of
 from bridge.settle.read_callbacks import parts_of, verified
 from bridge.store.durations import note_durations
 from bridge.tracing.context import trace_of_task
+from bridge.wording import said
 from bridge.worker.outbox import outbox
 from bridge.worker.telling import failure_reported
 
@@ -81,7 +82,7 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
         applied = apply(bridge.store, outcomes)
         held |= {(it.outcome.client, it.outcome.offset) for it in applied.held}
         for it in applied.refused:
-            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), it.error)
+            logger.error("%s can't be settled, its lease will end: %s", name_of(it.outcome), said(it.error))
     note_durations(bridge.store, bridge=bridge.settings.queue)
     return [report for report, outcomes in found if any((one.client, one.offset) in held for one in outcomes)]
 

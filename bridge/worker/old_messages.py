@@ -23,7 +23,7 @@ from bridge.contract import CLIENT_HEADER, GENERATION_HEADER, OFFSET_HEADER
 from bridge.errors import BridgeError
 from bridge.store.generation import read_generation
 from bridge.trouble import Tally
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge")
 
@@ -90,7 +90,7 @@ class OldMessages(bootsteps.StartStopStep):
         try:
             set_known_generation(read_generation(bridge.store))
         except BridgeError as error:
-            logger.debug("the log's generation can't be read: %s", error)
+            logger.debug("the log's generation can't be read: %s", said(error))
         except Exception:
             logger.exception("the log's generation can't be read")
 

@@ -19,7 +19,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from bridge.errors import Unavailable
 from bridge.trouble import Trouble
-from bridge.wording import counted
+from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge.outbox")
 
@@ -87,7 +87,9 @@ class Outbox(Generic[Report]):
                 len(self._pending), "outcome is not handed on, its event", "outcomes are not handed on, their events"
             )
             unexpected = why if why is not None and not isinstance(why, Unavailable) else None
-            logger.warning("%s will come again: %s", lost, why or "another transaction holds them", exc_info=unexpected)
+            logger.warning(
+                "%s will come again: %s", lost, said(why or "another transaction holds them"), exc_info=unexpected
+            )
 
     def _run(self) -> None:
         delay, last = 0.0, 0.0

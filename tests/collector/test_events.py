@@ -153,6 +153,27 @@ def test_a_message_that_is_too_large_is_not_kept(app: Celery, send: Send) -> Non
     heard.close()
 
 
+@pytest.mark.parametrize("app", ["redis", "amqp"], indirect=True)
+def test_large_events_take_a_bounded_part_of_memory_and_the_newest_of_them_are_heard(
+    app: Celery, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.broker.task_events.HEARD_BYTES", 100_000)
+    monkeypatch.setattr("bridge.broker.task_events.EVENT_BYTES", 40_000)
+    heard = TaskEvents(app)
+    heard.receive(0.01)  # subscribes
+    for number in range(12):
+        send(f"c:{number}", exception="x" * 30_000)
+    found: list[list[dict[str, Any]]] = []
+
+    def last_is_heard() -> bool:
+        found.append(heard.receive(0.1))
+        return bool(found[-1]) and found[-1][-1]["uuid"] == "c:11"
+
+    wait_until(last_is_heard, what="the last one is heard")
+    assert max(map(len, found)) <= 3
+    heard.close()
+
+
 @pytest.mark.parametrize(
     ("reason", "told"),
     [

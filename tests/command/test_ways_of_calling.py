@@ -28,7 +28,7 @@ WAYS = {
 }
 
 
-SELDOM = {"eventbridge -A bridge.celery", "python -m celery -A bridge.celery:app bridge"}
+SELDOM = {"eventbridge -A bridge.celery", "python -m bridge", "python -m celery -A bridge.celery:app bridge"}
 TYPED = [pytest.param(typed, marks=[pytest.mark.slow] if typed in SELDOM else []) for typed in WAYS]
 
 

@@ -146,6 +146,10 @@ def test_of_good_facts_every_check_says_ok_in_a_sentence() -> None:
             database(server=SERVER._replace(read_only=True, in_recovery=True)),
             {"database": "at-risk", "pump": "unknown"},
         ),
+        (
+            database(server=SERVER._replace(read_only=True, in_recovery=True), log=LOG._replace(drawn=-1)),
+            {"database": "at-risk", "pump": "unknown"},
+        ),
         (log(identity=None, increment=None), {"sequence": "at-risk"}),
         (log(horizon=5), {}),
         (database(log=LOG._replace(horizon=5), holders=(HOLDER,)), {"horizon": "warning"}),

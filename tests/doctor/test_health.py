@@ -105,3 +105,20 @@ def test_no_worker_is_restarted_because_the_broker_is_away_or_frozen(run: Run, c
         assert run("--timeout", "0.3").exit_code == 1
     finally:
         os.kill(frozen, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:a#secret@h/0",
+        "redis://:secret/b@h/0",
+        "amqp://u:secret/@h//",
+        "nothing://u:secret@h",
+        "redis://:secret?@h",
+    ],
+)
+def test_a_broker_s_address_that_can_t_be_read_is_unhealthy_and_nothing_of_it_is_repeated(run: Run, url: str) -> None:
+    found = run(broker_url=url)
+    assert (found.exit_code, found.output.count("\n")) == (1, 1), found.output
+    assert "the broker does not answer: the broker's address can't be read: it is redis://" in found.output
+    assert "secret" not in found.output and "secret" not in repr(found.exception)

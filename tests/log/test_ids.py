@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import bridge
+from bridge.event import NewEvent
 from bridge.operate.erase import erase
 from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
@@ -154,3 +155,27 @@ def test_pruning_and_erasing_the_key_forget_the_ids(connect: Connect, world: Wor
     assert world.eyes.execute("SELECT id FROM fq.event_ids ORDER BY 1").fetchall() == [("erased",), ("kept",)]
     assert erase(world.store, "erased", by="me", key_too=True).keys_replaced == 1
     assert world.eyes.execute("SELECT id FROM fq.event_ids").fetchall() == [("kept",)]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_id_that_somebody_wrote_without_an_event_names_the_first_event_that_is_published(
+    connect: Connect, many: bool
+) -> None:
+    connection = connect()
+    connection.execute("INSERT INTO fq.event_ids (id, topic) VALUES ('x', 'a')")
+    if many:
+        assert bridge.publish_many(connection, [("b", 1), NewEvent("a", 2, id="x"), ("c", 3)]) == [1, 2, 3]
+    else:
+        bridge.publish(connection, "b", 1)
+        assert bridge.publish(connection, "a", 2, id="x") == 2
+    assert bridge.publish(connection, "a", 3, id="x") == 2
+
+
+@pytest.mark.parametrize("kind", ["psycopg connection", "SQLAlchemy connection on psycopg2", "psycopg2 connection"])
+def test_a_taken_id_is_named_on_one_line_whatever_it_is(database: str, kind: str) -> None:
+    with SYNCHRONOUS[kind](database) as target:
+        bridge.publish(target.it, "a", 1, id="\x1b[31mred\nHINT: line")
+        with pytest.raises(bridge.IdTaken) as caught:
+            bridge.publish(target.it, "b", 1, id="\x1b[31mred\nHINT: line")
+    told = str(caught.value)
+    assert told.startswith('id "') and told.isprintable() and "red" in told

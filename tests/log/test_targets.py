@@ -175,6 +175,21 @@ def test_many_events_of_several_statements_are_published_in_a_transaction(databa
     assert stored(connect()) == ["a", "b"]
 
 
+def test_in_pipeline_mode_an_event_is_published_like_in_any_other(database: str, connect: Connect) -> None:
+    with psycopg.connect(database) as connection, connection.pipeline():
+        assert bridge.publish(connection, "a", 1) == 1
+        assert bridge.publish(connection, "a", 1, id="x") == 2
+        assert bridge.publish_many(connection, [("a", 1), ("a", 2)]) == [3, 4]
+        assert bridge.publish(connection, "a", 1, deliver_after=60).number == 1
+
+    async def main() -> int:
+        async with await psycopg.AsyncConnection.connect(database) as connection, connection.pipeline():
+            return await bridge.apublish(connection, "a", 1)
+
+    assert asyncio.run(main()) == 5
+    assert connect().execute("SELECT count(*) FROM fq.events").fetchone() == (5,)
+
+
 def test_an_asynchronous_connection_is_sent_to_apublish_and_another_one_to_publish(database: str) -> None:
     with SYNCHRONOUS["psycopg2 connection"](database) as target:
         with pytest.raises(TypeError, match=r"psycopg2.* is not asynchronous: use `bridge.publish"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from billiard.util import get_logger
 from celery import Celery
 from click.testing import CliRunner
 
@@ -58,7 +59,18 @@ def test_an_exception_stands_in_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), Nasty(), b"\xff", {"a": [1]}, "\ud800", "x" * 10**6, {1}]
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        Nasty(),
+        b"\xff",
+        {"a": [1]},
+        "\ud800",
+        "x" * 10**6,
+        {1},
+        pytest.param(10**5000, id="huge"),
+    ],
 )
 def test_a_line_is_json_and_bounded_whatever_comes_with_it(value: object) -> None:
     line = written("it is", value=value)
@@ -70,10 +82,30 @@ def test_a_message_whose_arguments_do_not_fit_is_written_all_the_same() -> None:
     assert written("%d events", "no number")["message"] == "%d events"
 
 
+@pytest.mark.parametrize("odd", [Nasty(), 10**5000, ("a", 1), "k" * 10**6], ids=["mute", "huge", "tuple", "long"])
+def test_a_line_is_written_whatever_stands_where_a_message_a_logger_or_the_name_of_a_field_is_expected(
+    odd: Any,
+) -> None:
+    record = logging.makeLogRecord({"msg": odd, "name": odd, "levelname": odd, "exc_text": odd, "stack_info": odd})
+    vars(record)[odd] = 1
+    line = JsonFormatter().format(record)
+    assert len(line) < 70_000
+    assert {"time", "level", "logger", "message", "exception", "stack"} < set(json.loads(line))
+
+
+def test_a_stack_that_was_asked_for_and_a_traceback_of_another_process_stand_in_their_line() -> None:
+    record = logging.makeLogRecord({"msg": "m", "exc_text": "Traceback …\nKeyError", "stack_info": "Stack …\nf()"})
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["exception"], line["stack"]) == ("Traceback …\nKeyError", "Stack …\nf()")
+
+
+@pytest.mark.parametrize("logger", ["celery.task", get_logger().name])  # billiard's tells of a process that was lost
 @pytest.mark.parametrize(("option", "setting", "used"), [("json", "", True), (None, "json", True), (None, "", False)])
-def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(option: Any, setting: str, *, used: bool) -> None:
+def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(
+    option: Any, setting: str, logger: str, *, used: bool
+) -> None:
     handler = logging.StreamHandler()
-    logging.getLogger("celery.task").addHandler(handler)
+    logging.getLogger(logger).addHandler(handler)
     before = {id(it): it.formatter for it in logging.getLogger().handlers}
     try:
         with Celery("shop", set_as_current=False) as app:
@@ -81,7 +113,7 @@ def test_a_worker_writes_json_where_its_option_or_the_setting_says_so(option: An
             WriteLog(type("Parent", (), {"app": app, "steps": []})(), log_format=option)
         assert isinstance(handler.formatter, JsonFormatter) is used
     finally:
-        logging.getLogger("celery.task").removeHandler(handler)
+        logging.getLogger(logger).removeHandler(handler)
         for it in logging.getLogger().handlers:
             it.setFormatter(before[id(it)])
 

@@ -69,6 +69,16 @@ def test_scheduled_events_are_erased_and_still_appended_when_they_are_due(world:
     assert found == [(KEY, *ERASED), ("other", {"email": "bob"}, {"user": "bob"})]
 
 
+def test_with_the_key_the_keys_and_ids_of_scheduled_events_are_replaced_too(world: World) -> None:
+    bridge.publish(world.eyes, "a", {"n": 1}, key=KEY, id=f"{KEY}-1", deliver_after=60)
+    bridge.publish(world.eyes, "a", {"n": 2}, key="other", id="other-1", deliver_after=60)
+    erase(world)
+    done = erase(world, key_too=True)
+    assert (done.scheduled, done.scheduled_keys_replaced) == (0, 1) and done.pseudonym is not None
+    query = "SELECT key, id, payload FROM fq.scheduled ORDER BY number"
+    assert world.eyes.execute(query).fetchall() == [(done.pseudonym, None, ERASED[0]), ("other", "other-1", {"n": 2})]
+
+
 def test_an_erased_event_keeps_its_place_and_nothing_of_what_it_held(world: World) -> None:
     world.client()
     write(world, KEY, "other", KEY, None)

@@ -38,6 +38,8 @@ def slowly(self, *args):  # so that all of it would take half a minute
 Sender.send = slowly
 """
 
+SELDOM = ("solo", "gevent")  # pools that few use: `make slow`
+
 
 @pytest.fixture
 def stops() -> Iterator[None]:
@@ -81,7 +83,7 @@ def test_g10_a_tick_of_a_worker_that_stops_hands_nothing_over(
     assert world.rows("deliveries") == []
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", *(pytest.param(it, marks=pytest.mark.slow) for it in SELDOM)])
 def test_g10_a_worker_ends_without_draining_the_log_and_nothing_is_doubled(
     world: World, database: str, redis_url: str, worker: StartWorker, tmp_path: Path, *, pool: str
 ) -> None:

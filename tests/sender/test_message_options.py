@@ -151,3 +151,9 @@ def test_rabbitmq_hands_out_what_has_the_higher_priority_first(amqp_url: str) ->
 
 def test_a_client_s_deliveries_have_no_headers_unless_it_asks() -> None:
     assert Delivery(client(), 1, 1, 1, "t", "{}").headers == {}
+
+
+def test_what_a_pass_hands_over_has_its_key_and_no_headers_that_its_client_did_not_ask_for(world: World) -> None:
+    world.client()
+    world.publish("k", None)
+    assert [(it.key, it.headers) for it in world.hand_over()] == [("k", {}), (None, {})]

@@ -42,9 +42,10 @@ SELECT p.proname, p.proretset, format_type(p.prorettype, NULL), t.typtype,
 """
 OPERATORS = "SELECT DISTINCT oprname FROM pg_operator WHERE oprname = ANY (%s) ORDER BY 1"
 RELATIONS = """
-SELECT relname FROM pg_class
- WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind IN ('r', 'v') AND relname = ANY (%s) ORDER BY 1
-"""
+SELECT relname, string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND atttypid <> 'anyarray'::regtype
+ WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind IN ('r', 'v') AND relname = ANY (%s) GROUP BY 1 ORDER BY 1
+"""  # no view can have a column of any type of array
 NAMED_TYPES = """
 SELECT typname FROM pg_type
  WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype = 'b' AND typelem = 0 AND typname = ANY (%s) ORDER BY 1
@@ -102,8 +103,8 @@ def _statements(connection: psycopg.Connection[Any], schema: str) -> Iterator[st
             kind = "boolean" if operator in BOOLEANS else "text"
             function = f"FUNCTION = {schema}.trap_{kind}"
             yield f"CREATE OPERATOR {schema}.{operator} (LEFTARG = {left}, RIGHTARG = {right}, {function});"
-    for (name,) in execute(RELATIONS, [named]).fetchall():
-        yield f"CREATE VIEW {schema}.{name} AS SELECT * FROM pg_catalog.{name} WHERE {schema}.trap();"
+    for name, columns in execute(RELATIONS, [named]).fetchall():
+        yield f"CREATE VIEW {schema}.{name} AS SELECT {columns} FROM pg_catalog.{name} WHERE {schema}.trap();"
         yield f"GRANT SELECT ON {schema}.{name} TO PUBLIC;"
     for (name,) in execute(NAMED_TYPES, [named]).fetchall():
         if name not in ("name", "char"):

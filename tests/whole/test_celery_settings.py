@@ -128,9 +128,14 @@ CASES = [
 ]
 NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-spawned"]
 NAMES += ["amqp-tasks", "amqp-messages", "amqp-workers", "amqp-options", "amqp-quorum"]
+ALWAYS = {"redis-tasks", "redis-options", "amqp-messages", "amqp-quorum"}  # the others: `make slow`
+CHOSEN = [
+    pytest.param(*case, id=name, marks=[] if name in ALWAYS else [pytest.mark.slow])
+    for name, case in zip(NAMES, CASES, strict=True)
+]
 
 
-@pytest.mark.parametrize(("broker", "settings"), CASES, ids=NAMES)
+@pytest.mark.parametrize(("broker", "settings"), CHOSEN)
 def test_g10_the_loop_runs_where_bridge_and_fleet_share_an_app_with_such_settings(
     shop: Shop, settings: dict[str, Any]
 ) -> None:

@@ -17,6 +17,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from bridge.broker.internals.connections import drop
+from bridge.broker.opening import connection_to
 from bridge.errors import BrokerUnavailable
 from bridge.mark import Held, Mark
 
@@ -120,12 +121,17 @@ class Keeper(ABC):
 
 
 def address(app: Celery) -> str:
-    """Return where an app's broker is, without user and password; of several addresses, all."""
-    connection = app.connection_for_write()
+    """Return where an app's broker is, without user and password; of several addresses, all.
+
+    Raises:
+        ConfigurationError: the address can't be read.
+    """
+    connection = connection_to(app)
     places = connection.alt or [connection.as_uri(include_password=False)]
     return ";".join(sorted(_place(each) for each in places))
 
 
 def _place(uri: str) -> str:
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    place = f"{parts.netloc}{parts.path}".rpartition("@")[2]  # a password with a slash looks like a path
+    return f"{parts.scheme}://{place.rstrip('/')}"

@@ -7,9 +7,12 @@
 --            id       text, or NULL
 --            seconds  text, a number: how long after now, by the server's clock; NULL where `at` is given
 --            at       text, a moment in ISO 8601; NULL where `seconds` is given
--- Returns    number, due_at; where the log has an event of this id already, its "offset" instead
+-- Returns    number, and due_us: when it is due, in microseconds since 1970, because drivers read no date where the
+--            session has another DateStyle; where the log has an event of this id already, its "offset" instead
 -- Relies on  the caller's transaction: the event is scheduled when that commits; and on no search path (decision 30)
-SELECT number, due_at, "offset"
+SELECT number,
+       CAST(EXTRACT(epoch FROM due_at) OPERATOR(pg_catalog.*) 1000000 AS pg_catalog.int8) AS due_us,
+       "offset"
   FROM fq.schedule(topic => :topic, payload => CAST(:payload AS pg_catalog.jsonb), key => :key,
                    headers => CAST(:headers AS pg_catalog.jsonb), id => :id,
                    deliver_at => coalesce(CAST(CAST(:at AS pg_catalog.text) AS pg_catalog.timestamptz),

@@ -5,4 +5,4 @@
 -- Relies on  nothing
 SELECT (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT :most) s) AS events,
        (SELECT CAST(extract(epoch FROM s.due_at - clock_timestamp()) AS double precision)
-          FROM fq.scheduled s ORDER BY s.due_at LIMIT 1) AS next_in_seconds
+          FROM fq.scheduled s ORDER BY coalesce(s.held_until, s.due_at), s.number LIMIT 1) AS next_in_seconds

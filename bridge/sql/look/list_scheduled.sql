@@ -5,4 +5,4 @@
 -- Relies on  nothing
 SELECT number, due_at, topic, key, id, created_at,
        CAST(extract(epoch FROM due_at - clock_timestamp()) AS double precision) AS in_seconds
-  FROM fq.scheduled ORDER BY due_at, number LIMIT :most
+  FROM fq.scheduled ORDER BY coalesce(held_until, due_at), number LIMIT :most

@@ -1,6 +1,7 @@
 -- Append the scheduled events that are due to the log, unless another pump does at this moment.
 --
 -- Binds      most  integer, most events at once
--- Returns    how many are done; fewer than `most` where that is all for now
+-- Returns    done: how many are done; held: how many could not be appended, and are tried again later; why: what is
+--            wrong with the last one that Postgres refused, or NULL. Where both numbers are 0 that is all for now
 -- Relies on  advance_horizon having run in this tick, which finds out whether the log was set back
-SELECT fq.append_due(:most)
+SELECT done, held, why FROM fq.append_due(:most)

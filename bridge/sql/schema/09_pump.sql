@@ -60,7 +60,8 @@ BEGIN
                          WHERE s.bridge = wait_for_work.bridge
                            AND (s.dispatched < drawn AND NOT s."full" AND NOT s.limited AND s.state = 'active'
                                 OR s.woken));
-        due := look_for_due AND EXISTS (SELECT FROM fq.scheduled s WHERE s.due_at <= clock_timestamp());
+        due := look_for_due AND EXISTS (SELECT FROM fq.scheduled s
+                                         WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp());
         EXIT WHEN work OR due OR NOT newest OR began >= until;
         PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));

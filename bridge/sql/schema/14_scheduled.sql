@@ -13,10 +13,11 @@ CREATE TABLE fq.scheduled (
     payload    jsonb NOT NULL DEFAULT '{}',
     headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT scheduled_headers CHECK (jsonb_typeof(headers) = 'object')
                CONSTRAINT scheduled_headers_length CHECK (octet_length(CAST(headers AS text)) <= 65536),
-    id         text COLLATE "C",
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    id         text COLLATE "C" CONSTRAINT scheduled_id_length CHECK (length(id) BETWEEN 1 AND 512),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    held_until timestamptz  -- it was due and could not be appended: it is tried again then, behind the others
 );
-CREATE INDEX scheduled_due ON fq.scheduled (due_at, number);
+CREATE INDEX scheduled_due ON fq.scheduled (coalesce(held_until, due_at), number);
 CREATE INDEX scheduled_key ON fq.scheduled (key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX scheduled_id ON fq.scheduled (id) WHERE id IS NOT NULL;
 
@@ -55,43 +56,71 @@ BEGIN
         USING ERRCODE = 'serialization_failure', HINT = 'try again';
 END $$;
 
--- Append the scheduled events that are due, the one that was due first before the others, and return how many are done.
--- One whose id is in the log already is that event, and is dropped. One whose id another transaction publishes at this
--- moment is left for later, and so is one that this could not take: nothing waits for it.
-CREATE FUNCTION fq.append_due(most integer) RETURNS integer LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+-- Append the scheduled events that are due, the one that was due first before the others. At most `most`, and of some
+-- 16 MiB, so that one call is short. One whose id is in the log already is that event, and is dropped. One whose id
+-- another transaction publishes at this moment is held for seconds, and one that Postgres refuses (a constraint or a
+-- trigger of yours) for a minute: nothing waits for it, and `why` says what was wrong with the last one. What is wrong
+-- with all of them is raised.
+CREATE FUNCTION fq.append_due(most integer, OUT done integer, OUT held integer, OUT why text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     due    bigint[];
     one    bigint;
-    done   integer := 0;
-    failed integer := 0;
+    busy   integer := 0;
+    broken text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM fq.scheduled s WHERE s.due_at <= clock_timestamp()) THEN
-        RETURN 0;
+    done := 0;
+    held := 0;
+    IF NOT EXISTS (SELECT FROM fq.scheduled s WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp()) THEN
+        RETURN;
     END IF;
     PERFORM FROM fq.turns t WHERE t.bridge = 'bridge' AND t.name = 'scheduled' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN 0;
+        RETURN;
     END IF;
-    due := ARRAY(SELECT s.number FROM fq.scheduled s WHERE s.due_at <= clock_timestamp()
-                  ORDER BY s.due_at, s.number LIMIT most);
+    due := fq.take_due(most);
     BEGIN
         PERFORM fq.append_scheduled(due);
-        RETURN cardinality(due);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        NULL;  -- one of them is held up: the others go one by one
+        done := cardinality(due);
+        RETURN;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;  -- one of them is held up or refused: the others go one by one
     END;
     FOREACH one IN ARRAY due LOOP
         BEGIN
             PERFORM fq.append_scheduled(ARRAY[one]);
             done := done + 1;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            failed := failed + 1;
-            EXIT WHEN failed = 5;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+            UPDATE fq.scheduled s SET held_until = clock_timestamp() + interval '5 seconds' WHERE s.number = one;
+            held := held + 1;
+            busy := busy + 1;
+            EXIT WHEN busy = 5;  -- each has cost a tenth of a second
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
+            IF left(SQLSTATE, 2) IN ('08', '0A', '25', '28', '3D', '3F', '42', '53', '55', '57', '58', 'XX')
+               OR broken = 'events_pkey' THEN
+                RAISE;
+            END IF;
+            UPDATE fq.scheduled s SET held_until = clock_timestamp() + interval '1 minute' WHERE s.number = one;
+            held := held + 1;
+            why := format('event %s: %s', one, left(SQLERRM, 500));
         END;
     END LOOP;
-    RETURN done;
 END $$;
+
+-- Lock the scheduled events that are due, as many as fit into one call of fq.append_due, and return their numbers in
+-- the order in which they were due. One that is being cancelled is passed by.
+CREATE FUNCTION fq.take_due(most integer) RETURNS bigint[] LANGUAGE sql VOLATILE BEGIN ATOMIC
+    WITH due AS MATERIALIZED (
+        SELECT s.number, coalesce(s.held_until, s.due_at) AS at, pg_column_size(s.payload) AS size
+          FROM fq.scheduled s WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp()
+         ORDER BY coalesce(s.held_until, s.due_at), s.number LIMIT most
+           FOR UPDATE SKIP LOCKED
+    ), summed AS (
+        SELECT d.number, d.at, sum(d.size) OVER (ORDER BY d.at, d.number) - d.size AS before FROM due d
+    )
+    SELECT coalesce(array_agg(s.number ORDER BY s.at, s.number), '{}') FROM summed s WHERE s.before < 16777216;
+END;
 
 -- Move these scheduled events into the log, in the order in which they were due.
 CREATE FUNCTION fq.append_scheduled(numbers bigint[]) RETURNS void LANGUAGE plpgsql VOLATILE
@@ -103,11 +132,7 @@ BEGIN
         IF due.id IS NULL THEN
             INSERT INTO fq.events (topic, payload, key, headers) VALUES (due.topic, due.payload, due.key, due.headers);
         ELSE
-            BEGIN
-                PERFORM fq.publish(due.topic, due.payload, due.key, due.headers, due.id);
-            EXCEPTION WHEN SQLSTATE 'FQ002' THEN
-                NULL;  -- the id is that of another event by now
-            END;
+            PERFORM fq.publish(due.topic, due.payload, due.key, due.headers, due.id);
         END IF;
     END LOOP;
     DELETE FROM fq.scheduled s WHERE s.number = ANY (numbers);
