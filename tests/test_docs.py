@@ -21,6 +21,7 @@ from django.core.management import get_commands
 
 from bridge.command import bridge
 from bridge.observe.log_format import LOG_FORMAT
+from bridge.operate.explain import Cause
 from bridge.settings.bridge import LogFormat
 from tests.conftest import OLDEST_POSTGRES
 from tests.support.stage import REPOSITORY
@@ -147,6 +148,7 @@ def test_every_cause_of_explain_has_a_paragraph_in_the_page_that_it_names() -> N
     headings = re.findall(r"^### ([a-z-]+)$", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     glossary = (REPOSITORY / "docs" / "glossary.md").read_text().split("\n## Causes\n")[1].split("\n## ")[0]
     assert sorted(headings) == sorted(re.findall(r"^\| `([a-z-]+)` \|", glossary, re.MULTILINE))
+    assert Cause(kind="parked", severity="warning", text="").page == "docs/troubleshooting.md#parked"
 
 
 def test_the_badges_of_the_readme_are_true() -> None:
