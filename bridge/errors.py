@@ -85,9 +85,7 @@ class UnknownClient(UsageError):
     """
 
     def __init__(self, client: str) -> None:
-        super().__init__(
-            f"no client {client!r} is registered: see `eventbridge clients`, or `eventbridge register {client}`"
-        )
+        super().__init__(f"no client {client!r} is registered: `eventbridge clients` lists them")
         self.client = client
 
 

@@ -186,7 +186,7 @@ class Position:
             since = datetime.fromisoformat(text)
         except ValueError:
             raise UsageError(
-                f"position {text!r} is not one of: beginning, now, an offset such as 1200, "
+                f"position {text!r} is not one of: beginning, now (or end), an offset such as 1200, "
                 "a timestamp such as 2026-01-31T12:00:00+00:00"
             ) from None
         return cls(since=since if since.tzinfo else since.replace(tzinfo=UTC))

@@ -70,7 +70,7 @@ def journal_command(
     for entry in entries:
         out.print(_line(entry))
     if not entries:
-        click.echo("nothing was done yet")
+        click.echo("nothing was done yet" if client is None else f"nothing was ever done to client {client}")
 
 
 def _show_archived(moved: ArchivedJournal, *, as_json: bool) -> None:

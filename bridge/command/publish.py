@@ -16,7 +16,7 @@ from bridge.operate.publish_lines import parse_json
 from bridge.wording import moment
 
 
-@click.command("publish")
+@click.command("publish", short_help="Append an event to the log, now or later.")
 @click.argument("topic", required=False)
 @click.argument("payload", required=False)
 @click.option("--key", metavar="KEY", help="Ordering key: events of one key reach a client in order.")

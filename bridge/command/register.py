@@ -35,6 +35,7 @@ METAVARS: Mapping[Kind, str] = {
     "routes": "PATTERN=TASK",
     "headers": "HEADER",
 }
+UNITS = {"_seconds": "SECONDS", "_ms": "MS", "rate": "RATE"}  # by the end of a setting's name
 
 
 def setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,17 +52,19 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
     elif is_list:
         said = "May be repeated."
     else:
-        default = setting.default
-        said = f" [{','.join(default) if isinstance(default, tuple) else default}]"
+        default = ",".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
+        said = f" [{default}]" if default else ""
     flag = name.removesuffix("_seconds").removesuffix("_ms").replace("_", "-")
-    metavar = "SECONDS" if name.endswith("_seconds") else "MS" if name.endswith("_ms") else METAVARS.get(setting.kind)
+    metavar = METAVARS.get(setting.kind)
+    for ending, unit in UNITS.items():
+        metavar = unit if name.endswith(ending) else metavar
     return click.option(
         f"--{flag.removesuffix('s')}" if is_list else f"--{flag}",
         name,
         type=click.Choice(setting.choices) if setting.choices else TYPES[setting.kind],
         multiple=is_list,
         metavar=metavar,
-        help=f"{setting.help} {said}",
+        help=f"{setting.help} {said}".rstrip(),
     )
 
 

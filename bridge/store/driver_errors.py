@@ -60,7 +60,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
     cause = error.orig
     state = getattr(cause, "sqlstate", None) or ""
     diagnosis = getattr(cause, "diag", None)
-    primary = (getattr(diagnosis, "message_primary", None) or str(cause)).strip().replace("\n", "; ")
+    lines = (getattr(diagnosis, "message_primary", None) or str(cause)).splitlines()
+    primary = "; ".join(line.strip() for line in lines if line.strip())  # libpq indents with a tab
     hint = getattr(diagnosis, "message_hint", None)
     full = f"{primary}: {hint}" if hint else primary
     constraint = getattr(diagnosis, "constraint_name", None) or ""
@@ -77,6 +78,10 @@ def _meaning(error: DBAPIError) -> BridgeError:
     if state == LOCKED:
         return StoreLocked(f"Postgres is not available: {primary}")
     # A connection that broke has no SQLSTATE.
-    if state.startswith(TRANSIENT) or (not state and isinstance(cause, psycopg.OperationalError)):
+    if not state and isinstance(cause, psycopg.OperationalError):
+        return StoreUnavailable(
+            f"Postgres is not available: {primary}: is it up, and does bridge_database_url name it?"
+        )
+    if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")
     return StoreRefused(f"Postgres refused ({state or type(cause).__name__}): {full}")

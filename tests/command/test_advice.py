@@ -65,7 +65,7 @@ def test_there_are_commands_to_be_checked() -> None:
     "text",
     [
         "see `bridge resink`",
-        "see `eventbridge -A shop doctor`",
+        "see `eventbridge -A shop docter`",
         "HINT = format('use `eventbridge seek %s --at %s`')",
         "$ python -m bridge regist billing",
         "`celery -A shop bridge recal c`",

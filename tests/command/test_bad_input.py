@@ -16,7 +16,7 @@ from tests.conftest import Connect
 
 BAD = [
     (["status", "nobody"], 2, "no client 'nobody' is registered"),
-    (["pause", "nobody"], 2, "no client 'nobody' is registered"),
+    (["pause", "nobody"], 2, "no client 'nobody' is registered: `bridge clients` lists them\n"),
     (["resume", "nobody"], 2, "no client 'nobody' is registered"),
     (["register"], 2, "declares no clients"),
     (["register", "--window", "3"], 2, "name the CLIENT"),
@@ -88,6 +88,7 @@ def test_a_database_that_is_away_is_a_failure_in_one_line(args: list[str]) -> No
     run = runner("postgresql://127.0.0.1:1/nothing")
     result = run(*args)
     assert "Postgres is not available" in refused(result)
+    assert "does bridge_database_url name it?" in result.stderr and "\t" not in result.stderr
     assert result.exit_code == 1
 
 

@@ -26,7 +26,7 @@ def test_every_operating_command_has_json_and_says_who_is_not_there(run: Run, wo
     }
     result = run(name, "nobody", *needed.get(name, []))
     if name == "journal":
-        assert done(result) == "nothing was done yet\n"
+        assert done(result) == "nothing was ever done to client nobody\n"
     else:
         assert result.exit_code == 2
         assert result.stderr.startswith("error: no client 'nobody' is registered")

@@ -113,3 +113,8 @@ def test_the_demo_s_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) ->
     assert CliRunner().invoke(bridge, ["demo"]).exit_code == 0
     assert CliRunner().invoke(bridge, ["demo", "--events", "5"]).exit_code == 1
     assert asked == [None, 5]
+
+
+def test_the_help_of_register_shows_no_empty_default_and_names_units() -> None:
+    said = CliRunner().invoke(bridge, ["register", "--help"], terminal_width=80).stdout
+    assert "[]" not in said and "--rate RATE" in said and "--batch-wait MS" in said and "--backoff SECONDS" in said

@@ -93,7 +93,8 @@ def _durability(facts: Facts) -> Iterator[Fault]:
         )
         yield Fault(
             "at-risk",
-            f"{off} is off: a crash of the machine may destroy the log, and no copy of its events is anywhere else",
+            f"{off} {'are' if ' and ' in off else 'is'} off: a crash of the machine may destroy the log, which is the "
+            "only copy of its events",
             "set fsync = on and full_page_writes = on in postgresql.conf, and reload it",
         )
     if server.synchronous_commit == "off":

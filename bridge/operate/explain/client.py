@@ -126,7 +126,8 @@ def explain_ordinary(facts: ClientFacts, *, quiet: bool) -> Iterator[Cause]:
         data = {"unread": facts.unread, "seconds": facts.unread_seconds}
         yield Cause(kind="unread", severity="info", text=text, data=data)
     if not facts.unread and not facts.open and not facts.waiting and facts.offset >= min(facts.horizon, facts.drawn):
-        text = f"it is caught up: everything that matches is finished, the log ends at {facts.drawn}"
+        end = f"the log ends at {facts.drawn}" if facts.drawn > 0 else "the log is empty"
+        text = f"it is caught up: everything that matches is finished, {end}"
         yield Cause(kind="caught-up", severity="info", text=text, data={"offset": facts.offset})
     elif quiet and not facts.unread and not facts.open:
         first = facts.dispatched + 1

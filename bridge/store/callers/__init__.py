@@ -55,12 +55,12 @@ def way_of(target: object, *, asynchronous: bool = False) -> Way:
         pooled = any(word in cls.__name__.lower() for word in ("pool", "engine", "sessionmaker", "session_maker"))
         raise InvalidTarget(
             f"can't run on a {called}"
-            + (", which has no transaction of yours: take a connection from it. " if pooled else ": ")
+            + (", which has no transaction of yours: take a connection from it, and " if pooled else ": ")
             + f"pass {TAKEN}"
         )
     if way.asynchronous:
-        raise InvalidTarget(f"a {called} is asynchronous: use `await bridge.apublish(…)`, and so on")
-    raise InvalidTarget(f"a {called} is not asynchronous: use `bridge.publish(…)` without await, and so on")
+        raise InvalidTarget(f"a {called} is asynchronous: use `await bridge.apublish(…)`")
+    raise InvalidTarget(f"a {called} is not asynchronous: use `bridge.publish(…)` without await")
 
 
 def sqlstate_of(error: BaseException | None) -> str:
