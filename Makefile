@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage slow torture bench check format clean
+.PHONY: help demo test coverage slow torture bench docs check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(STAMP) ## Measure everything side by side (ARGS="pump settle --quick" f
 	@$(BIN)/python -c 'import matplotlib, pgqueuer, procrastinate' 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(STAMP) ## Build the site into build/site; a link that leads nowhere fails
+	@$(BIN)/zensical build --clean --strict
 
 check: $(STAMP) ## Lint, check format, types and import layers
 	$(BIN)/ruff check .

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,9 @@ from django.core.management import get_commands
 
 from bridge.command import bridge
 from bridge.observe.log_format import LOG_FORMAT
+from bridge.operate.explain import Cause
 from bridge.settings.bridge import LogFormat
+from tests.conftest import OLDEST_POSTGRES
 from tests.support.stage import REPOSITORY
 
 PAGES = sorted(
@@ -27,6 +32,21 @@ PAGES = sorted(
     for page in REPOSITORY.glob(pattern)
 )
 LONGEST_LINE = 120
+# Not ours. tests/walks types those that a reader needs; tests/test_pages.py counts the blocks that can't be run.
+OTHERS = {
+    "cp",
+    "createdb",
+    "curl",
+    "docker",
+    "export",
+    "install",
+    "kubectl",
+    "pip",
+    "python",
+    "python3",
+    "systemctl",
+    "uvicorn",
+}
 ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -62,6 +82,7 @@ def test_every_relative_link_leads_to_a_file_and_a_heading_in_it(page: Path) -> 
 
 @pytest.mark.parametrize(("page", "command"), [*commands()])
 def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
+    command = re.sub(r"^eventbridge -A \w+", "eventbridge", command)
     words = [word for word in shlex.split(command, comments=True) if word != "&"]
     match words:
         case ["eventbridge", "--log-format", format, name, *args]:
@@ -78,9 +99,9 @@ def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
         case ["celery", "-A", _, "worker", *args]:
             installed = click.Command("worker", params=[*worker.params, LOG_FORMAT])
             installed.make_parser(click.Context(installed)).parse_args(list(args))
-        case ["celery", "-A", _, "flower", option]:
+        case ["celery", "-A", _, "flower", *options]:
             assert importlib.import_module("flower.options")
-            assert option.removeprefix("--").partition("=")[0] in tornado.options.options
+            assert {it.removeprefix("--").partition("=")[0] for it in options} <= set(tornado.options.options)
         case ["make", target, *_]:
             assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         case [".venv/bin/python", "-m", "pytest", *args]:
@@ -89,7 +110,7 @@ def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
             assert (REPOSITORY / script).exists()
         case ["cat", pattern, ">", target]:
             assert list(REPOSITORY.glob(pattern)) and (REPOSITORY / target).parent.is_dir()
-        case ["pip" | "export", *_]:
+        case [program, *_] if program in OTHERS:
             pass
         case _:
             pytest.fail(f"{page} shows a command that this test does not know: {command}")
@@ -106,3 +127,33 @@ def test_the_layers_in_the_docs_are_those_that_are_checked() -> None:
 def test_lines_are_not_too_long(page: Path) -> None:
     lines = [line for line in (REPOSITORY / page).read_text().splitlines() if not line.startswith("|")]
     assert not [line for line in lines if len(line) > LONGEST_LINE]
+
+
+def test_the_site_builds_and_each_link_leads_somewhere(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "docs", tmp_path / "docs")
+    shutil.copy(REPOSITORY / "mkdocs.yml", tmp_path)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "ten minutes" in (tmp_path / "build" / "site" / "tutorial.html").read_text()
+
+
+def test_every_page_stands_in_the_navigation_once() -> None:
+    pages = re.findall(r": ([\w/-]+\.md)$", (REPOSITORY / "mkdocs.yml").read_text(), re.MULTILINE)
+    found = {str(page.relative_to(REPOSITORY / "docs")) for page in (REPOSITORY / "docs").glob("**/*.md")}
+    assert sorted(pages) == sorted(page for page in found if not page.startswith("decisions/"))
+
+
+def test_every_cause_of_explain_has_a_paragraph_in_the_page_that_it_names() -> None:
+    headings = re.findall(r"^### ([a-z-]+)$", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    glossary = (REPOSITORY / "docs" / "glossary.md").read_text().split("\n## Causes\n")[1].split("\n## ")[0]
+    assert sorted(headings) == sorted(re.findall(r"^\| `([a-z-]+)` \|", glossary, re.MULTILINE))
+    assert Cause(kind="parked", severity="warning", text="").page == "docs/troubleshooting.md#parked"
+
+
+def test_the_badges_of_the_readme_are_true() -> None:
+    text, project = (REPOSITORY / "README.md").read_text(), (REPOSITORY / "pyproject.toml").read_text()
+    assert re.findall(r"badge/python-([\d.]+)", text) == re.findall(r'requires-python = ">=([\d.]+)"', project)
+    assert re.findall(r"badge/celery-([\d.]+)", text) == re.findall(r'"celery\[redis\]>=([\d.]+)"', project)
+    assert "badge/license-BSD--3--Clause" in text and 'license = "BSD-3-Clause"' in project
+    assert f"postgresql-{OLDEST_POSTGRES}%2B" in text

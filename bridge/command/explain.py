@@ -13,6 +13,7 @@ from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
+from bridge.operate.explain.cause import PAGE
 
 SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
@@ -41,6 +42,7 @@ def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seco
                 "severity": cause.severity,
                 "text": as_typed(cause.text),
                 "do": cause.do and as_typed(cause.do),
+                "page": cause.page,
                 "data": cause.data,
             }
             for cause in causes
@@ -53,6 +55,8 @@ def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seco
         out.print(_paragraph(cause.text, width=out.width, style=SEVERITY_STYLES[cause.severity]))
         if cause.do:
             out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    "))
+    if said := [cause.kind for cause in causes if cause.severity != "info"]:
+        out.print(_paragraph(f"more in {PAGE}: {', '.join(dict.fromkeys(said))}", width=out.width, style="dim"))
 
 
 def _paragraph(text: str, *, width: int, style: str, indent: str = "  ") -> Text:

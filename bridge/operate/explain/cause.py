@@ -11,6 +11,7 @@ from bridge.store.facts import ClientFacts, OpenDelivery
 
 # `error`: nothing goes on until a person acts; `warning`: something waits, or a person has asked for it; `info`: well.
 Severity = Literal["error", "warning", "info"]
+PAGE = "docs/troubleshooting.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,11 @@ class Cause:
     text: str
     do: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """The paragraph of the docs about it."""
+        return f"{PAGE}#{self.kind}"
 
 
 def delivery_data(facts: ClientFacts, it: OpenDelivery) -> dict[str, Any]:
