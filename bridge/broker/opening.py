@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu import Connection
 
+from bridge.broker.transports import MALFORMED, why_missing
 from bridge.errors import ConfigurationError
 
 
@@ -25,8 +26,5 @@ def connection_to(app: Celery, **options: Any) -> Connection:
         connection.as_uri()
         connection.transport_cls  # noqa: B018 - raises where there is no such transport
     except (ValueError, KeyError):
-        raise ConfigurationError(
-            "the broker's address can't be read: it is redis://:password@host:6379/0, or amqp://user:password@host//, "
-            "say; in a password write / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A"
-        ) from None
+        raise ConfigurationError(why_missing(app) or MALFORMED) from None
     return connection

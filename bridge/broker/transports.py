@@ -35,6 +35,10 @@ WITHOUT_CURL = "kombu.asynchronous.http.urllib3_client"  # a kombu that has it n
 ALIASES = {"kafka": "confluentkafka", "sqla": "sqlalchemy"}
 TIMED = ("redis", "amqp")  # transports, by `driver_type`, that take such options
 MOST_SAID_CHARACTERS = 200
+MALFORMED = (
+    "the broker's URL can't be read: it is redis://:password@host:6379/0, or amqp://user:password@host//, say; in a "
+    "password write / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A"
+)
 
 
 def why_missing(app: Celery) -> str:
@@ -46,7 +50,7 @@ def why_missing(app: Celery) -> str:
     except KeyError as error:  # kombu's, for a scheme that it does not know
         return f"the broker's URL can't be used: {_said(error)}: docs/brokers.md lists what can"
     except ValueError:  # its words quote a part of the URL, which may be the password
-        return "the broker's URL is malformed: %-encode what is special in its user name and password"
+        return MALFORMED
     except Exception as error:  # some transports fail with other errors than ImportError
         install, package = PACKAGES.get(ALIASES.get(scheme, scheme), ("", ""))
         package = "pycurl" if getattr(error, "name", "") == "pycurl" else package

@@ -14,6 +14,7 @@ from typing import Any
 
 from bridge.bounds import BAGGAGE_CHARACTERS, HEADERS_BYTES, TRACE_CHARACTERS
 from bridge.event import NewEvent
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -51,7 +52,7 @@ def current_trace() -> Mapping[str, str]:
         if not found:
             return NOTHING
     except Exception as error:  # a propagator of the host's own may raise anything: the event is published without
-        logger.debug("the trace context can't be read: %s", error)
+        logger.debug("the trace context can't be read: %s", said(error))
         return NOTHING
     return {name: found[name] for name, most in MOST_CHARACTERS.items() if _fits(found.get(name), most)}
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from bridge.bounds import TRACE_CHARACTERS, TRACED_EVENTS
 from bridge.model import Client, Delivery, Outcome, task_id
 from bridge.tracing.context import OPENTELEMETRY, TRACEPARENT
+from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -131,7 +132,7 @@ def _tracer() -> Any:
             return None
         return provider.get_tracer(NAME)
     except Exception as error:
-        logger.debug("nothing is traced: %s", error)
+        logger.debug("nothing is traced: %s", said(error))
         return None
 
 
@@ -190,7 +191,7 @@ class _Spans:
                 start_time=self._began,
             )
         except Exception as error:
-            logger.debug("a span can't be made: %s", error)
+            logger.debug("a span can't be made: %s", said(error))
             return None
 
 
@@ -207,7 +208,7 @@ def _end(span: Any, attributes: Mapping[str, Any] | None = None, *, error: BaseE
             span.set_status(Status(StatusCode.ERROR, str(error)[:MOST_SAID_CHARACTERS]))
         span.end()
     except Exception as why:
-        logger.debug("a span can't be ended: %s", why)
+        logger.debug("a span can't be ended: %s", said(why))
 
 
 def _context(trace: Mapping[str, str]) -> Any:

@@ -16,6 +16,7 @@ from celery import Celery, bootsteps
 from bridge.app import bridge_of
 from bridge.broker.accepting import accepts
 from bridge.broker.transports import why_missing
+from bridge.wording import said
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker import WorkController
@@ -43,7 +44,7 @@ class StartCheck(bootsteps.Step):
 def end_without(app: Celery) -> None:
     """End this process if the app's broker needs a package that is missing."""
     if why := why_missing(app):
-        logger.critical("this worker can't start: %s", why)
+        logger.critical("this worker can't start: %s", said(why))
         raise SystemExit(WRONG_CONFIGURATION)
 
 

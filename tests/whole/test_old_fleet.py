@@ -171,7 +171,8 @@ def test_a_delivery_is_the_message_that_send_task_would_send_field_by_field(
     assert flat(ours) == flat(celerys)
     for where, name in DIFFERENT:
         assert type(ours[where][name]) is type(celerys[where][name])
-    assert ours["headers"]["argsrepr"] == f"(<order.created #{offset}>,)"
+    named = "" if key is None else f", key {key}"
+    assert ours["headers"]["argsrepr"] == f"(<order.created #{offset}{named}> {{}},)"
 
 
 def flat(message: dict[str, Any]) -> dict[tuple[str, str], Any]:

@@ -1,5 +1,5 @@
--- Erase what attempts at erased events of a key have left of them: error messages and tracebacks, and why an event could
--- not become a message. A delivery that its handler has in its transaction is left alone.
+-- Erase what attempts at erased events of a key have left of them: error messages and tracebacks, and why an event
+-- could not become a message. A delivery that its handler has in its transaction is left alone.
 --
 -- Binds      client  text
 --            key     text
