@@ -140,7 +140,7 @@ def run(directory: Path, env: dict[str, str], *command: str) -> subprocess.Compl
         ("amqp://", ""),
         ("memory://", ""),
         ("nonsense://x", "the broker's URL can't be used: No such transport: nonsense: docs/brokers.md lists"),
-        ("redis://:pass/word@host", "the broker's URL is malformed: %-encode what is special"),
+        ("redis://:pass/word@host", "the broker's URL can't be read"),
         ("confluentkafka://h", "a broker at confluentkafka:// needs the package confluent-kafka, which is missing or"),
         ("kafka://h", "a broker at kafka:// needs the package confluent-kafka, which is missing or"),
         (["etcd://a", "etcd://b"], "a broker at etcd:// needs the package python-etcd, which is missing or"),
