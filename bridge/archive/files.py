@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 from bridge.archive.lines import ArchiveDamaged
 from bridge.archive.places import Place, said_of
 from bridge.archive.zstd import zstd
-from bridge.errors import ArchiveUnavailable, BridgeError, UsageError
+from bridge.errors import UsageError
 
 FORMAT = 1
 MANIFEST, LINES = ".manifest.json", ".jsonl.zst"
@@ -166,16 +166,13 @@ def read_lines(place: Place, manifest: Manifest) -> Iterator[str]:
         ArchiveUnavailable: the place can't be read.
     """
     compressor, unread = zstd(), f"{manifest.file} can't be read"
-    try:
-        with place.open(manifest.file) as file, compressor.open(file, "rb") as unpacked:
-            for line in io.TextIOWrapper(_as_bytes(unpacked), encoding="utf-8", newline="\n"):
-                yield line.removesuffix("\n")
-    except (compressor.ZstdError, EOFError, UnicodeDecodeError, FileNotFoundError) as error:
-        raise ArchiveDamaged(f"{unread}: {error}") from error
-    except (BridgeError, GeneratorExit):
-        raise
-    except Exception as error:
-        raise ArchiveUnavailable(f"{unread}: {type(error).__name__}: {error}") from error
+    with said_of(unread):
+        try:
+            with place.open(manifest.file) as file, compressor.open(file, "rb") as unpacked:
+                for line in io.TextIOWrapper(_as_bytes(unpacked), encoding="utf-8", newline="\n"):
+                    yield line.removesuffix("\n")
+        except (compressor.ZstdError, EOFError, UnicodeDecodeError, FileNotFoundError) as error:
+            raise ArchiveDamaged(f"{unread}: {error}") from error
 
 
 def _as_bytes(file: Any) -> IO[bytes]:

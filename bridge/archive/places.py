@@ -7,6 +7,7 @@ store shows an object when all of it has arrived.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bridge.errors import ArchiveUnavailable, BridgeError, NotInstalled, UsageError
+from bridge.wording import said
 
 
 class Place(Protocol):
@@ -51,21 +53,27 @@ def place_of(text: str) -> Place:
     """
     if not text:
         raise UsageError("an archive needs a directory or a URL such as s3://bucket/events")
+    name = without_password(text)
     if "://" not in text:
-        return Named(Directory(Path(text)), text)
+        return Named(Directory(Path(text)), name)
     if text.startswith("file://"):
-        return Named(Directory(Path(text.removeprefix("file://"))), text)
+        return Named(Directory(Path(text.removeprefix("file://"))), name)
     try:
         import fsspec
     except ImportError as error:
-        raise NotInstalled(f"the archive {text} needs fsspec: pip install 'celery-event-bridge[archive]'") from error
+        raise NotInstalled(f"the archive {name} needs fsspec: pip install 'celery-event-bridge[archive]'") from error
     try:
         filesystem, root = fsspec.core.url_to_fs(text)
     except ImportError as error:  # of the package for this kind of URL
-        raise NotInstalled(f"the archive {text} can't be reached: {error}") from error
+        raise NotInstalled(f"the archive {name} can't be reached: {said(error)}") from error
     except ValueError as error:
-        raise UsageError(f"the archive {text} is no place: {error}") from error
-    return Named(Remote(filesystem, root), text)
+        raise UsageError(f"the archive {name} is no place: {said(error)}") from error
+    return Named(Remote(filesystem, root), name)
+
+
+def without_password(text: str) -> str:
+    """Return a place's URL as a message may show it: without the password that may stand before its host."""
+    return re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", text)
 
 
 @contextmanager
@@ -81,7 +89,7 @@ def said_of(what: str) -> Iterator[None]:
     except (BridgeError, FileNotFoundError):
         raise
     except Exception as error:
-        raise ArchiveUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+        raise ArchiveUnavailable(f"{what}: {type(error).__name__}: {said(error)}") from error
 
 
 class Named:
@@ -89,7 +97,7 @@ class Named:
 
     Args:
         place: The place itself.
-        text: What the user called it.
+        text: What the user called it, without a password.
     """
 
     def __init__(self, place: Place, text: str) -> None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from celery import Celery
 
 from bridge.errors import ConfigurationError
+from bridge.wording import one_line
 
 # By the scheme of the broker's URL: what `pip install` takes, and the package that is imported.
 PACKAGES = {
@@ -97,5 +98,5 @@ def need_transport(app: Celery) -> None:
 
 
 def _said(error: BaseException) -> str:
-    said = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(said).split())[:MOST_SAID_CHARACTERS].rstrip(".")
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of one is a repr
+    return one_line(text, most=MOST_SAID_CHARACTERS).rstrip(".")

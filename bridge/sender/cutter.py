@@ -68,20 +68,19 @@ class Cutter(Writer, Generic[Place]):
         tag = uuid.uuid4().hex
         stencils = self._stencils_of(client)
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            headers, batched = headers_of(parcel), is_batch(client, parcel)
-            key = (task, batched, tuple(parcel[0].trace), tuple(headers))  # equal to its Shape, and made faster
-            found = stencils.get(key)  # type: ignore[call-overload]
+            headers = headers_of(parcel)
+            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace), tuple(headers))
+            found = stencils.get(shape)
             if found is None:
-                shape = Shape(*key)
                 found = stencils[shape] = self._stencil(client, shape)
             place, stencil = found
             texts = stencil.cut(
                 parcel,
-                batched=batched,
+                batched=shape.batched,
                 signature=signature_of(self._secret, parcel),
                 tag=f"{tag}.{nth}",
-                argument=argument_of(client, parcel, batched=batched) if self._shows else "",
-                headers=[*headers.values()] if headers else (),
+                argument=argument_of(client, parcel, batched=shape.batched) if self._shows else "",
+                headers=[*headers.values()],
             )
             yield place, *texts
 

@@ -47,7 +47,7 @@ def _djangos_connection() -> Any:
 
 @pytest.fixture(scope="session")
 def bridge_app() -> Celery:
-    """The Celery app whose declared clients get events; override it where it is not the current app."""
+    """Return the Celery app whose declared clients get events; override it where it is not the current app."""
     if _is_django():
         from bridge.contrib.django.project import celery_app
 
@@ -57,7 +57,7 @@ def bridge_app() -> Celery:
 
 @pytest.fixture(scope="session")
 def bridge_database_url(bridge_app: Celery) -> str:
-    """The URL of the test database; override it where the app's settings name another one."""
+    """Return the URL of the test database; override it where the app's settings name another one."""
     return bridge_of(bridge_app).settings.need_database_url()
 
 
@@ -73,7 +73,7 @@ def bridge_schema(bridge_database_url: str) -> None:
 
 @pytest.fixture
 def bridge_connection(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """What the test publishes on: Django's connection, else one of its own, which sees what is committed.
+    """Give what the test publishes on: Django's connection, else one of its own, which sees what is committed.
 
     Override it where a test rolls back: return the connection or session that is in the test's transaction.
     """
@@ -101,7 +101,7 @@ def bridge_recording(request: pytest.FixtureRequest, bridge_connection: Any, bri
 
 @pytest.fixture
 def published(bridge_recording: Recording) -> Published:
-    """What was published in this test so far: a sequence that looks each time."""
+    """Return what was published in this test so far: a sequence that looks each time."""
     return Published(bridge_recording)
 
 

@@ -16,7 +16,7 @@ from bridge.archive.erase import erase_in_archive
 from bridge.archive.events import archive_events, archived_events
 from bridge.archive.files import manifests
 from bridge.archive.lines import ArchiveDamaged, ArchivedEvent, event_of, line_of
-from bridge.archive.places import Directory, Named, place_of
+from bridge.archive.places import Directory, Named, place_of, without_password
 from bridge.errors import ArchiveUnavailable, NotInstalled, UsageError
 
 LOG = "0b1c6f3e-0000-4000-8000-000000000001"
@@ -248,3 +248,24 @@ def test_a_place_that_is_a_file_and_one_whose_reading_fails_half_way_are_one_lin
     lines.mkdir()
     with pytest.raises(ArchiveUnavailable, match="can't be read"):
         read(place_of(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://bucket/events", "s3://bucket/events"),
+        ("ftp://user:secret@host/events", "ftp://user:***@host/events"),
+        ("sftp://user:se/cr@et@host:22/a", "sftp://user:***@host:22/a"),
+        ("https://:secret@host", "https://:***@host"),
+        ("/a/plain:directory@here", "/a/plain:directory@here"),
+        ("s3://bucket/a@b:c", "s3://bucket/a@b:c"),
+    ],
+)
+def test_no_message_about_an_archive_shows_its_password(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+def test_a_place_whose_password_is_in_its_url_is_named_without_it() -> None:
+    with pytest.raises((NotInstalled, UsageError), match="the archive") as refused:
+        place_of("nonsense://user:secret@host/x")
+    assert "secret" not in str(refused.value)

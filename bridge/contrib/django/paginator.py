@@ -15,6 +15,6 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are, `MOST_ROWS` for all that are more."""
+        """Count the rows, up to `MOST_ROWS`."""
         rows: Any = self.object_list
         return int(rows.order_by()[:MOST_ROWS].count())
