@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from celery import Celery
@@ -50,11 +51,13 @@ class Seen(NamedTuple):
         answers: What each worker says.
         held: The tasks that workers hold, by id: fetched, running, or scheduled for later; with the name of each, which
             is empty where only the broker tells.
+        runs: The process of each task that runs now, and whose message the broker had handed out before.
     """
 
     complete: bool
     answers: tuple[Answer, ...]
     held: Mapping[str, str]
+    runs: Mapping[str, str] = MappingProxyType({})
 
     def consumers(self, queue: str) -> list[Answer]:
         """Return the workers that consume a queue."""
@@ -103,18 +106,20 @@ def ask_who_holds(app: Celery, connection: Connection, *, seconds: float) -> See
     registered = dict(
         ask_all(app, connection, "registered", {"taskinfoitems": ["rate_limit"]}, seconds=seconds, limit=most)
     )
-    held, complete = dict[str, str](), most > 0 and len(registered) == most
+    held, runs, complete = dict[str, str](), dict[str, str](), most > 0 and len(registered) == most
     # In the order in which a task goes through them, so that none slips through between two questions.
     for command, arguments in HOLDING.items():
         found = ask_all(app, connection, command, arguments, seconds=seconds, limit=most)
         complete &= len(found) == most
-        for request in (one.get("request", one) for _, theirs in found for one in theirs):
+        for worker, request in ((name, one.get("request", one)) for name, theirs in found for one in theirs):
             held[str(request["id"])] = str(request["name"])
+            if command == "active" and (request.get("delivery_info") or {}).get("redelivered"):
+                runs[str(request["id"])] = f"{worker} {request.get('worker_pid')} {request.get('time_start')}"
     if on_redis:
         unacked = unacked_messages(connection.default_channel, UNACKED_MESSAGES)
         complete &= heard == most and polling <= most and unacked is not None
         held.update({id: held.get(id, "") for id in _ids(unacked or ())})
-    return Seen(complete, tuple(_answer(name, theirs, registered.get(name, ())) for name, theirs in queues), held)
+    return Seen(complete, tuple(_answer(name, theirs, registered.get(name, ())) for name, theirs in queues), held, runs)
 
 
 def delayed_messages(connection: Connection, *, seconds: float) -> int:

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from bridge.happened import Happening, after_commit
-from bridge.model import task_id
+from bridge.model import Failure, Outcome, task_id
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.journal import note
-from bridge.store.outcomes import lock_clients
+from bridge.store.outcomes import Exhausted, failing, give_up, lock_clients, move_cursors
+from bridge.store.tally import Tally
 
 # Without a new note of the collector; what a dead one had taken is back on the queue before.
 COLLECTOR_HOLDS_SECONDS = 60.0
 MOST_NOTED_OFFSETS = 1000  # in one entry of the journal
+CRASHING = "kept killing its process ({starts} starts seen)"
+CRASH = Failure(
+    type="WorkerLostError",
+    message="the process that ran it ended, and the worker put its message back into the queue, again and again",
+)
 
 
 class Attempt(NamedTuple):
-    """An attempt whose outcome is awaited; `losses` is how many times in a row its event's message was found lost."""
+    """An attempt whose outcome is awaited.
+
+    Attributes:
+        losses: How many times in a row its event's message was found lost.
+        tries: How many attempts count, this one among them.
+    """
 
     offset: int
     epoch: int
     attempt: int
     losses: int
+    tries: int = 1
 
     def task_id(self, client: str) -> str:
         """Return the id of its task; a batch has the id of its first event only."""
@@ -40,6 +52,7 @@ class Suspect(NamedTuple):
         tasks: The names of the tasks that its events go to.
         batch: Most events of one message.
         attempts: The attempts, the oldest events first.
+        max_attempts: Of the client.
     """
 
     id: str
@@ -47,6 +60,7 @@ class Suspect(NamedTuple):
     tasks: tuple[str, ...]
     batch: int
     attempts: tuple[Attempt, ...]
+    max_attempts: int = 1
 
 
 class Lagging(NamedTuple):
@@ -85,7 +99,8 @@ def suspects(store: Store, *, bridge: str, seconds: float, most_seconds: float, 
             row.queue,
             tuple(row.tasks),
             row.batch,
-            tuple(map(Attempt, row.offsets, row.epochs, row.attempts, row.losses)),
+            tuple(map(Attempt, row.offsets, row.epochs, row.attempts, row.losses, row.tries)),
+            row.max_attempts,
         )
         for row in rows
     ]
@@ -138,6 +153,34 @@ def recall_lost(
             note(connection, client, "recall", by="bridge", details=details)
             told = Happening(kind="recalled", client=client, offset=done[0].offset, number=len(done), reason=reason)
             after_commit(connection.info, [told])
+    return done
+
+
+def give_up_crashing(store: Store, client: str, starts: Mapping[Attempt, int], *, lock_seconds: float) -> list[Attempt]:
+    """Give up attempts that killed their process again and again; return those of them that were still awaited.
+
+    Args:
+        store: The event log and its clients.
+        client: Whose they are.
+        starts: How often each was started, as far as it was seen; together with the attempts before it, these are all
+            that the client allows.
+        lock_seconds: How long to wait for the client.
+
+    Raises:
+        StoreUnavailable: another transaction holds the client, or Postgres is away; nothing changed.
+    """
+    known = {(it.offset, it.epoch, it.attempt): it for it in starts}
+    about = [Outcome(client=client, offset=it.offset, epoch=it.epoch, attempt=it.attempt) for it in starts]
+    with store.transaction() as connection:
+        policy = lock_clients(connection, [client], lock_seconds=lock_seconds).get(client)
+        if policy is None:
+            return []
+        done = [known[it.offset, it.epoch, it.attempt] for it in failing(connection, about)]
+        give_up(
+            connection,
+            [Exhausted(client, it.offset, CRASHING.format(starts=starts[it]), CRASH, policy.verdict) for it in done],
+        )
+        move_cursors(connection, {client: Tally()}, failed={client}, failures={client: len(done)})
     return done
 
 

@@ -2,14 +2,15 @@
 
 Each look goes along the way of a message: the queue, the workers, the bridge's own queue, Postgres. What was on its way
 from one place to the next at one look is seen at the other. The broker is asked where it costs little: whether the
-queue of a client is empty whose outcomes are awaited for some seconds. Only then are the workers asked.
+queue of a client is empty whose outcomes are awaited for some seconds. Only then are the workers asked; and every half
+minute in any case, for messages that kill one process after the other.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kombu import Connection
@@ -22,7 +23,8 @@ from bridge.broker.transports import bounded
 from bridge.errors import StoreUnavailable
 from bridge.store import losses
 from bridge.store.clients import ListedClient, list_clients
-from bridge.store.losses import Suspect
+from bridge.store.losses import Attempt, Suspect
+from bridge.watch.crashing import crashing_of, is_fresh, remember
 from bridge.watch.judging import Look, Loss, has_strangers, ignorant, losses_of, missing_of
 from bridge.wording import counted, said
 
@@ -32,6 +34,7 @@ AWAITED_SECONDS = 5.0  # how old a hand-over is before anybody looks for its mes
 LONGEST_AWAITED_SECONDS = 60.0
 MOST_ATTEMPTS = 1000  # of one client in one look, the oldest events first
 SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0  # between two questions to the workers about one queue
+BUSY_REST_SECONDS = 30.0  # between two questions to the workers while the queues are not empty
 UNSEEN_REST_SECONDS = 10.0  # where one of them did not answer in time, which may be its load
 ANSWER_SECONDS = 1.0
 DRAINED_SECONDS = 2.0
@@ -53,6 +56,8 @@ class Watch:
         self.looks: dict[str, Look] = {}
         self._rests: dict[str, tuple[float, float]] = {}  # queue -> seconds, and time.monotonic() of the next look
         self._said: dict[str, list[str]] = {}  # client -> workers that do not know its task
+        self._sightings: dict[str, dict[str, float]] = {}  # as `crashing.remember` returns them
+        self._busy_next = time.monotonic() + BUSY_REST_SECONDS  # of the next question, if no queue is empty
 
     def look(self) -> int:
         """Look once; return how many deliveries go out again.
@@ -72,12 +77,48 @@ class Watch:
         with self._connected() as connection:
             idle = {queue for queue in {it.queue for it in found} if self._is_empty(connection, queue)}
             self._give_up([it for it in found if it.queue not in idle], rest=False)
-            found = [it for it in found if it.queue in idle]
-            return self._ask(connection, found) if found else 0
+            if not idle and now < self._busy_next:
+                return 0
+            seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
+            fresh, found = self._without_crashing(connection, found, seen)
+            number = self._find_lost(connection, [it for it in found if it.queue in idle], seen)
+            if fresh:
+                self._rests.clear()
+            return number
 
-    def _ask(self, connection: Connection, found: Sequence[Suspect]) -> int:
-        """Ask the workers for the messages of these clients; return how many deliveries go out again."""
-        seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
+    def _without_crashing(
+        self, connection: Connection, found: Sequence[Suspect], seen: Seen
+    ) -> tuple[bool, list[Suspect]]:
+        """Give up the attempts that kill one process after the other.
+
+        Returns:
+            Whether to ask the workers again at the next look, and the clients that have no such attempt.
+        """
+        now = time.monotonic()
+        ours = {it.task_id(suspect.id) for suspect in found for it in suspect.attempts}
+        runs = {id: process for id, process in seen.runs.items() if id in ours}
+        self._sightings = remember(self._sightings, runs, now=now)
+        fresh = is_fresh(self._sightings, now=now)
+        self._busy_next = now + (0 if fresh else BUSY_REST_SECONDS)
+        crashing = {it.id: starts for it in found if (starts := crashing_of(it, self._sightings))}
+        for id, starts in crashing.items():
+            self.looks.pop(id, None)
+            self._park(connection, id, starts)
+        return fresh, [it for it in found if it.id not in crashing]
+
+    def _park(self, connection: Connection, client: str, starts: Mapping[Attempt, int]) -> None:
+        """Give up these attempts, and tell the workers to drop their messages, which ends the loop."""
+        try:
+            done = losses.give_up_crashing(self._bridge.store, client, starts, lock_seconds=LOCK_SECONDS)
+        except StoreUnavailable as error:
+            logger.info("crashing events of client %s can't be given up yet: %s", client, said(error))
+            return
+        self._drop(connection, [it.task_id(client) for it in done[:REVOKED_TASKS]])
+
+    def _find_lost(self, connection: Connection, found: Sequence[Suspect], seen: Seen) -> int:
+        """Look for the messages of these clients; return how many deliveries go out again."""
+        if not found:
+            return 0
         unseen = [it for it in found if not self._has_seen_all(connection, it, seen)]
         # After the workers, because a callback goes from them to this queue.
         if not self._is_drained(connection, self._bridge.settings.queue) or delayed_messages(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.app import Bridge
+from bridge.broker.holding import ask_who_holds
 from bridge.broker.queue_length import queue_length
 from bridge.pump.one_pass import hand_over
 from bridge.store.horizon import advance_horizon
@@ -51,6 +53,17 @@ class Watched(Stage):
             self.store, client, horizon=advance_horizon(self.store), limit=100, send=self.app_bridge.sender.send
         )
         return done.sent if done else 0
+
+    def starts(self, offset: int) -> int:
+        return sum(it["args"][0]["offset"] == offset for it in self.handled())
+
+    def looks_and_parks(self) -> bool:
+        self.watch.look()
+        return bool(self.eyes.execute("SELECT 1 FROM fq.parked").fetchall())
+
+    def held(self) -> set[str]:
+        with Connection(self.broker_url) as broker:
+            return set(ask_who_holds(self.app_bridge.app, broker, seconds=2).held)
 
     def misses(self) -> set[int] | None:
         """Look once; return what was nowhere, None if not all places were seen."""
@@ -141,3 +154,22 @@ def test_g1_workers_that_do_not_know_the_task_drop_its_messages_and_those_that_d
     assert "its task plain.newer is not known to 1 worker of queue 'fleet'" in caplog.text
     watched.eyes.execute("UPDATE fq.clients SET task = 'plain.handle'")
     wait_until(lambda: watched.watch.look() == 1, timeout=LONG, what="a worker knows it now")
+
+
+def test_g10_a_handler_that_kills_each_process_and_whose_message_comes_back_uses_up_its_attempts(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.client("c", topics=["#"], ordering="none", max_attempts=3, ack_timeout_seconds=3600)
+    for do in ("lose each process", "", "wait"):
+        watched.publish("c.event", {"do": do})
+    watched.hand_over()
+    watched.fleet("taking-back", env={"FLEET_TAKES_BACK": "1"}, concurrency=2)
+    wait_until(lambda: watched.starts(1) > 3, timeout=LONG, what="it starts again and again")
+    wait_until(watched.looks_and_parks, timeout=LONG, what="three starts are known")
+    reason, error_type, attempt = watched.eyes.execute("SELECT reason, error_type, attempt FROM fq.parked").fetchall()[
+        0
+    ]
+    assert (error_type, attempt) == ("WorkerLostError", 1)
+    assert re.fullmatch(r"kept killing its process \(\d+ starts seen\)", reason)
+    wait_until(lambda: watched.held() == {"c:3"}, timeout=LONG, what="its message is dropped; the third event runs on")
+    assert watched.ask(STATES) == ["sent", "sent"], "nobody else is harmed"

@@ -161,9 +161,9 @@ def _acks(facts: Facts) -> Iterator[Fault]:
             yield Fault(
                 "at-risk",
                 f"{', '.join(map(one_line, back))} of client {client.id} has reject_on_worker_lost: an event that "
-                "kills its process comes back at once, for ever, is never parked, and holds up the others",
-                "set reject_on_worker_lost=False (task_reject_on_worker_lost): the bridge counts such an attempt and "
-                "tries again",
+                "kills its process comes back at once, some times a second, until the bridge finds it and parks it",
+                "set reject_on_worker_lost=False (task_reject_on_worker_lost): Celery then reports each loss, and the "
+                "bridge counts it and waits before it tries again",
                 {"client": client.id, "tasks": back},
             )
 

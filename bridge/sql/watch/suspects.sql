@@ -6,17 +6,18 @@
 --            seconds       double precision, how old a hand-over must be
 --            most_seconds  double precision, the longest that it must be after losses
 --            most          bigint, most deliveries of each client
--- Returns    id, queue, tasks (text[], all that its events go to), batch, offsets, epochs, attempts and losses
---            (arrays, of each delivery), one row per client
+-- Returns    id, queue, tasks (text[], all that its events go to), batch, max_attempts, offsets, epochs, attempts,
+--            losses and tries (arrays, of each delivery), one row per client
 -- Relies on  nothing
 SELECT c.id, c.queue,
        ARRAY(SELECT c.task UNION SELECT r ->> 1 FROM jsonb_array_elements(c.routes) r) AS tasks, c.batch,
-       d.offsets, d.epochs, d.attempts, d.losses
+       c.max_attempts, d.offsets, d.epochs, d.attempts, d.losses, d.tries
   FROM fq.served s JOIN fq.clients c ON c.id = s.id
  CROSS JOIN LATERAL (
        SELECT array_agg(o."offset" ORDER BY o."offset") AS offsets, array_agg(o.epoch ORDER BY o."offset") AS epochs,
               array_agg(o.attempt ORDER BY o."offset") AS attempts,
-              array_agg(coalesce(o.losses, 0) ORDER BY o."offset") AS losses
+              array_agg(coalesce(o.losses, 0) ORDER BY o."offset") AS losses,
+              array_agg(o.attempt - o.earlier_attempts ORDER BY o."offset") AS tries
          FROM (SELECT * FROM fq.open(c.id) p
                 WHERE p.state = 'sent' AND p.sent_at < now() - make_interval(secs => least(
                           CAST(:most_seconds AS double precision), c.ack_timeout_seconds,

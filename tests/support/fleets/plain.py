@@ -28,6 +28,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
     worker_enable_remote_control="FLEET_IS_SILENT" not in os.environ,
+    task_acks_late="FLEET_TAKES_BACK" in os.environ,
+    task_reject_on_worker_lost="FLEET_TAKES_BACK" in os.environ,
     broker_transport_options=json.loads(os.environ.get("FLEET_TRANSPORT_OPTIONS", "{}")),
 )
 
@@ -61,6 +63,8 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
     if do == "die" and event["attempt"] == 1:
         os.killpg(os.getpgrp(), signal.SIGKILL)
     if do == "lose the process" and event["attempt"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "lose each process":
         os.kill(os.getpid(), signal.SIGKILL)
     if do == "retry later":
         raise self.retry(countdown=600)
