@@ -116,6 +116,24 @@ def test_a_dump_is_restored_as_the_page_says(servers: Clusters, redis_url: str) 
     goes_on(restored, above=4)
 
 
+@pytest.mark.parametrize("only", ["", "--schema=fq"])
+def test_schema_and_data_are_dumped_and_restored_one_after_the_other(
+    servers: Clusters, redis_url: str, only: str
+) -> None:
+    url = servers.start(servers.make("old"), free_port())
+    make_log(url)
+    restored = url.rpartition("/")[0] + "/restored"
+    with psycopg.connect(url, autocommit=True) as eyes:
+        eyes.execute("CREATE DATABASE restored")
+    Reader(servers, redis_url, DATABASE=url, RESTORED=restored).follow(
+        f'pg_dump {only} --schema-only "$DATABASE" | psql -q -v ON_ERROR_STOP=1 "$RESTORED"',
+        f'pg_dump {only} --data-only --disable-triggers "$DATABASE" | psql -q -v ON_ERROR_STOP=1 "$RESTORED"',
+        'export BRIDGE_DATABASE_URL="$RESTORED"',
+        "eventbridge resync --yes",
+    )
+    goes_on(restored, above=4)
+
+
 def test_a_point_in_time_is_restored_as_the_page_says(servers: Clusters, redis_url: str) -> None:
     data, port = servers.make("data"), free_port()
     url = servers.start(data, port)
