@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple, Self
 
+MOST_NUMBER = 2**63 - 1  # of Postgres
+MOST_GENERATIONS = 10_000  # each is a number in the log's row
 RESYNC = "`eventbridge resync` says what was lost, and goes on"  # the way out where the two contradict each other
 
 
@@ -23,6 +25,11 @@ class Seen(NamedTuple):
 
     offset: int = -1
     created_us: int = 0
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether an event can be like this: a broker's memory may hold anything that somebody has put there."""
+        return all(type(value) is int for value in self) and -1 <= self.offset < MOST_NUMBER
 
 
 NOTHING_SEEN = Seen()
@@ -68,10 +75,17 @@ class Mark:
         try:
             values = json.loads(text)
             mark = cls(**{**values, "seen": Seen(*values["seen"])})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
-        whole = all(type(value) is int for value in (mark.generation, mark.system, mark.timeline, mark.count))
-        whole = whole and all(type(value) is int for value in mark.seen)
+        whole = mark.seen.is_possible and all(
+            type(value) is int and least <= value <= most
+            for value, least, most in (
+                (mark.generation, 0, MOST_GENERATIONS),
+                (mark.system, -MOST_NUMBER, MOST_NUMBER),
+                (mark.timeline, 0, MOST_NUMBER),
+                (mark.count, 0, MOST_NUMBER // 2),  # it is counted on from there
+            )
+        )
         return mark if whole and all(type(value) is str for value in (mark.log, mark.broker_id, mark.nonce)) else None
 
 

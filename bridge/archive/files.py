@@ -56,8 +56,8 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The name of the manifest."""
-        return f"{_stem(self.kind, self.first, self.last)}{MANIFEST}"
+        """The name of the manifest: as its file's, so that it never takes the place of another file's."""
+        return f"{self.file.removesuffix(LINES)}{MANIFEST}"
 
 
 def _stem(kind: Kind, first: int, last: int) -> str:
@@ -117,13 +117,16 @@ def manifests(place: Place, *, log: str, kind: Kind = "events") -> list[Manifest
         if not (name.startswith(f"{kind}-") and name.endswith(MANIFEST)):
             continue
         manifest = _manifest(place, name)
+        if manifest is None:
+            continue
         if manifest.log != log:
             raise UsageError(f"{name} is of log {manifest.log}, and not of this one, {log}: name another archive")
         found.append(manifest)
     return sorted(found, key=lambda manifest: (manifest.first, manifest.last))
 
 
-def _manifest(place: Place, name: str) -> Manifest:
+def _manifest(place: Place, name: str) -> Manifest | None:
+    """Read a manifest; None where it has gone since it was listed, because an erasure has written its file anew."""
     try:
         with said_of(f"{name} can't be read"), place.open(name) as file:
             text = file.read()
@@ -135,7 +138,9 @@ def _manifest(place: Place, name: str) -> Manifest:
             raise ValueError("an offset is no number")
         if type(manifest.file) is not str or "/" in manifest.file:
             raise ValueError("its file is no name")
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
         raise ArchiveDamaged(f"{name} is not as it was written: {error}: take it from a copy of the archive") from error
     return manifest
 
@@ -165,10 +170,15 @@ def read_lines(place: Place, manifest: Manifest) -> Iterator[str]:
         ArchiveDamaged: it is not there, or not as it was written.
         ArchiveUnavailable: the place can't be read.
     """
-    compressor, unread = zstd(), f"{manifest.file} can't be read"
+    return unpacked_lines(place, manifest.file)
+
+
+def unpacked_lines(place: Place, name: str) -> Iterator[str]:
+    """Yield the lines of a file of this name, as `read_lines` does."""
+    compressor, unread = zstd(), f"{name} can't be read"
     with said_of(unread):
         try:
-            with place.open(manifest.file) as file, compressor.open(file, "rb") as unpacked:
+            with place.open(name) as file, compressor.open(file, "rb") as unpacked:
                 for line in io.TextIOWrapper(_as_bytes(unpacked), encoding="utf-8", newline="\n"):
                     yield line.removesuffix("\n")
         except (compressor.ZstdError, EOFError, UnicodeDecodeError, FileNotFoundError) as error:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from bridge.errors import BridgeError
 
 HEADERS, PAYLOAD = ', "headers": ', ', "payload": '
+ERASED_PAYLOAD, ERASED_HEADERS = '{"erased": true}', "{}"  # of an erased event, as Postgres writes them
 
 
 class ArchiveDamaged(BridgeError):
@@ -28,6 +29,11 @@ class ArchivedEvent(NamedTuple):
     payload_json: str
     headers_json: str
     created_at: datetime
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether what it held is erased."""
+        return self.payload_json == ERASED_PAYLOAD and self.headers_json == ERASED_HEADERS
 
 
 def line_of(event: ArchivedEvent) -> str:

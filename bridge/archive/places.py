@@ -10,12 +10,16 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
+from uuid import uuid4
 
 from bridge.errors import ArchiveUnavailable, BridgeError, NotInstalled, UsageError
 from bridge.wording import said
+
+UNFINISHED = ".unfinished"
+MOST_TRIES = 10
 
 
 class Place(Protocol):
@@ -37,8 +41,15 @@ class Place(Protocol):
     def names(self) -> list[str]:
         """Name the files, in order."""
 
+    def unfinished(self) -> list[str]:
+        """Name what was begun and is not finished: runs are under way that write it, or have died."""
+
     def age_seconds(self, name: str) -> float:
-        """Return how long ago a file was written, by this machine's clock."""
+        """Return how long ago a file was written, by this machine's clock.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -118,6 +129,11 @@ class Named:
         with said_of(f"the archive {self._text} can't be listed"):
             return self._place.names()
 
+    def unfinished(self) -> list[str]:
+        """Name what is not finished."""
+        with said_of(f"the archive {self._text} can't be listed"):
+            return self._place.unfinished()
+
     def age_seconds(self, name: str) -> float:
         """Return how long ago a file was written."""
         with said_of(f"{name} can't be looked at in the archive {self._text}"):
@@ -138,12 +154,25 @@ class Directory:
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write under another name, sync, rename, sync the directory: a crash leaves the old file or the new one."""
         self._path.mkdir(parents=True, exist_ok=True)
-        unfinished = self._path / f".{name}.unfinished"
-        with unfinished.open("wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._path / name)
+        whole = list(pieces)
+        for _ in range(MOST_TRIES):
+            with suppress(FileNotFoundError):  # an erasure removes what is not finished
+                self._write(name, whole)
+                return
+        raise ArchiveUnavailable(f"{name} was removed again and again while it was written")
+
+    def _write(self, name: str, pieces: list[bytes]) -> None:
+        # The name is this run's own: of two that write the same file, each finishes what it has begun.
+        unfinished = self._path / f".{name}.{uuid4().hex}{UNFINISHED}"
+        try:
+            with unfinished.open("wb") as file:
+                file.writelines(pieces)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path / name)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)  # on a full disk it would keep the last space
+            raise
         self._sync()
 
     def open(self, name: str) -> IO[bytes]:
@@ -152,8 +181,15 @@ class Directory:
 
     def names(self) -> list[str]:
         """Name the files, but for those that were never finished."""
+        return [name for name in self._all() if not name.startswith(".")]
+
+    def unfinished(self) -> list[str]:
+        """Name what was begun and not renamed."""
+        return [name for name in self._all() if name.startswith(".") and name.endswith(UNFINISHED)]
+
+    def _all(self) -> list[str]:
         try:
-            return sorted(path.name for path in self._path.iterdir() if not path.name.startswith("."))
+            return sorted(path.name for path in self._path.iterdir())
         except FileNotFoundError:
             return []
 
@@ -200,6 +236,10 @@ class Remote:
         except FileNotFoundError:
             return []
         return sorted(str(path).rpartition("/")[2] for path in found)
+
+    def unfinished(self) -> list[str]:
+        """Name nothing: what has not arrived as a whole is not there."""
+        return []
 
     def age_seconds(self, name: str) -> float:
         """Return how long ago a file was written; 0 where the place can't tell."""

@@ -84,3 +84,6 @@ def said(done: Resynced) -> Iterator[str]:
             f"{counted(forgotten, 'delivery', 'deliveries')} or parked events at offsets that may name other events "
             f"{verb('were', 'be')} forgotten"
         )
+    if done.ids_forgotten:
+        ids = counted(done.ids_forgotten, "id of a lost event", "ids of lost events")
+        yield f"{ids} {verb('were', 'be')} forgotten: to publish it again stores the event"

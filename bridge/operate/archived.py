@@ -16,10 +16,11 @@ from itertools import takewhile
 from uuid import uuid4
 
 from bridge.archive.events import archived_events
+from bridge.archive.files import manifests
 from bridge.archive.lines import ArchivedEvent
 from bridge.archive.places import Place
 from bridge.store import Store
-from bridge.store.archive import end_hold, hold_range, log_identity, restore_events
+from bridge.store.archive import end_hold, erase_again, hold_range, log_identity, restore_events
 from bridge.store.events import LoggedEvent, Wanted, topics_pattern
 
 BATCH_EVENTS, BATCH_CHARACTERS = 500, 4_000_000  # that are put back in one transaction
@@ -54,7 +55,7 @@ def with_archived(
     while (log := log_identity(store)).pruned > began:  # it may be pruned on meanwhile
         archived = (
             _logged(event, wanted.characters)
-            for event in archived_events(archive, log=log.id, after=began, upto=log.pruned)
+            for event in archived_events(archive, log=log.id, starts=log.starts, after=began, upto=log.pruned)
             if topics.search(f".{event.topic}")
             and also.search(f".{event.topic}")
             and (wanted.key is None or event.key == wanted.key)
@@ -74,7 +75,7 @@ def with_archived(
 def first_since(store: Store, archive: Place, since: datetime) -> int | None:
     """Return the offset of the first archived event that was created at or after a moment; None if there is none."""
     log = log_identity(store)
-    events = archived_events(archive, log=log.id, upto=log.pruned)
+    events = archived_events(archive, log=log.id, starts=log.starts, upto=log.pruned)
     return next((event.offset for event in events if event.created_at >= since), None)
 
 
@@ -89,7 +90,11 @@ def put_back(
     name = f"replay-{uuid4()}"
     hold_range(store, name, first=first, by=by)
     try:
-        yield _put_back(store, archive, name, first=first, upto=upto, topics=topics, by=by)
+        before = _files(store, archive)
+        restored = _put_back(store, archive, name, first=first, upto=upto, topics=topics, by=by)
+        if not before <= _files(store, archive):
+            _erase_again(store, archive, first=first, upto=upto)
+        yield restored
     finally:
         end_hold(store, name)
 
@@ -101,7 +106,8 @@ def _put_back(
     log = log_identity(store)
     wanted = None if topics is None else re.compile(topics_pattern(store, topics))
     restored, batch, size = 0, list[ArchivedEvent](), 0
-    for event in archived_events(archive, log=log.id, after=first - 1, upto=min(upto, log.pruned)):
+    upto = min(upto, log.pruned)
+    for event in archived_events(archive, log=log.id, starts=log.starts, after=first - 1, upto=upto):
         if wanted is not None and not wanted.search(f".{event.topic}"):
             continue
         batch.append(event)
@@ -110,6 +116,21 @@ def _put_back(
             restored, batch, size = restored + restore_events(store, batch), [], 0
             hold_range(store, name, first=first, by=by)
     return restored + (restore_events(store, batch) if batch else 0)
+
+
+def _files(store: Store, archive: Place) -> set[str]:
+    """Name the files that count: an erasure takes the place of those that have the key."""
+    return {manifest.file for manifest in manifests(archive, log=log_identity(store).id)}
+
+
+def _erase_again(store: Store, archive: Place, *, first: int, upto: int) -> None:
+    """Erase what was erased in the archive while it was put back: the erasure may have been done with the log."""
+    log = log_identity(store)
+    upto = min(upto, log.pruned)
+    found = archived_events(archive, log=log.id, starts=log.starts, after=first - 1, upto=upto)
+    erased = [event.offset for event in found if event.is_erased]
+    for nth in range(0, len(erased), BATCH_EVENTS):
+        erase_again(store, erased[nth : nth + BATCH_EVENTS])
 
 
 def _logged(event: ArchivedEvent, characters: int | None) -> LoggedEvent:

@@ -112,8 +112,10 @@ def erase(
     )  # first: one that is appended now has an offset above `upto`
     upto = last_drawn(store)
     erased = _erase_events(store, key, found, upto=upto, by=by, key_too=key_too)
-    texts = sum(_erase_texts(store, key, holder.client) for holder in key_holders(store, key, upto=upto))
     archived = in_archive(dry_run=False)
+    if archived:  # a replay may have put some of them back before the archive was done
+        erased += _erase_events(store, key, found, upto=upto)
+    texts = sum(_erase_texts(store, key, holder.client) for holder in key_holders(store, key, upto=upto))
     replaced, kept = 0, 0
     if pseudonym is not None:
         replaced = _replace_key(store, key, pseudonym, upto=upto)
@@ -167,12 +169,14 @@ def _told(found: Erasable, holders: list[KeyHolder], *, dry_run: bool = False, t
     )
 
 
-def _erase_events(store: Store, key: str, found: Erasable, *, upto: int, by: str, key_too: bool) -> int:
-    """Erase the events batch by batch; the first batch notes it in the journal."""
+def _erase_events(
+    store: Store, key: str, found: Erasable, *, upto: int, by: str | None = None, key_too: bool = False
+) -> int:
+    """Erase the events batch by batch; where somebody has asked for it, the first batch notes it in the journal."""
     details = {"events": found.to_erase, "exact": found.exact, "upto": upto, "key_too": key_too}
 
     def step(connection: Connection, after: int) -> tuple[int | None, int]:
-        if after < 0 and found.events:
+        if after < 0 and found.events and by is not None:
             note(connection, WHOLE_LOG, "erase", by=by, details=details)
         return erase_events(connection, key, after=after, upto=upto, most=BATCH_EVENTS)
 

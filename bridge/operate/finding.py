@@ -145,7 +145,7 @@ class Finder(Viewer):
         if place is None:
             return None, "it was pruned; if it was archived, --archive DIR says where"
         log = log_identity(self._store)
-        for it in archived_events(place, log=log.id, after=offset - 1, upto=offset):
+        for it in archived_events(place, log=log.id, starts=log.starts, after=offset - 1, upto=offset):
             return (
                 LoggedEvent(
                     offset=it.offset,

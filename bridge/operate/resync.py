@@ -58,6 +58,7 @@ class Resynced:
         lost_upto: The last one.
         lost_present: How many events the log has at these offsets now; they may be others than those that were there.
         clients: Every client, in the order of their ids.
+        ids_forgotten: How many ids named events that the log does not have any more.
         mark_renewed: Whether the broker's mark is this log's now.
     """
 
@@ -74,6 +75,7 @@ class Resynced:
     lost_upto: int | None
     lost_present: int
     clients: Sequence[ResyncedClient]
+    ids_forgotten: int
     mark_renewed: bool
 
 
@@ -109,11 +111,13 @@ def resync(
         present = log.count_events(connection, after=plan.agreed, upto=plan.lost_upto)
         savepoint = connection.begin_nested()
         clients = log.begin_generation(connection, starts=plan.starts, kept=plan.kept, final=plan.agreed)
-        done = _resynced(plan, found, saw, clients=clients, present=present, done=not dry_run)
+        ids = log.forget_ids(connection, after=min(plan.agreed, found.last), kept=plan.kept)
+        done = _resynced(plan, found, saw, clients=clients, ids=ids, present=present, done=not dry_run)
         if dry_run:
             savepoint.rollback()
         else:
             log.move_sequence(connection, sequence=plan.sequence)
+            log.move_other_sequences(connection)  # before the journal is written
             note(connection, WHOLE_LOG, "resync", by=by, details=_details(done))
     return done if dry_run else _with_mark(bridge, done)
 
@@ -121,14 +125,16 @@ def resync(
 def plan_of(found: Found, saw: BrokerSaw | None, *, above: int | None = None) -> Plan:
     """Decide what follows from what the witnesses say. Pure.
 
-    Whatever was handed over to a client, or was seen by the broker and is in the log, is agreed on. Where the sequence
-    was set back, events may stand at offsets that had been drawn before: from the first of them on nothing is.
+    Whatever was handed over to a client, or was pruned, or was seen by the broker and is in the log, is agreed on.
+    Where the sequence was set back, events may stand at offsets that had been drawn before: from the first of them on
+    nothing is.
     """
     agreed = found.horizon if found.handed_over is None else found.handed_over
     seen, generation, remembered = -1, 0, -1
     if saw is not None:
         seen, generation, remembered = saw.offset, saw.generation, saw.remembered
         agreed = max(agreed, seen if saw.fits else -1)
+    agreed = max(agreed, found.pruned)  # what was pruned is named by its generation in archives
     if found.reused is not None:
         agreed = min(agreed, found.reused - 1)
     sequence = max(
@@ -156,7 +162,14 @@ def _asked(bridge: Bridge, *, needed: bool) -> BrokerSaw | None:
 
 
 def _resynced(
-    plan: Plan, found: Found, saw: BrokerSaw | None, *, clients: Sequence[ResyncedClient], present: int, done: bool
+    plan: Plan,
+    found: Found,
+    saw: BrokerSaw | None,
+    *,
+    clients: Sequence[ResyncedClient],
+    ids: int,
+    present: int,
+    done: bool,
 ) -> Resynced:
     """Say what was done."""
     missing = plan.lost_upto - plan.agreed - present > 0 or found.reused is not None
@@ -175,6 +188,7 @@ def _resynced(
         lost_upto=plan.lost_upto if lost else None,
         lost_present=present,
         clients=clients,
+        ids_forgotten=ids,
         mark_renewed=False,
     )
 
@@ -193,7 +207,7 @@ def _details(done: Resynced) -> dict[str, object]:
     )
     moved = {it.client: [it.before, it.offset] for it in done.clients if it.before != it.offset}
     return {
-        **{name: getattr(done, name) for name in (*names, "lost_from", "lost_upto", "lost_present")},
+        **{name: getattr(done, name) for name in (*names, "lost_from", "lost_upto", "lost_present", "ids_forgotten")},
         "again": sum(it.again for it in done.clients),
         "moved": moved,
     }

@@ -15,6 +15,8 @@ logger = logging.getLogger("bridge")
 MOST_EVENTS = 1000  # of one transaction
 MOST_ROUNDS = 10  # of one call: then the pump hands over
 APART_SECONDS = 1.0  # between two looks of a pump that is busy, and after one that could not append all
+RESTS = 40  # times as long as a look took: an old snapshot keeps all that was appended before in its way
+LONGEST_REST_SECONDS = 10.0
 
 
 class Due:
@@ -24,6 +26,8 @@ class Due:
         self._store = store
         self._looked = -APART_SECONDS  # time.monotonic()
         self._held_up_until = -APART_SECONDS
+        self._look_again_at = -APART_SECONDS
+        self._apart = APART_SECONDS
         self._said = ""
 
     @property
@@ -31,9 +35,18 @@ class Due:
         """Whether something due could not be appended just now: do not look for it again at once."""
         return time.monotonic() < self._held_up_until
 
+    @property
+    def rest_seconds(self) -> float:
+        """In how many seconds a wait may look for what is due."""
+        return max(0.0, self._look_again_at - time.monotonic())
+
+    def rest(self, seconds: float) -> None:
+        """Let no wait look for what is due for so long."""
+        self._look_again_at = time.monotonic() + seconds
+
     def append_now_and_then(self) -> bool:
         """Append what is due, at most once in a second; tell whether there was anything."""
-        return time.monotonic() - self._looked >= APART_SECONDS and self.append()
+        return time.monotonic() - self._looked >= self._apart and self.append()
 
     def append_found(self) -> None:
         """Append what is due, after something was found to be; if that can't be appended, wait before looking again."""
@@ -49,11 +62,14 @@ class Due:
         appended = False
         try:
             for _ in range(MOST_ROUNDS):
+                began = time.monotonic()
                 found = append_due(self._store, most=MOST_EVENTS)
                 appended = appended or found.done > 0
                 if found.why is not None:
                     self._say(found.why)
                 if not found.done and not found.held:
+                    took = time.monotonic() - began
+                    self._apart = min(LONGEST_REST_SECONDS, max(APART_SECONDS, RESTS * took))
                     break
         except (StoreUnavailable, SchemaError):
             raise

@@ -130,7 +130,9 @@ class Pump:
                 seconds=min(left, LONGEST_WAIT_SECONDS),
                 poll_seconds=settings.poll_seconds,
                 look_for_due=not self._due.is_held_up,
+                due_rest_seconds=self._due.rest_seconds,
             )
+            self._due.rest(found.due_rest_seconds)
             if not found.newest:
                 break
             self._note_tick()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,7 +62,14 @@ def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_t
         drop(producer.connection)
     each = ConfirmsOneByOne()
     options |= {"confirm_publish": True, "read_timeout": answer_timeout_seconds}
-    return Connected(open_one(options, on_return=each.on_return), each)
+    producer = open_one(options, on_return=each.on_return)
+    try:
+        with suppress(Differs):  # this is the portable way already
+            _try_out(producer, each, answer_timeout_seconds)
+    except BaseException:
+        drop(producer.connection)
+        raise
+    return Connected(producer, each)
 
 
 def _open(
@@ -81,15 +89,21 @@ def _open(
     return producer
 
 
-def _try_out(producer: Producer, confirms: Confirms, seconds: float) -> None:
-    """Publish a message to a queue that does not exist, and wait for the broker to say so.
+def _try_out(producer: Producer, confirms: Confirms | ConfirmsOneByOne, seconds: float) -> None:
+    """Publish two messages to a queue that does not exist, and wait each time for the broker to say so.
+
+    A RabbitMQ that is short of memory or disk takes the first message of each connection, and what follows it only when
+    that is over, also from connections that are closed by then. So events that follow it would go out once for each
+    time that they were tried.
 
     Raises:
-        Differs: it was not counted, so no other would be waited for.
+        Differs: one was not counted, so no other would be waited for.
+        OSError, or one of the connection's errors: the broker does not take any.
     """
-    nowhere = f"bridge.trial.{uuid.uuid4().hex}"
-    producer.publish(
-        "", exchange="", routing_key=nowhere, mandatory=True, content_type="text/plain", content_encoding="utf-8"
-    )
-    if confirms.wait(seconds) != {nowhere}:
-        raise Differs("a message that is published is not counted")
+    for _ in range(2):
+        nowhere = f"bridge.trial.{uuid.uuid4().hex}"
+        producer.publish(
+            "", exchange="", routing_key=nowhere, mandatory=True, content_type="text/plain", content_encoding="utf-8"
+        )
+        if confirms.wait(seconds) != {nowhere}:
+            raise Differs("a message that is published is not counted")

@@ -15,18 +15,31 @@ STREAMED_EVENTS = 50  # in memory at once: each may be large
 
 
 class LogIdentity(NamedTuple):
-    """Which log this is, the offset up to which events may be gone, and the last entry of its journal."""
+    """Which log this is.
+
+    Attributes:
+        id: Tells it from every other log.
+        starts: The first offset of each of its generations.
+        pruned: The offset up to which events may be gone.
+        last_entry: The number of the last entry of its journal.
+    """
 
     id: str
-    generation: int
+    starts: tuple[int, ...]
     pruned: int
     last_entry: int
+
+    @property
+    def generation(self) -> int:
+        """The generation that the log is in."""
+        return len(self.starts)
 
 
 def log_identity(store: Store) -> LogIdentity:
     """Tell which log this is, and how far it is pruned."""
     with store.reading() as connection:
-        return LogIdentity(*connection.execute(statement("archive/look_at_log")).one())
+        id, starts, pruned, last_entry = connection.execute(statement("archive/look_at_log")).one()
+        return LogIdentity(id, tuple(starts), pruned, last_entry)
 
 
 def archivable_events(store: Store, offsets: Sequence[int]) -> Iterator[ArchivedEvent]:
@@ -35,6 +48,18 @@ def archivable_events(store: Store, offsets: Sequence[int]) -> Iterator[Archived
         streamed = connection.execution_options(stream_results=True, yield_per=STREAMED_EVENTS)
         for row in streamed.execute(statement("archive/read_events"), {"offsets": list(offsets)}):
             yield ArchivedEvent(*row)
+
+
+def erased_offsets(store: Store, offsets: Sequence[int]) -> set[int]:
+    """Return which of these events are erased."""
+    with store.reading() as connection:
+        return set(connection.execute(statement("archive/erased"), {"offsets": list(offsets)}).scalars())
+
+
+def erase_again(store: Store, offsets: Sequence[int]) -> None:
+    """Erase events that were put back as they were before they were erased."""
+    with store.writing() as connection:
+        connection.execute(statement("archive/erase_again"), {"offsets": list(offsets)})
 
 
 def hold_range(store: Store, name: str, *, first: int, by: str) -> None:

@@ -23,6 +23,7 @@ class Found(NamedTuple):
         horizon: The highest offset that was final once.
         starts: The first offset of each generation.
         last: The last event; -1 if there is none.
+        pruned: The offset up to which old events may have been removed; -1 if none were.
         handed_over: How far the log was handed over to any client; None if there is none.
         reached: The highest offset that any client or reader has had.
         reused: The first event that was written at an offset that had been drawn before; None if there is none.
@@ -32,6 +33,7 @@ class Found(NamedTuple):
     horizon: int
     starts: tuple[int, ...]
     last: int
+    pruned: int
     handed_over: int | None
     reached: int
     reused: int | None
@@ -74,6 +76,23 @@ def count_events(connection: Connection, *, after: int, upto: int) -> int:
 def move_sequence(connection: Connection, *, sequence: int) -> None:
     """Let offsets be drawn above this one only, from now on: no rollback takes that back."""
     connection.execute(statement("operate/move_sequence"), {"sequence": sequence})
+
+
+def move_other_sequences(connection: Connection) -> None:
+    """Let the numbers of the other tables go on above those that are there: no rollback takes that back."""
+    connection.execute(statement("operate/move_other_sequences"))
+
+
+def forget_ids(connection: Connection, *, after: int, kept: int | None) -> int:
+    """Forget the ids of events that the log has lost, and return how many.
+
+    Args:
+        connection: In a transaction that holds all clients.
+        after: The last offset whose event is certainly there.
+        kept: The last offset that names the event of before for certain; None if all do.
+    """
+    binds = {"after": after, "kept": ANY_OFFSET if kept is None else kept}
+    return int(connection.execute(statement("operate/forget_ids"), binds).scalar_one())
 
 
 def begin_generation(

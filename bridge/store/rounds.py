@@ -19,11 +19,13 @@ class Work(NamedTuple):
         work: Whether there is something for a pump to do.
         newest: Whether the holder had the turn to wait when this wait began.
         due: Whether a scheduled event is due.
+        due_rest_seconds: In how many seconds the next wait may look for these again.
     """
 
     work: bool
     newest: bool
     due: bool
+    due_rest_seconds: float = 0
 
 
 def clients_to_serve(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int) -> list[str]:
@@ -54,14 +56,26 @@ def wait_for_work(
     seconds: float,
     poll_seconds: float,
     look_for_due: bool = True,
+    due_rest_seconds: float = 0,
 ) -> Work:
-    """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn."""
+    """Wait until there is something to do, or the time is up; not at all if another tick has taken the turn.
+
+    Args:
+        store: The event log and its clients.
+        bridge: The bridge's name.
+        holder: The tick that waits.
+        seconds: The longest wait.
+        poll_seconds: The pause between two looks.
+        look_for_due: Whether to look for scheduled events, too.
+        due_rest_seconds: How long not to, because the look before has taken long.
+    """
     binds = {
         "bridge": bridge,
         "holder": holder,
         "seconds": seconds,
         "poll_seconds": poll_seconds,
         "look_for_due": look_for_due,
+        "due_rest": due_rest_seconds,
     }
     with store.reading() as connection:
         return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())

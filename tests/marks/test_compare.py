@@ -116,5 +116,15 @@ def test_g6_a_broker_is_left_when_nobody_renews_its_mark_and_never_before(
 def test_a_mark_is_read_as_it_was_written_and_anything_else_is_none() -> None:
     assert Mark.from_json(replace(THEIRS, seen=Seen(45, 4500)).to_json()) == replace(THEIRS, seen=Seen(45, 4500))
     text_for_count = THEIRS.to_json().replace('"count": 9', '"count": "9"')
-    wrong: list[str | bytes] = [b"", b"{}", b"[]", b"1", b"\xff", b'{"log": 1}', text_for_count]
+    wrong: list[str | bytes] = [b"", b"{}", b"[]", b"1", b"\xff", b'{"log": 1}', text_for_count, b"[" * 100_000]
+    impossible: list[dict[str, Any]] = [
+        {"count": 2**63},
+        {"count": -1},
+        {"generation": 10**9},
+        {"generation": -1},
+        {"timeline": 2**64},
+        {"seen": Seen(2**63, 1)},
+        {"seen": Seen(-2, 1)},
+    ]
+    wrong += [replace(THEIRS, **values).to_json() for values in impossible]
     assert [Mark.from_json(text) for text in wrong] == [None] * len(wrong)

@@ -137,6 +137,50 @@ def test_g10_a_user_who_may_keep_no_mark_is_told_so_once_and_served(
     assert "secret" not in str(world.eyes.execute("SELECT to_jsonb(m) FROM fq.marks m").fetchall())
 
 
+@pytest.mark.parametrize("text", ["", "x", "[[", "[" * 100_000, '{"log": 1}', b"\xff" * 10_000_000, '{"a": 1e999}'])
+def test_g10_a_mark_that_is_garbage_counts_as_a_loss_and_is_written_anew(
+    redis: OwnRedis, make_shop: MakeShop, world: World, text: str | bytes
+) -> None:
+    shop = make_shop(redis.url)
+    handed_over(shop, world)
+    with Redis(port=redis.port) as eyes:
+        eyes.hset("bridge.mark", "mark", text)
+        eyes.hset("bridge.mark", "seen", text)
+        for _ in range(3):
+            assert shop.stopped() is None
+        assert shop.mark()["losses"] == 1
+        world.publish("c")
+        for _ in range(3):
+            shop.tick()
+        assert (eyes.hget("bridge.mark", "seen") or b"").startswith(b"[3, ")
+    assert {it["bridge_offset"] for it in shop.waiting()} == {1, 2, 3}
+
+
+def test_g10_what_the_broker_has_seen_is_noted_anew_where_it_can_t_be_read(
+    redis: OwnRedis, make_shop: MakeShop, world: World
+) -> None:
+    shop = make_shop(redis.url)
+    handed_over(shop, world)
+    with Redis(port=redis.port) as eyes:
+        for text in ("x", "[]", '{"a": 1}', "[" * 100_000, "[1, 2, 3]", "[99999999999999999999, 1]"):
+            eyes.hset("bridge.mark", "seen", text)
+            [offset] = world.publish(None)
+            for _ in range(3):
+                assert shop.stopped() is None
+            assert (eyes.hget("bridge.mark", "seen") or b"").startswith(f"[{offset}, ".encode()), text
+    assert not shop.mark()["losses"]
+
+
+def test_g10_a_key_of_another_type_where_the_mark_should_be_is_said_and_stops_nothing(
+    redis: OwnRedis, make_shop: MakeShop, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Redis(port=redis.port) as eyes:
+        eyes.set("bridge.mark", "mine")
+    shop = make_shop(redis.url)
+    handed_over(shop, world)
+    assert caplog.text.count("the key bridge.mark holds something else") == 1
+
+
 def test_g6_a_mark_is_replaced_only_by_who_has_read_it(redis: OwnRedis, make_shop: MakeShop, world: World) -> None:
     shop = make_shop(redis.url)
     handed_over(shop, world)

@@ -102,3 +102,14 @@ def test_a_long_range_with_rare_topics_is_looked_through_in_slices(
         passes += 1
     assert offsets(world.sent) == [21, 21]
     assert passes >= 3
+
+
+def test_g10_a_replay_goes_on_when_the_server_s_clock_was_set_back(world: World) -> None:
+    finished(world, *[None] * 12)
+    start_replay(world, "beginning", "end", per_second=2)
+    assert len(world.hand_over()) == 1
+    later(world, seconds=-3600)  # the clock was set back by an hour
+    assert len(world.hand_over()) == 2, "one second's worth"
+    assert world.hand_over() == [], "and the new time counts"
+    later(world, seconds=1)
+    assert len(world.hand_over()) == 2

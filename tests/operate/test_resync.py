@@ -23,6 +23,7 @@ FOUND: dict[str, Any] = {
     "horizon": 98,
     "starts": (0,),
     "last": 100,
+    "pruned": -1,
     "handed_over": 98,
     "reached": 98,
     "reused": None,

@@ -15,6 +15,7 @@ import bridge as package
 from bridge.app import Bridge
 from bridge.pump.loop import pump_of
 from bridge.store import rounds
+from tests.conftest import Connect
 from tests.support.world import World
 
 LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -56,10 +57,10 @@ def test_a_wait_for_work_ends_when_an_event_is_due_and_not_before(world: World) 
     rounds.take_turn(world.store, holder="me", seconds=60)
     wait: Any = {"seconds": 0.05, "poll_seconds": 0.01}
     package.publish(world.eyes, "a", {}, deliver_after=3600)
-    assert rounds.wait_for_work(world.store, holder="me", **wait) == (False, True, False)
+    assert rounds.wait_for_work(world.store, holder="me", **wait)[:3] == (False, True, False)
     package.publish(world.eyes, "b", {}, deliver_at=LONG_AGO)
-    assert rounds.wait_for_work(world.store, holder="me", seconds=30, poll_seconds=0.01) == (False, True, True)
-    assert rounds.wait_for_work(world.store, holder="me", look_for_due=False, **wait) == (False, True, False)
+    assert rounds.wait_for_work(world.store, holder="me", seconds=30, poll_seconds=0.01)[:3] == (False, True, True)
+    assert rounds.wait_for_work(world.store, holder="me", look_for_due=False, **wait)[:3] == (False, True, False)
 
 
 def test_what_postgres_refuses_to_append_stays_scheduled_and_the_others_are_served(
@@ -75,3 +76,25 @@ def test_what_postgres_refuses_to_append_stays_scheduled_and_the_others_are_serv
         "scheduled events that are due can't be appended to the log: "
     ]
     assert world.eyes.execute("SELECT topic FROM fq.scheduled").fetchall() == [("order.late",)]
+
+
+def test_g10_scheduled_events_that_an_old_snapshot_keeps_do_not_slow_down_the_look_for_work(
+    world: World, connect: Connect
+) -> None:
+    snapshot = connect(autocommit=False)
+    snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    snapshot.execute("SELECT FROM fq.clients")
+    rounds.take_turn(world.store, holder="me", seconds=60)
+    wait: Any = {"holder": "me", "seconds": 0.3, "poll_seconds": 0.01}
+    assert 0 < rounds.wait_for_work(world.store, **wait).due_rest_seconds < 0.1
+    world.eyes.execute("INSERT INTO fq.scheduled (due_at, topic) SELECT now(), 'a' FROM generate_series(1, 100000)")
+    world.eyes.execute("DELETE FROM fq.scheduled")
+    found = rounds.wait_for_work(world.store, **wait)
+    assert found.due_rest_seconds > 0.1
+    package.publish(world.eyes, "b", {}, deliver_at=LONG_AGO)
+    rested = rounds.wait_for_work(world.store, due_rest_seconds=9, **wait)
+    assert rested[:3] == (False, True, False) and rested.due_rest_seconds > 1, "it rests from call to call"
+    world.client("c")
+    world.publish(None)
+    assert rounds.wait_for_work(world.store, due_rest_seconds=9, **{**wait, "seconds": 8}).work
+    assert rounds.wait_for_work(world.store, **{**wait, "seconds": 30}).due

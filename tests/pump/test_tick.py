@@ -184,4 +184,4 @@ def test_a_look_that_was_held_up_does_not_make_the_pump_sleep_for_long(world: Wo
         )
         other.exec_driver_sql("SELECT pg_sleep(0.6)")
         other.rollback()
-        assert waiting.result(10) == (False, True, False)
+        assert waiting.result(10)[:3] == (False, True, False)

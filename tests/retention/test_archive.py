@@ -57,7 +57,8 @@ def archive(world: World, place: Place, *, keep: int = 0) -> None:
 
 
 def in_archive(world: World, place: Place) -> list[int]:
-    return [event.offset for event in archived_events(place, log=log_identity(world.store).id)]
+    log = log_identity(world.store)
+    return [event.offset for event in archived_events(place, log=log.id, starts=log.starts)]
 
 
 def replayed(world: World, place: Place, **places: Any) -> Replay:

@@ -145,7 +145,7 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
     read = {name: pages(world, name, given) for name, given in binds.items()}
     world.eyes.execute('UPDATE fq.clients SET "full" = true')
     world.eyes.execute("INSERT INTO fq.lanes (client_id, key, \"offset\", ready) VALUES ('c', 'k', 1, true)")
-    look = {"bridge": "bridge", "holder": "p", "seconds": 0, "poll_seconds": 0, "look_for_due": True}
+    look = {"bridge": "bridge", "holder": "p", "seconds": 0, "poll_seconds": 0, "look_for_due": True, "due_rest": 0}
     # The first call in a session also reads the catalog, for the plans of the function.
     _, read["wait_for_work"] = (pages(world, "pass/wait_for_work", look) for _ in range(2))
     assert {name: number for name, number in read.items() if number >= FEW} == {}

@@ -248,7 +248,7 @@ def test_a_pump_that_waits_inside_postgres_leaves_the_other_session_to_the_colle
         assert world.cursor() == 3
         assert not waiting.done(), "it was settled while the pump waited"
         world.publish("d")
-        assert waiting.result(10) == (True, True, False), "it sees the new event at once"
+        assert waiting.result(10)[:3] == (True, True, False), "it sees the new event at once"
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])

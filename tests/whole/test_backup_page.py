@@ -12,10 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.model import Registration
+import bridge as events
+from bridge.model import Position, Registration
+from bridge.operate.audit import audit
+from bridge.operate.replay import replay
 from bridge.store import Store
 from bridge.store.clients import register
+from bridge.store.holds import save_hold
 from bridge.store.migrate import migrate
+from bridge.store.scheduled import append_due
 from tests.support.clusters import Clusters, clusters, free_port
 from tests.support.world import World, offsets
 
@@ -65,8 +70,14 @@ def make_log(url: str) -> None:
     register(store, Registration(id="c", given={"task": "fleet.handle", "ordering": "none"}))
     with psycopg.connect(url, autocommit=True) as eyes:
         world = World(store, eyes)
-        world.publish(None, None, None, None)
+        world.publish(None, None, None)
+        assert events.publish(eyes, "order.created", {}, id="four") == 4
         world.succeed(*world.hand_over()[:3])
+        for id in ("soon", "sooner"):
+            events.publish(eyes, "order.late", {}, id=id, deliver_after=0.001)
+        replay(store, "c", start=Position(offset=1), end=Position(offset=2), per_second=1, by="me")
+        with store.transaction() as connection:
+            save_hold(connection, "backup", offset=2, seconds=3600, by="me")
     store.close()
 
 
@@ -75,11 +86,21 @@ def goes_on(url: str, *, above: int) -> None:
     with psycopg.connect(url, autocommit=True) as eyes, World.at(url, eyes) as world:
         [new] = world.publish(None)
         assert new > above
+        assert events.publish(eyes, "order.created", {}, id="four") == 4
+        assert events.publish(eyes, "order.late", {}, id="last", deliver_after=0) is not None
+        assert append_due(world.store, most=10).done == 3
         handed = world.hand_over()
-        assert offsets(handed)[0] == 4 and offsets(handed)[-1] == new
+        assert [it.topic for it in handed if it.offset > new] == ["order.late"] * 3
+        assert 4 in offsets(handed) and new in offsets(handed) and 1 in offsets(handed), "one of each kind"
         assert {it.client.generation for it in handed} == {2}
         world.succeed(*handed, generation=2)
-        assert world.cursor() == new
+        world.eyes.execute("UPDATE fq.replays SET started_at = now() - interval '1 minute'")
+        world.succeed(*world.hand_over(), generation=2)
+        assert world.cursor() == new + 3
+        assert append_due(world.store, most=10).done == 0
+        assert audit(world.store, "c").contradictions == ()
+        with pytest.raises(psycopg.Error, match='held by "backup"'):
+            world.eyes.execute('DELETE FROM fq.events WHERE "offset" = 3')
 
 
 def test_a_dump_is_restored_as_the_page_says(servers: Clusters, redis_url: str) -> None:
@@ -92,6 +113,24 @@ def test_a_dump_is_restored_as_the_page_says(servers: Clusters, redis_url: str) 
     said = Reader(servers, redis_url, DATABASE=url, RESTORED=restored).follow(*blocks("With pg_dump"))
     assert "generation 2 would begin at offset 5" in said
     assert "generation 2 began at offset 5" in said
+    goes_on(restored, above=4)
+
+
+@pytest.mark.parametrize("only", ["", "--schema=fq"])
+def test_schema_and_data_are_dumped_and_restored_one_after_the_other(
+    servers: Clusters, redis_url: str, only: str
+) -> None:
+    url = servers.start(servers.make("old"), free_port())
+    make_log(url)
+    restored = url.rpartition("/")[0] + "/restored"
+    with psycopg.connect(url, autocommit=True) as eyes:
+        eyes.execute("CREATE DATABASE restored")
+    Reader(servers, redis_url, DATABASE=url, RESTORED=restored).follow(
+        f'pg_dump {only} --schema-only "$DATABASE" | psql -q -v ON_ERROR_STOP=1 "$RESTORED"',
+        f'pg_dump {only} --data-only --disable-triggers "$DATABASE" | psql -q -v ON_ERROR_STOP=1 "$RESTORED"',
+        'export BRIDGE_DATABASE_URL="$RESTORED"',
+        "eventbridge resync --yes",
+    )
     goes_on(restored, above=4)
 
 

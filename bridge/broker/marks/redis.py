@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 from kombu import Connection
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from bridge.broker.internals.redis import connection_pool, key_prefix
 from bridge.broker.marks.keeper import Keeper, MarkRefused, Taken
@@ -28,10 +28,11 @@ redis.call('HSET', KEYS[1], 'mark', ARGV[2])
 return 1
 """
 
-# Note the last event that was seen, unless another pump has noted a later one.
+# Note the last event that was seen, unless another pump has noted a later one; what can't be read is replaced.
 _NOTE = """
 local old = redis.call('HGET', KEYS[1], 'seen')
-if old and tonumber(cjson.decode(old)[1]) > tonumber(ARGV[2]) then return 0 end
+local read, at = pcall(function() return tonumber(cjson.decode(old)[1]) end)
+if read and at and at > tonumber(ARGV[2]) and at < 2^63 then return 0 end
 redis.call('HSET', KEYS[1], 'seen', ARGV[1])
 return 1
 """
@@ -64,6 +65,10 @@ class RedisKeeper(Keeper):
             yield TakenOnRedis(client, key)
         except NoPermissionError as error:
             raise MarkRefused(str(error)) from error
+        except ResponseError as error:
+            if client.type(key) in (b"hash", b"none"):
+                raise
+            raise MarkRefused(f"the key {key} holds something else: {error}") from error
 
 
 class TakenOnRedis(Taken):
@@ -98,7 +103,7 @@ class TakenOnRedis(Taken):
 def read_seen(raw: bytes | None) -> Seen:
     """Read what `seen_text` wrote; nothing is seen in anything else."""
     try:
-        offset, created_us = json.loads(raw or b"")
-    except (ValueError, TypeError):
+        seen = Seen(*json.loads(raw or b""))
+    except (ValueError, TypeError, RecursionError):
         return Seen()
-    return Seen(offset, created_us) if type(offset) is int and type(created_us) is int else Seen()
+    return seen if seen.is_possible else Seen()

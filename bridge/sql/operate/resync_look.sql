@@ -3,7 +3,7 @@
 -- been set back, at an offset that may have named another event. Such events are the last ones that were drawn.
 --
 -- Binds      none
--- Returns    drawn: the last offset that was drawn; horizon; starts, of the generations; last: the last event;
+-- Returns    drawn: the last offset that was drawn; horizon; starts, of the generations; last: the last event; pruned;
 --            handed_over: how far the log was handed over to any client; reached: the highest offset that any client or
 --            reader has had; reused: the first event that was written at an offset that had been drawn before, or NULL
 -- Relies on  hold_all_clients having run in this transaction
@@ -15,7 +15,7 @@ WITH at AS MATERIALIZED (
                       ORDER BY e."offset" DESC LIMIT 1), -1) AS last
       FROM at WHERE at.drawn < at.horizon
 )
-SELECT at.drawn, at.horizon, l.starts, coalesce((SELECT max(e."offset") FROM fq.events e), -1) AS last,
+SELECT at.drawn, at.horizon, l.starts, coalesce((SELECT max(e."offset") FROM fq.events e), -1) AS last, l.pruned,
        (SELECT max(c.dispatched) FROM fq.clients c WHERE c.task IS NOT NULL) AS handed_over,
        coalesce((SELECT max(greatest(c."offset", c.dispatched)) FROM fq.clients c), -1) AS reached,
        (SELECT min(e."offset") FROM fq.events e, kept k WHERE e."offset" > k.last AND e."offset" <= at.drawn) AS reused

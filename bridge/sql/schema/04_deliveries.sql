@@ -138,7 +138,8 @@ CREATE FUNCTION fq.busy_keys(client text) RETURNS TABLE (key text) LANGUAGE sql 
 END;
 
 -- Return a client's replays. `allowed` is how many events each may hand over now. Its rate counts from `counts_from`,
--- so that what it makes up for after a standstill is at most one second's worth.
+-- so that what it makes up for after a standstill is at most one second's worth. Where the server's clock was set back,
+-- it counts from now, and nothing stands still.
 CREATE FUNCTION fq.replays_of(client text)
 RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, per_second double precision,
                sent bigint, counts_from timestamptz, allowed double precision) LANGUAGE sql STABLE BEGIN ATOMIC
@@ -146,7 +147,7 @@ RETURNS TABLE (id bigint, epoch integer, next bigint, upto bigint, filter text, 
            greatest(0, floor(extract(epoch FROM now() - base.at) * r.per_second + 0.001) + 1 - r.sent)
       FROM fq.replays r
      CROSS JOIN LATERAL (
-           SELECT greatest(r.started_at, now()
+           SELECT greatest(CASE WHEN r.started_at <= now() THEN r.started_at END, now()
                            - make_interval(secs => (r.sent + greatest(r.per_second, 1) - 1) / r.per_second)) AS at) base
      WHERE r.client_id = client;
 END;

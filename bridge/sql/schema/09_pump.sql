@@ -40,17 +40,25 @@ END $$;
 
 -- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
 -- is `due`. While all windows are full nothing looks for new events, so that writers get that core. With many clients a
--- look takes longer, and is then taken less often: waiting uses a fortieth of a core at most. The turn is looked at
--- once, before the wait. For the settings see fq.without_table_scans.
+-- look takes longer, and is then taken less often: waiting uses a fortieth of a core at most. The look at what is due
+-- has a pace of its own: an old snapshot keeps the rows of all that was due before in its way, and no client is to wait
+-- for that. `due_rest` are the seconds until it may be taken again, from call to call: ten at most, because a look may
+-- have been held up by a lock. The turn is looked at once, before the wait. For the settings see
+-- fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
-                                 look_for_due boolean, OUT work boolean, OUT newest boolean, OUT due boolean)
+                                 look_for_due boolean, INOUT due_rest double precision DEFAULT 0,
+                                 OUT work boolean, OUT newest boolean, OUT due boolean)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     offsets regclass := pg_get_serial_sequence('fq.events', 'offset');
     until   timestamptz := clock_timestamp() + make_interval(secs => seconds);
     began   timestamptz;
+    looked  timestamptz;
+    due_at  timestamptz := clock_timestamp() + make_interval(secs => due_rest);
+    took    double precision := due_rest / 40;
     drawn   bigint;
 BEGIN
+    due := false;
     newest := EXISTS (SELECT FROM fq.turns t WHERE t.bridge = wait_for_work.bridge AND t.name = 'linger'
                                                AND t.holder = wait_for_work.holder);
     LOOP
@@ -60,12 +68,17 @@ BEGIN
                          WHERE s.bridge = wait_for_work.bridge
                            AND (s.dispatched < drawn AND NOT s."full" AND NOT s.limited AND s.state = 'active'
                                 OR s.woken));
-        due := look_for_due AND EXISTS (SELECT FROM fq.scheduled s
-                                         WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp());
+        looked := clock_timestamp();
+        IF look_for_due AND looked >= due_at THEN
+            due := EXISTS (SELECT FROM fq.scheduled s WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp());
+            took := extract(epoch FROM clock_timestamp() - looked);
+            due_at := clock_timestamp() + make_interval(secs => 40 * took);
+        END IF;
         EXIT WHEN work OR due OR NOT newest OR began >= until;
-        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM clock_timestamp() - began)),
+        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM looked - began)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));
     END LOOP;
+    due_rest := least(40 * took, 10, greatest(0, extract(epoch FROM due_at - clock_timestamp())));
 END $$;
 
 -- Settings that the database keeps. `secret` signs the callbacks of deliveries where `bridge_secret` is not set.

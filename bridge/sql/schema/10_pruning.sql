@@ -29,10 +29,11 @@ CREATE VIEW fq.held_events AS
     SELECT 'open', d.client_id, d."offset" FROM fq.clients c CROSS JOIN LATERAL fq.open(c.id) d;
 
 -- Refuse a DELETE that takes an event away which somebody still needs, remember how far the log is pruned, forget the
--- events' ids, and take the events from the ledgers of the clients. This looks once per statement. It writes the log's
--- row first, as a seek back and a new replay do: so each of them sees the other, and one of two that began at an old
--- snapshot fails. It does not look at the sequence, or it would hold the horizon (decision 38). For the settings see
--- fq.without_table_scans.
+-- events' ids, and take the events from the ledgers of the clients. What is scheduled under such an id is the very
+-- event, published early: it goes along, or it would come a second time. This looks once per statement. It writes the
+-- log's row first, as a seek back and a new replay do: so each of them sees the other, and one of two that began at an
+-- old snapshot fails. It does not look at the sequence, or it would hold the horizon (decision 38). For the settings
+-- see fq.without_table_scans.
 CREATE FUNCTION fq.guard_delete() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -65,6 +66,9 @@ BEGIN
             USING ERRCODE = 'FQ001', HINT = '`eventbridge prune` removes only what nobody needs any more';
     END IF;
     IF EXISTS (SELECT FROM fq.event_ids) THEN
+        IF EXISTS (SELECT FROM fq.scheduled s WHERE s.id IS NOT NULL) THEN
+            DELETE FROM fq.scheduled s USING fq.event_ids i, gone g WHERE i."offset" = g."offset" AND s.id = i.id;
+        END IF;
         DELETE FROM fq.event_ids i USING gone g WHERE i."offset" = g."offset";
     END IF;
     INSERT INTO fq.uncounted AS u (client_id, counted_after, number, total)

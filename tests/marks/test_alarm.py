@@ -1,0 +1,46 @@
+"""A RabbitMQ that is short of memory takes nothing until that is over, and then not again and again what was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bridge.broker.fast_ways import CONFIRMS
+from bridge.pump.loop import pump_of
+from tests.marks.shop import MakeShop
+from tests.support.rabbit import control
+from tests.support.waiting import wait_until
+from tests.support.world import World
+
+
+@contextmanager
+def alarm(url: str) -> Iterator[None]:
+    """Let the server be short of memory."""
+    control(url, "set_vm_memory_high_watermark", "0.0000001")
+    try:
+        yield
+    finally:
+        control(url, "set_vm_memory_high_watermark", "0.9")
+
+
+@pytest.mark.parametrize("one_by_one", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_g5_what_a_broker_does_not_take_for_long_is_not_sent_again_and_again(
+    make_shop: MakeShop, world: World, amqp_url: str, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
+) -> None:
+    if one_by_one:
+        monkeypatch.setattr(type(CONFIRMS), "conforms", lambda way, *_: way is not CONFIRMS)
+    shop = make_shop(amqp_url, bridge_connect_timeout_seconds=1)
+    shop.client(ordering="none")
+    shop.tick()
+    world.publish("a", "b")
+    with alarm(amqp_url):
+        for _ in range(4):
+            shop.stopped()
+            pump_of(shop.bridge)._left_alone_until.clear()  # noqa: SLF001 - as if a second had passed
+        assert world.row()["dispatched"] <= 0
+    wait_until(lambda: shop.stopped() is None and world.row()["dispatched"] == 2, what="it goes on")
+    sent = [it["bridge_offset"] for it in shop.waiting()]
+    assert sorted(set(sent)) == [1, 2]
+    assert len(sent) <= 4, "at most what was under way when the alarm began, once more"
