@@ -129,6 +129,11 @@ def test_lines_are_not_too_long(page: Path) -> None:
     assert not [line for line in lines if len(line) > LONGEST_LINE]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_heading_stands_behind_an_empty_line(page: Path) -> None:
+    assert not re.findall(r"^.*\S.*\n#+ .*$", prose(page), re.MULTILINE)
+
+
 def test_the_site_builds_and_each_link_leads_somewhere(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "docs", tmp_path / "docs")
     shutil.copy(REPOSITORY / "mkdocs.yml", tmp_path)
