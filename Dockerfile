@@ -5,7 +5,7 @@ FROM ${PYTHON_IMAGE}
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app
 RUN useradd --system --create-home bridge
 WORKDIR /app
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY bridge bridge
 RUN python3 -m pip install --no-cache-dir ".[metrics]"
 COPY celeryconfig.py ./

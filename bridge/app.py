@@ -62,6 +62,11 @@ class Bridge:
         return self._secret
 
     @property
+    def is_served_here(self) -> bool:
+        """Whether this process is a worker that consumes the bridge's queue: a bridge worker."""
+        return bool(self.settings.queue in self.app.amqp.queues.consume_from)
+
+    @property
     def sender(self) -> Sender:
         """The only writer of messages to the broker; it connects when it is first used."""
         if self._sender is None:

@@ -19,6 +19,7 @@ import tornado.options
 from celery.bin.worker import worker
 from django.core.management import get_commands
 
+from bridge import Operator
 from bridge.command import bridge
 from bridge.observe.log_format import LOG_FORMAT
 from bridge.operate.explain import Cause
@@ -127,6 +128,18 @@ def test_the_layers_in_the_docs_are_those_that_are_checked() -> None:
 def test_lines_are_not_too_long(page: Path) -> None:
     lines = [line for line in (REPOSITORY / page).read_text().splitlines() if not line.startswith("|")]
     assert not [line for line in lines if len(line) > LONGEST_LINE]
+
+
+def test_each_verb_of_an_operator_stands_in_the_table_of_verbs() -> None:
+    text = (REPOSITORY / "docs" / "running.md").read_text()
+    table = text.split("| to look | to act |")[1].split("\n\n")[0]
+    verbs = {name for name in dir(Operator) if not name.startswith("_") and callable(getattr(Operator, name))}
+    assert set(re.findall(r"`(\w+)`", table)) - {"with"} == verbs
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_heading_stands_behind_an_empty_line(page: Path) -> None:
+    assert not re.findall(r"^.*\S.*\n#+ .*$", prose(page), re.MULTILINE)
 
 
 def test_the_site_builds_and_each_link_leads_somewhere(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps
-
 from bridge.app import Bridge, bridge_of
 from bridge.broker.task_events import DRIVERS, FAILED, TaskEvents
+from bridge.collector.in_thread import InThread
 from bridge.errors import BridgeError
 from bridge.model import attempt_in
 from bridge.settle.late_reasons import LateReasons
@@ -36,35 +35,34 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.5, 30.0
 STARTED_TASKS = 10_000  # whose begin is remembered
 
 
-class FailureEvents(bootsteps.StartStopStep):
-    """Runs in workers that consume the bridge's queue, on Redis and RabbitMQ; starts anew after a broker reconnect."""
+class FailureEvents(InThread):
+    """Runs in workers that consume the bridge's queue, on Redis and RabbitMQ."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
     label = "Bridge events"
-
-    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._stopping = threading.Event()
+    thread_name = "bridge-events"
 
     def include_if(self, parent: Consumer) -> bool:
         """Tell whether this is a bridge worker that is to listen."""
-        settings = bridge_of(parent.app).settings
-        consumes = settings.queue in parent.app.amqp.queues.consume_from
-        wanted = consumes and (settings.failure_events or settings.enable_events)
+        bridge = bridge_of(parent.app)
+        wanted = bridge.is_served_here and (bridge.settings.failure_events or bridge.settings.enable_events)
         return wanted and parent.app.connection_for_read().transport.driver_type in DRIVERS
 
-    def start(self, parent: Consumer) -> None:
-        """Begin to listen."""
-        self._stopping = threading.Event()
-        threading.Thread(
-            target=_run, args=(bridge_of(parent.app), self._stopping), name="bridge-events", daemon=True
-        ).start()
-
-    def stop(self, parent: Consumer) -> None:
-        """End; the thread ends by itself within a second."""
-        self._stopping.set()
-
-    terminate = stop
+    def run(self, bridge: Bridge, stopping: threading.Event) -> None:
+        """Listen until told to stop, whatever breaks meanwhile."""
+        delay, reasons = FIRST_DELAY_SECONDS, LateReasons()
+        trouble = Trouble(logger, what="task-failed events are not heard", over="task-failed events are heard again")
+        while not stopping.is_set():
+            began = time.monotonic()
+            try:
+                listen(bridge, reasons, stopping=stopping, trouble=trouble)
+            except BridgeError as error:
+                trouble.went(error)
+            except Exception as error:  # kombu's and the drivers': reasons are worth no more than a line
+                trouble.went(f"{type(error).__name__}: {error}")
+            if time.monotonic() - began > 2 * LONGEST_DELAY_SECONDS:  # it worked for a while
+                delay = FIRST_DELAY_SECONDS
+            stopping.wait(delay if trouble.is_on else 0)
+            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 
 
 class Heard:
@@ -95,24 +93,6 @@ class Heard:
                 self._started[id] = moment
                 if len(self._started) > STARTED_TASKS:
                     self._started.popitem(last=False)
-
-
-def _run(bridge: Bridge, stopping: threading.Event) -> None:
-    """Listen until told to stop, whatever breaks meanwhile."""
-    delay, reasons = FIRST_DELAY_SECONDS, LateReasons()
-    trouble = Trouble(logger, what="task-failed events are not heard", over="task-failed events are heard again")
-    while not stopping.is_set():
-        began = time.monotonic()
-        try:
-            listen(bridge, reasons, stopping=stopping, trouble=trouble)
-        except BridgeError as error:
-            trouble.went(error)
-        except Exception as error:  # kombu's and the drivers': reasons are worth no more than a line
-            trouble.went(f"{type(error).__name__}: {error}")
-        if time.monotonic() - began > 2 * LONGEST_DELAY_SECONDS:  # it worked for a while
-            delay = FIRST_DELAY_SECONDS
-        stopping.wait(delay if trouble.is_on else 0)
-        delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 
 
 def listen(bridge: Bridge, reasons: LateReasons, *, stopping: threading.Event, trouble: Trouble) -> None:

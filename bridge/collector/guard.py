@@ -37,8 +37,7 @@ class Guard(bootsteps.StartStopStep):
 
     def include_if(self, parent: Consumer) -> bool:
         """Tell whether this is a bridge worker."""
-        queue = bridge_of(parent.app).settings.queue
-        return queue in parent.app.amqp.queues.consume_from and GUARD.conforms()
+        return bridge_of(parent.app).is_served_here and GUARD.conforms()
 
     def start(self, parent: Consumer) -> None:
         """Stand between the broker and the worker before the first message comes."""

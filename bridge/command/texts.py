@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from textwrap import wrap
 from typing import Any
@@ -20,6 +20,15 @@ from bridge.wording import counted, span
 NO_CLIENTS = "no clients yet: `eventbridge register CLIENT --task NAME` makes one"
 INDENT_COLUMNS = 11  # before the words of a setting
 SHOWN_CHARACTERS = 2000  # of a payload, in a line for people
+ORDERING = {"key": "one event at a time for each key", "none": "any", "strict": "one event at a time"}
+CALL = {
+    "event": "the whole event",
+    "payload": "its payload",
+    "kwargs": "its payload's fields as keywords",
+    "cloudevent": "a CloudEvent",
+}
+BATCH_AS = {"list": "one call with the list", "calls": "a call for each"}
+EXHAUSTED = {"park": "park it", "hold-key": "park it and hold back its key", "halt": "halt the client"}
 STATE_STYLES = {"active": "green", "paused": "yellow", "draining": "yellow", "halted": "bold red", "reader": "dim"}
 
 
@@ -38,55 +47,45 @@ def clients_view(clients: Sequence[ListedClient], *, width: int) -> Text:
     return Text("\n\n").join(blocks)
 
 
-def _settings(client: ListedClient) -> Iterable[tuple[str, str]]:
+def _settings(client: ListedClient) -> Iterator[tuple[str, str]]:
+    """Put a client's settings into words, those that are as usual left out."""
     if client.is_reader:
         yield "cursor", f"{client.offset:,}, which it moves itself in SQL"
         return
     its: Mapping[str, Any] = client.settings
-    ordering = {"key": "one event at a time for each key", "none": "any", "strict": "one event at a time"}
-    call = {
-        "event": "the whole event",
-        "payload": "its payload",
-        "kwargs": "its payload's fields as keywords",
-        "cloudevent": "a CloudEvent",
-    }
-    exhausted = {"park": "park it", "hold-key": "park it and hold back its key", "halt": "halt the client"}
-    yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {call[its['call']]}"
+    yield "task", f"{plain(its['task'])} on queue {plain(its['queue'])}, called with {CALL[its['call']]}"
     if its["routes"]:
         yield "routes", ", ".join(f"{plain(pattern)} to {plain(task)}" for pattern, task in its["routes"])
     if its["bridge"] != DEFAULT_BRIDGE:
         yield "bridge", plain(its["bridge"])
     yield "topics", ", ".join(map(plain, its["topics"]))
-    yield "order", f"{ordering[its['ordering']]}; at most {its['window']:,} open"
+    yield "order", f"{ORDERING[its['ordering']]}; at most {its['window']:,} open"
     yield "lease", f"handed over again after {span(its['ack_timeout_seconds'])} without an answer"
-    attempts = counted(its["max_attempts"], "attempt")
-    if its["max_attempts"] > 1:
-        attempts += f", {span(its['backoff_seconds'])} to {span(its['backoff_max_seconds'])} apart"
     if its["rate"]:
         burst = f", {its['burst']:,} at once" if its["burst"] else ""
         yield "rate", f"at most {plain(its['rate'])}{burst}; retries count"
-    if its["priority"] or its["headers"]:
-        headers = ", ".join(map(plain, its["headers"]))
-        yield (
-            "messages",
-            "; ".join(
-                [
-                    *([f"priority {its['priority']}"] if its["priority"] else []),
-                    *([f"with headers {headers}"] if headers else []),
-                ]
-            ),
-        )
+    yield from _of_messages(its)
+    if its["report_by"] == "in-process":
+        yield "report", "the fleet's workers report outcomes to Postgres themselves"
+    attempts = counted(its["max_attempts"], "attempt")
+    if its["max_attempts"] > 1:
+        attempts += f", {span(its['backoff_seconds'])} to {span(its['backoff_max_seconds'])} apart"
+    yield "failure", f"{attempts}, then {EXHAUSTED[its['on_exhausted']]}"
+    yield "cursor", f"{client.offset:,}"
+
+
+def _of_messages(its: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Put into words what messages carry, and how many events."""
+    said = [f"priority {its['priority']}"] if its["priority"] else []
+    said += [f"with headers {', '.join(map(plain, its['headers']))}"] if its["headers"] else []
+    if said:
+        yield "messages", "; ".join(said)
     if its["time_limit_seconds"] or its["soft_time_limit_seconds"]:
         limits = {"soft limit": its["soft_time_limit_seconds"], "hard limit": its["time_limit_seconds"]}
         yield "limits", ", ".join(f"{name} {span(value)}" for name, value in limits.items() if value)
     if its["batch"] > 1:
-        handed = {"list": "one call with the list", "calls": "a call for each"}
         wait = f", which wait at most {its['batch_wait_ms']:,} ms"
-        yield "batch", f"up to {its['batch']:,} events in one message{wait}; {handed[its['batch_as']]}"
-    if its["report_by"] == "in-process":
-        yield "report", "the fleet's workers report outcomes to Postgres themselves"
-    yield "failure", f"{attempts}, then {exhausted[its['on_exhausted']]}"
-    yield "cursor", f"{client.offset:,}"
+        yield "batch", f"up to {its['batch']:,} events in one message{wait}; {BATCH_AS[its['batch_as']]}"
 
 
 def registered_line(result: RegisteredClient) -> str:

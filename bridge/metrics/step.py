@@ -37,9 +37,8 @@ class Metrics(bootsteps.StartStopStep):
 
     def include_if(self, parent: WorkController) -> bool:
         """Tell whether this is a bridge worker that is to have metrics."""
-        settings = bridge_of(parent.app).settings
-        wanted = settings.metrics_port or settings.metrics_otlp
-        return bool(wanted) and settings.queue in parent.app.amqp.queues.consume_from
+        bridge = bridge_of(parent.app)
+        return bool(bridge.settings.metrics_port or bridge.settings.metrics_otlp) and bridge.is_served_here
 
     def start(self, parent: WorkController) -> None:
         """Begin. Whatever stands in the way is a line in the log: a worker works without metrics, too."""

@@ -20,10 +20,12 @@ from bridge.archive.files import manifests
 from bridge.archive.lines import ArchivedEvent
 from bridge.archive.places import Place
 from bridge.store import Store
-from bridge.store.archive import end_hold, erase_again, hold_range, log_identity, restore_events
+from bridge.store.archive import erase_again, log_identity, restore_events
 from bridge.store.events import LoggedEvent, Wanted, topics_pattern
+from bridge.store.holds import end_hold, save_hold
 
 BATCH_EVENTS, BATCH_CHARACTERS = 500, 4_000_000  # that are put back in one transaction
+HOLD_SECONDS = 3600  # at most from one batch to the next; a process that dies holds the log no longer
 
 Pages = Callable[..., Iterator[LoggedEvent]]
 
@@ -88,7 +90,7 @@ def put_back(
     Nobody prunes them before the block is over.
     """
     name = f"replay-{uuid4()}"
-    hold_range(store, name, first=first, by=by)
+    _hold(store, name, first=first, by=by)
     try:
         before = _files(store, archive)
         restored = _put_back(store, archive, name, first=first, upto=upto, topics=topics, by=by)
@@ -114,7 +116,7 @@ def _put_back(
         size += len(event.payload_json) + len(event.headers_json)
         if len(batch) >= BATCH_EVENTS or size >= BATCH_CHARACTERS:
             restored, batch, size = restored + restore_events(store, batch), [], 0
-            hold_range(store, name, first=first, by=by)
+            _hold(store, name, first=first, by=by)
     return restored + (restore_events(store, batch) if batch else 0)
 
 
@@ -131,6 +133,12 @@ def _erase_again(store: Store, archive: Place, *, first: int, upto: int) -> None
     erased = [event.offset for event in found if event.is_erased]
     for nth in range(0, len(erased), BATCH_EVENTS):
         erase_again(store, erased[nth : nth + BATCH_EVENTS])
+
+
+def _hold(store: Store, name: str, *, first: int, by: str) -> None:
+    """Keep the events from an offset on from being pruned for a while."""
+    with store.transaction() as connection:
+        save_hold(connection, name, offset=max(0, first), seconds=HOLD_SECONDS, by=by)
 
 
 def _logged(event: ArchivedEvent, characters: int | None) -> LoggedEvent:

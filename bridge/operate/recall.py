@@ -12,8 +12,7 @@ from bridge.broker.revoking import revoke
 from bridge.operate.workers import connected
 from bridge.store import Store
 from bridge.store.held import hold_driven_client
-from bridge.store.recall import Recalled
-from bridge.store.recall import recall as recall_deliveries
+from bridge.store.recall import Recalled, recall_open
 from bridge.wording import said
 
 logger = logging.getLogger("bridge")
@@ -50,7 +49,7 @@ def recall(
     """
     with store.transaction() as connection:
         hold_driven_client(connection, client)
-        done = recall_deliveries(connection, client, keys=keys, offsets=offsets, reason=reason, by=by)
+        done = recall_open(connection, client, keys=keys, offsets=offsets, reason=reason, by=by)
     if done.task_ids:
         _drop(app, done.task_ids[:REVOKED_TASKS])
     return done

@@ -16,9 +16,18 @@ from typing import NamedTuple
 from bridge.app import Bridge
 from bridge.errors import BrokerUnavailable, UsageError
 from bridge.operate.witnesses import BrokerSaw, own_the_broker, what_the_broker_saw
-from bridge.store import resync as log
 from bridge.store.journal import WHOLE_LOG, note
-from bridge.store.resync import Found, ResyncedClient
+from bridge.store.resync import (
+    Found,
+    ResyncedClient,
+    begin_generation,
+    count_events,
+    forget_ids,
+    hold_all_clients,
+    look_at_log,
+    move_other_sequences,
+    move_sequence,
+)
 
 
 class Plan(NamedTuple):
@@ -105,19 +114,19 @@ def resync(
     if from_broker_mark and (saw is None or saw.other_log):
         raise UsageError("the broker has no mark of this log: give --above with the highest offset that was ever drawn")
     with bridge.store.transaction() as connection:
-        log.hold_all_clients(connection)
-        found = log.look(connection)
+        hold_all_clients(connection)
+        found = look_at_log(connection)
         plan = plan_of(found, saw, above=above)
-        present = log.count_events(connection, after=plan.agreed, upto=plan.lost_upto)
+        present = count_events(connection, after=plan.agreed, upto=plan.lost_upto)
         savepoint = connection.begin_nested()
-        clients = log.begin_generation(connection, starts=plan.starts, kept=plan.kept, final=plan.agreed)
-        ids = log.forget_ids(connection, after=min(plan.agreed, found.last), kept=plan.kept)
+        clients = begin_generation(connection, starts=plan.starts, kept=plan.kept, final=plan.agreed)
+        ids = forget_ids(connection, after=min(plan.agreed, found.last), kept=plan.kept)
         done = _resynced(plan, found, saw, clients=clients, ids=ids, present=present, done=not dry_run)
         if dry_run:
             savepoint.rollback()
         else:
-            log.move_sequence(connection, sequence=plan.sequence)
-            log.move_other_sequences(connection)  # before the journal is written
+            move_sequence(connection, sequence=plan.sequence)
+            move_other_sequences(connection)  # before the journal is written
             note(connection, WHOLE_LOG, "resync", by=by, details=_details(done))
     return done if dry_run else _with_mark(bridge, done)
 

@@ -30,7 +30,7 @@ from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
-from bridge.store.durations import note_durations, timed
+from bridge.store.durations import note_durations
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 from bridge.trouble import Trouble
@@ -189,18 +189,17 @@ class Pump:
         try:
             sender = self._bridge.sender
             noting = Noting(sender.send)
-            with timed(self._bridge.store, "pass"):
-                done = hand_over(
-                    self._bridge.store,
-                    client,
-                    horizon=horizon,
-                    limit=settings.pass_limit,
-                    send=noting.send,
-                    bridge=self._name,
-                    look=sender.length,
-                    revoke=sender.revoke,
-                    batch_bytes=settings.batch_bytes,
-                )
+            done = hand_over(
+                self._bridge.store,
+                client,
+                horizon=horizon,
+                limit=settings.pass_limit,
+                send=noting.send,
+                bridge=self._name,
+                look=sender.length,
+                revoke=sender.revoke,
+                batch_bytes=settings.batch_bytes,
+            )
         except LogRewound:
             raise
         except Exception as error:  # any error is this client's alone: the others are served

@@ -11,7 +11,6 @@ stay within the window, in the order of their keys, and neither moves a cursor.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from bridge.pump.taking import Send, take
 from bridge.pump.unfinished import finish_done, give_up_refused, give_up_unanswered
 from bridge.pump.waiting import judge_leases
 from bridge.store import Store, handover, leases
+from bridge.store.durations import timed
 from bridge.store.handover import Todo
 
 Look = Callable[[str], int | None]  # how many messages wait in a queue; None where the broker does not say
@@ -87,8 +87,7 @@ def hand_over(
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
     replaced: list[str] = []
-    began = time.monotonic()
-    with store.transaction(vouched=True) as connection:
+    with timed(store, "pass") as passed, store.transaction(vouched=True) as connection:
         client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
             return None
@@ -106,7 +105,7 @@ def hand_over(
         )
     if replaced and revoke is not None:  # after the commit: the client's row is free
         revoke(replaced)
-    _tell(client, done, time.monotonic() - began)
+    _tell(client, done, passed.seconds)
     return done
 
 

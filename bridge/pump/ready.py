@@ -31,10 +31,10 @@ class FirstTick(bootsteps.StartStopStep):
 
     def include_if(self, parent: Consumer) -> bool:
         """Tell whether this is a bridge worker; its log then has no line for each tick."""
-        serves = bridge_of(parent.app).settings.queue in parent.app.amqp.queues.consume_from
+        serves = bridge_of(parent.app).is_served_here
         if serves:
             quieten()
-        return bool(serves)
+        return serves
 
     def start(self, parent: Consumer) -> None:
         """Start the pump; where the broker refuses it, beat does."""

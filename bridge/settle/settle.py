@@ -4,14 +4,13 @@ Outcomes that are reported together are settled in one transaction, whatever the
 this epoch finishes the event, whether it is of the recorded attempt or of an earlier one. A failure counts only for the
 recorded attempt while that is out. Everything else changes nothing, and nothing does what was handed over in another
 generation of the log: its offsets may name other events now. That is compared while the clients are locked, and no
-generation begins then. The caller tells the broker that outcomes are
-settled only after this has returned, so after a crash they are settled again, which does no harm.
+generation begins then. The caller tells the broker that outcomes are settled only after this has returned,
+so after a crash they are settled again, which does no harm.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -74,12 +73,11 @@ def settle(store: Store, reported: Sequence[Outcome], *, lock_seconds: float | N
     """
     if not reported:
         return Settled()
-    began = time.monotonic()
-    with timed(store, "settle"), store.transaction(vouched=True) as connection:
+    with timed(store, "settle") as taken, store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         policies = outcomes.lock_clients(connection, clients, lock_seconds=lock_seconds)
         settled = _settle(connection, policies, reported)
-    return _told(settled, began)
+    return _told(settled, taken.seconds)
 
 
 def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: float) -> tuple[Settled, list[Outcome]]:
@@ -88,21 +86,20 @@ def settle_free(store: Store, reported: Sequence[Outcome], *, lock_seconds: floa
     Raises:
         StoreUnavailable: nothing is settled; settle the same outcomes again.
     """
-    began = time.monotonic()
-    with timed(store, "settle"), store.transaction(vouched=True) as connection:
+    with timed(store, "settle") as taken, store.transaction(vouched=True) as connection:
         clients = {outcome.client for outcome in reported}
         free, held = outcomes.lock_free_clients(connection, clients, lock_seconds=lock_seconds)
         left = [outcome for outcome in reported if outcome.client in held]
         now = [outcome for outcome in reported if outcome.client not in held]
         settled = _settle(connection, free, now) if now else Settled()
-    return (_told(settled, began) if now else settled), left
+    return (_told(settled, taken.seconds) if now else settled), left
 
 
-def _told(settled: Settled, began: float) -> Settled:
+def _told(settled: Settled, seconds: float) -> Settled:
     """Tell what a transaction settled that is committed, and return it."""
     succeeded, retried, parked, ignored, outdated = settled
     counts = {"retried": retried, "parked": parked, "ignored": ignored, "outdated": outdated}
-    tell(Happening(kind="settled", number=succeeded, seconds=time.monotonic() - began, counts=counts))
+    tell(Happening(kind="settled", number=succeeded, seconds=seconds, counts=counts))
     return settled
 
 

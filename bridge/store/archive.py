@@ -62,18 +62,6 @@ def erase_again(store: Store, offsets: Sequence[int]) -> None:
         connection.execute(statement("archive/erase_again"), {"offsets": list(offsets)})
 
 
-def hold_range(store: Store, name: str, *, first: int, by: str) -> None:
-    """Keep the events from an offset on from being pruned, for an hour at the most."""
-    with store.writing() as connection:
-        connection.execute(statement("archive/hold"), {"name": name, "offset": max(0, first), "by": by})
-
-
-def end_hold(store: Store, name: str) -> None:
-    """Let them be pruned again."""
-    with store.writing() as connection:
-        connection.execute(statement("archive/end_hold"), {"name": name})
-
-
 def restore_events(store: Store, events: Sequence[ArchivedEvent]) -> int:
     """Put archived events back into the log in one transaction, and return how many were not there.
 

@@ -148,7 +148,7 @@ class DatabaseSeen:
 
 def look_at_server(connection: Connection) -> ServerSeen:
     """Ask the server what it is."""
-    return ServerSeen(*connection.execute(statement("checkup/server")).one())
+    return ServerSeen(**connection.execute(statement("checkup/server")).mappings().one())
 
 
 def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0) -> DatabaseSeen:
@@ -175,7 +175,7 @@ def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0
         holders = connection.execute(statement("look/horizon_holders")).mappings()
         return DatabaseSeen(
             server=server,
-            log=LogSeen(*connection.execute(statement("checkup/log")).one()),
+            log=LogSeen(**connection.execute(statement("checkup/log")).mappings().one()),
             rights=rights,
             processes=look_at_processes(connection, bridge=bridge, interval_seconds=interval_seconds),
             clients=tuple(_client(row) for row in connection.execute(statement("checkup/clients")).mappings()),
@@ -189,8 +189,8 @@ def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0
 def look_at_processes(connection: Connection, *, bridge: str, interval_seconds: float = 1.0) -> ProcessesSeen:
     """Tell when the pump and the collectors of a bridge were at work, and which beats at once."""
     beat_holds = beat_holds_seconds(interval_seconds)
-    binds = {"bridge": bridge, "holds": COLLECTOR_HOLDS_SECONDS, "beat_holds": beat_holds}
-    return ProcessesSeen(*connection.execute(statement("checkup/processes"), binds).one())
+    binds = {"bridge": bridge, "collector_holds": COLLECTOR_HOLDS_SECONDS, "beat_holds": beat_holds}
+    return ProcessesSeen(**connection.execute(statement("checkup/processes"), binds).mappings().one())
 
 
 def contradiction(store: Store, mark: Mark, *, bridge: str) -> str:

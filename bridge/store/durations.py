@@ -98,12 +98,19 @@ def durations_of(store: Store) -> Durations:
     return _durations[store]
 
 
+class Taken:
+    """How long something took: 0 until it is over."""
+
+    seconds = 0.0
+
+
 @contextmanager
-def timed(store: Store, name: Name) -> Iterator[None]:
-    """Count how long the body takes, unless it raises."""
-    began = time.perf_counter()
-    yield
-    durations_of(store).observe(name, time.perf_counter() - began)
+def timed(store: Store, name: Name) -> Iterator[Taken]:
+    """Count how long the body takes, unless it raises. What is yielded says it afterwards."""
+    taken, began = Taken(), time.perf_counter()
+    yield taken
+    taken.seconds = time.perf_counter() - began
+    durations_of(store).observe(name, taken.seconds)
 
 
 def note_durations(store: Store, *, bridge: str, at_once: bool = False) -> None:

@@ -43,7 +43,8 @@ class Renewal(NamedTuple):
 
 def look_at_leases(connection: Connection, client: Client) -> list[Lapsed]:
     """List the client's deliveries whose lease has run out."""
-    return [Lapsed(*row) for row in connection.execute(statement("pass/look_at_leases"), {"client": client.id})]
+    rows = connection.execute(statement("pass/look_at_leases"), {"client": client.id}).mappings()
+    return [Lapsed(**row) for row in rows]
 
 
 def renew_leases(connection: Connection, client: Client, renewals: Sequence[Renewal]) -> None:

@@ -129,7 +129,7 @@ def read_numbers(store: Store, *, bridge: str, interval_seconds: float) -> Numbe
         def rows(name: str, **binds: object) -> list[dict[str, object]]:
             return [dict(row) for row in connection.execute(statement(f"metrics/{name}"), binds).mappings()]
 
-        holds = {"holds_seconds": COLLECTOR_HOLDS_SECONDS, "beat_holds": beat_holds_seconds(interval_seconds)}
+        holds = {"collector_holds": COLLECTOR_HOLDS_SECONDS, "beat_holds": beat_holds_seconds(interval_seconds)}
         clients = [ClientNumbers(**row) for row in rows("clients", clients=MOST_CLIENTS, most=MOST_LOOKED_AT)]  # type: ignore[arg-type]
         with_parked = [it.client for it in clients if it.parked]
         most = max(100, 10 * MOST_LOOKED_AT // max(10, len(with_parked)))

@@ -40,7 +40,7 @@ class Recalled(NamedTuple):
     task_ids: list[str]
 
 
-def recall(
+def recall_open(
     connection: Connection,
     client: str,
     *,
@@ -127,7 +127,9 @@ def recall_all(
         try:
             with store.transaction() as connection:
                 if lock_clients(connection, [client], lock_seconds=lock_seconds):
-                    done.append(recall(connection, client, sent_until=sent_until, by=by, reason=reason, action=action))
+                    done.append(
+                        recall_open(connection, client, sent_until=sent_until, by=by, reason=reason, action=action)
+                    )
         except Unavailable as error:
             if not is_held(error):
                 raise

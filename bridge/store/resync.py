@@ -62,7 +62,7 @@ def hold_all_clients(connection: Connection) -> None:
     connection.execute(statement("operate/hold_all_clients"))
 
 
-def look(connection: Connection) -> Found:
+def look_at_log(connection: Connection) -> Found:
     """Look at what the log itself can tell."""
     row = dict(connection.execute(statement("operate/resync_look")).mappings().one())
     return Found(**{**row, "starts": tuple(row["starts"])})

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
-
-from celery import bootsteps
+from typing import TYPE_CHECKING
 
 from bridge.app import Bridge, bridge_of
+from bridge.collector.in_thread import InThread
 from bridge.errors import BridgeError
 from bridge.settings.amount import seconds_of
 from bridge.store.losses import lagging
@@ -58,41 +57,24 @@ class Lag:
             self._troubles.pop(client).back()
 
 
-class LagWatch(bootsteps.StartStopStep):
+class LagWatch(InThread):
     """Runs in bridge workers where `bridge_lag_limit` is set."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
     label = "Bridge lag"
-
-    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._stopping = threading.Event()
+    thread_name = "bridge-lag"
 
     def include_if(self, parent: Consumer) -> bool:
         """Tell whether this is a bridge worker, and there is a limit."""
-        settings = bridge_of(parent.app).settings
-        return bool(settings.lag_limit) and settings.queue in parent.app.amqp.queues.consume_from
+        bridge = bridge_of(parent.app)
+        return bool(bridge.settings.lag_limit) and bridge.is_served_here
 
-    def start(self, parent: Consumer) -> None:
-        """Begin to look."""
-        self._stopping = threading.Event()
-        arguments = bridge_of(parent.app), self._stopping
-        threading.Thread(target=_run, args=arguments, name="bridge-lag", daemon=True).start()
-
-    def stop(self, parent: Consumer) -> None:
-        """End."""
-        self._stopping.set()
-
-    terminate = stop
-
-
-def _run(bridge: Bridge, stopping: threading.Event) -> None:
-    """Look again and again; while Postgres is away, others say so."""
-    lag = Lag(bridge)
-    while not stopping.wait(LOOK_SECONDS):
-        try:
-            lag.look()
-        except BridgeError as error:
-            logger.debug("it is not known which clients lag: %s", said(error))
-        except Exception:
-            logger.exception("it is not known which clients lag")
+    def run(self, bridge: Bridge, stopping: threading.Event) -> None:
+        """Look again and again; while Postgres is away, others say so."""
+        lag = Lag(bridge)
+        while not stopping.wait(LOOK_SECONDS):
+            try:
+                lag.look()
+            except BridgeError as error:
+                logger.debug("it is not known which clients lag: %s", said(error))
+            except Exception:
+                logger.exception("it is not known which clients lag")

@@ -34,7 +34,7 @@ class StartCheck(bootsteps.Step):
     def include_if(self, parent: WorkController) -> bool:
         """Look at the worker's configuration; there is nothing to do later."""
         app = parent.app
-        if bridge_of(app).settings.queue in app.amqp.queues.consume_from:
+        if bridge_of(app).is_served_here:
             for refusal in refusals(app, parent.pool_cls):
                 logger.critical("this worker can't run the bridge: %s", refusal)
                 raise SystemExit(WRONG_CONFIGURATION)

@@ -87,7 +87,7 @@ def test_g10_events_are_heard_and_heard_again_after_the_connection_was_lost(
     with Celery("bridge", broker=url.geturl().replace(f":{url.port}/", f":{link.port}/"), set_as_current=False) as far:
         far.conf.update(bridge_database_url=app.conf.bridge_database_url)
         bridge = Bridge(far)
-        thread = threading.Thread(target=events._run, args=(bridge, stopping), daemon=True)  # noqa: SLF001
+        thread = threading.Thread(target=events.FailureEvents(None).run, args=(bridge, stopping), daemon=True)
         thread.start()
         tell(1)
         send("\0 nobody's")

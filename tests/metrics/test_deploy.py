@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bridge.command.exporter import DEFAULT_PORT
 from bridge.metrics.definitions import METRICS
+from tests.support.package import runbooks_at
 from tests.support.prometheus import promtool
 from tests.support.stage import REPOSITORY
 
@@ -46,7 +49,9 @@ def test_every_alert_has_a_paragraph_of_its_own_that_its_runbook_names() -> None
     rules = RULES.read_text()
     alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE)
     runbooks = re.findall(r"^ +runbook_url: (\S+)$", rules, re.MULTILINE)
-    assert runbooks == [f"docs/alerts.md#{alert.lower()}" for alert in alerts]
+    assert runbooks == [f"{runbooks_at()}#{alert.lower()}" for alert in alerts], (
+        'BRIDGE_TEST_REFERENCE=1 make test ARGS="-k reference" writes them anew'
+    )
     page = (REPOSITORY / "docs" / "alerts.md").read_text()
     paragraphs = dict(re.findall(r"^## (\w+)\n\n(.+?)(?=\n\n## |\Z)", page, re.DOTALL | re.MULTILINE))
     assert [*paragraphs] == alerts
@@ -97,3 +102,9 @@ def test_panels_do_not_overlap_and_have_a_title_and_a_text() -> None:
         places |= cells
         assert panel["type"] == "row" or panel["description"].endswith(".")
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_each_service_of_the_compose_file_but_the_migration_is_started_again_after_a_crash() -> None:
+    services = yaml.safe_load(COMPOSE)["services"]
+    assert {name for name, it in services.items() if it.get("restart") != "unless-stopped"} == {"migrate"}
+    assert {name for name, it in services.items() if "healthcheck" not in it} == {"migrate", "grafana"}

@@ -216,7 +216,7 @@ def test_g5_a_scrape_does_not_walk_over_the_log(world: World) -> None:
     binds: dict[str, dict[str, Any]] = {
         "clients": {"clients": 1000, "most": 100},
         "parked_types": {"clients": ["behind", "done"], "most": 100, "types": 20},
-        "bridges": {"bridge": "bridge", "bridges": 100, "holds_seconds": 60, "beat_holds": 60},
+        "bridges": {"bridge": "bridge", "bridges": 100, "collector_holds": 60, "beat_holds": 60},
         "log": {},
         "durations": {"bridges": 100},
     }

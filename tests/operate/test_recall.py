@@ -11,7 +11,7 @@ from bridge.operate.lifecycle import pause, resume
 from bridge.operate.replay import replay
 from bridge.operate.seek import seek
 from bridge.sender.parcels import pack
-from bridge.store.recall import Recalled, recall, recall_all
+from bridge.store.recall import Recalled, recall_all, recall_open
 from tests.conftest import Connect
 from tests.operate.parking import BY, journal_of, park, redriven
 from tests.support.world import World, offsets
@@ -19,7 +19,7 @@ from tests.support.world import World, offsets
 
 def recalled(world: World, **chosen: Any) -> Recalled:
     with world.store.transaction() as connection:
-        return recall(connection, "c", by=BY, reason="purged", **chosen)
+        return recall_open(connection, "c", by=BY, reason="purged", **chosen)
 
 
 def test_g1_what_is_open_goes_out_again_as_a_new_attempt_that_is_not_counted(world: World) -> None:
@@ -87,7 +87,7 @@ def test_g4_a_strict_client_and_a_full_window_get_what_was_recalled_first(world:
     world.client("full", window=2, ordering="none")
     world.hand_over("full")
     with world.store.transaction() as connection:
-        recall(connection, "full", by=BY, reason="purged")
+        recall_open(connection, "full", by=BY, reason="purged")
     assert [it.task_id for it in world.hand_over("full")] == ["full:1:a2", "full:2:a2"]
 
 

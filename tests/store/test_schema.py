@@ -17,6 +17,7 @@ from bridge.errors import SchemaError, SchemaForeign, SchemaMissing, SchemaOutda
 from bridge.sql import schema
 from bridge.store import Store
 from bridge.store import migrate as migrations
+from bridge.store.handover import MESSAGE_COLUMNS
 from bridge.store.migrate import check_schema, migrate
 from tests.conftest import Connect
 from tests.support.waiting import wait_until
@@ -251,3 +252,11 @@ def test_g10_a_database_that_is_not_utf8_is_refused(
         refused(engine, what, SchemaForeign, f"has the encoding {encoding}: the bridge needs UTF8")
     finally:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_rows_of_messages_are_unpacked_in_the_order_of_their_type(database: str, connect: Connect) -> None:
+    columns = connect(database).execute(
+        "SELECT a.attname FROM pg_attribute a JOIN pg_type t ON t.typrelid = a.attrelid"
+        " WHERE t.oid = 'fq.message'::regtype AND a.attnum > 0 ORDER BY a.attnum"
+    )
+    assert tuple(name for (name,) in columns) == MESSAGE_COLUMNS

@@ -1,8 +1,8 @@
 -- Tell when a bridge's processes were at work last.
 --
--- Binds      bridge      text
---            holds       double precision, how long the note of a collector holds, in seconds
---            beat_holds  double precision, likewise of a beat
+-- Binds      bridge           text
+--            collector_holds  double precision, how long a collector's note holds, in seconds
+--            beat_holds       double precision, likewise a beat's
 -- Returns    pump_seconds (since a pump was at work; negative while one lingers, NULL if none ever was),
 --            clock_host and clock_ahead_seconds (of the pumps' host that differs most, NULL if none told),
 --            collector_seconds (since a collector was at work, NULL if none was for long), beats (those that were at
@@ -13,7 +13,7 @@ SELECT (SELECT CAST(extract(epoch FROM clock_timestamp() - max(t.expires_at)) AS
        (SELECT t.holder FROM fq.turns t WHERE t.bridge = :bridge AND t.name = 'tick') AS clock_host,
        (SELECT t.clock_ahead_seconds FROM fq.turns t WHERE t.bridge = :bridge AND t.name = 'tick')
            AS clock_ahead_seconds,
-       (SELECT CAST(extract(epoch FROM clock_timestamp() - max(t.expires_at)) AS double precision) + :holds
+       (SELECT CAST(extract(epoch FROM clock_timestamp() - max(t.expires_at)) AS double precision) + :collector_holds
           FROM fq.turns t WHERE t.bridge = :bridge AND starts_with(t.name, 'collector ')) AS collector_seconds,
        ARRAY(SELECT t.holder FROM fq.turns t
               WHERE t.bridge = :bridge AND starts_with(t.name, 'beat ') AND t.expires_at > clock_timestamp()

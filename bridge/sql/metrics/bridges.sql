@@ -1,9 +1,9 @@
 -- Tell how the bridges are: those that have clients, and the one that asks.
 --
--- Binds      bridge         text, the one that asks
---            bridges        bigint, most bridges
---            holds_seconds  double precision, how long a collector's note holds
---            beat_holds     double precision, likewise a beat's
+-- Binds      bridge           text, the one that asks
+--            bridges          bigint, most bridges
+--            collector_holds  double precision, how long a collector's note holds, in seconds
+--            beat_holds       double precision, likewise a beat's
 -- Returns    bridge, clients (that it drives), pump_silent_seconds and beat_silent_seconds (since the last sign of
 --            each, or since its first client was registered; NULL without both, negative while a pump lingers),
 --            collectors (at work), collector_silent_seconds (since the last sign of one; NULL if there is none),
@@ -30,7 +30,7 @@ SELECT n.bridge, n.clients,
               max(t.expires_at) FILTER (WHERE starts_with(t.name, 'beat '))
                   - make_interval(secs => CAST(:beat_holds AS double precision)) AS beat,
               max(t.expires_at) FILTER (WHERE starts_with(t.name, 'collector '))
-                  - make_interval(secs => CAST(:holds_seconds AS double precision)) AS collector,
+                  - make_interval(secs => CAST(:collector_holds AS double precision)) AS collector,
               count(*) FILTER (WHERE starts_with(t.name, 'collector ') AND t.expires_at > clock_timestamp())
                   AS collectors
          FROM fq.turns t WHERE t.bridge = n.bridge) t

@@ -9,12 +9,8 @@
 -- Returns    upto: the offset before the next event that matches, the horizon if there is none; no row if that is not
 --            above `dispatched`, or if the log has more topics than may be looked at
 -- Relies on  lock_client having run in this transaction
-WITH RECURSIVE topics (topic, nth) AS (
-    (SELECT topic, 1 FROM fq.events ORDER BY topic LIMIT 1)
-     UNION ALL
-    SELECT (SELECT e.topic FROM fq.events e WHERE e.topic > t.topic ORDER BY e.topic LIMIT 1), t.nth + 1
-      FROM topics t
-     WHERE t.topic IS NOT NULL AND t.nth <= :topics
+WITH topics AS MATERIALIZED (
+    SELECT t.topic FROM fq.topics_in_log(:topics) AS t (topic)
 ), matching AS (
     -- Compare rows, to force the (topic, offset) index; otherwise Postgres scans the log for a rare topic.
     SELECT (SELECT CASE WHEN e.topic = t.topic THEN e."offset" END
@@ -22,7 +18,7 @@ WITH RECURSIVE topics (topic, nth) AS (
                      WHERE (topic, "offset") > (t.topic, CAST(:after AS bigint))
                      ORDER BY topic, "offset" LIMIT 1) e) AS next
       FROM topics t
-     WHERE t.topic IS NOT NULL AND '.' || t.topic ~ :filter
+     WHERE '.' || t.topic ~ :filter
 ), found AS (
     SELECT least((SELECT min(next) - 1 FROM matching), :horizon) AS upto
      WHERE (SELECT count(topic) FROM topics) <= :topics

@@ -5,7 +5,7 @@
 --            seconds  double precision, for how long from now on
 --            by       text, who wants it
 -- Returns    name, "offset", expires_at, by
--- Relies on  hold_log having run in this transaction
+-- Relies on  hold_log having run in this transaction, where the events are in the log already
 INSERT INTO fq.holds (name, "offset", expires_at, by)
 VALUES (:name, :offset, now() + make_interval(secs => :seconds), :by)
     ON CONFLICT (name) DO UPDATE

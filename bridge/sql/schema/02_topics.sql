@@ -15,3 +15,16 @@ CREATE FUNCTION fq.topics_valid(patterns text[]) RETURNS boolean LANGUAGE sql IM
        AND bool_and(pattern COLLATE "C" ~ '^(\*|#|[^.*#[:space:]]+)(\.(\*|#|[^.*#[:space:]]+))*$')
       FROM unnest(patterns) AS pattern;
 END;
+
+-- List the different topics of the log, by the index of topics: two probes for each. Where there are more than may be
+-- listed, there is one more than that.
+CREATE FUNCTION fq.topics_in_log(most bigint) RETURNS SETOF text LANGUAGE sql STABLE BEGIN ATOMIC
+    WITH RECURSIVE topics (topic, nth) AS (
+        (SELECT e.topic, 1 FROM fq.events e ORDER BY e.topic LIMIT 1)
+         UNION ALL
+        SELECT (SELECT e.topic FROM fq.events e WHERE e.topic > t.topic ORDER BY e.topic LIMIT 1), t.nth + 1
+          FROM topics t
+         WHERE t.topic IS NOT NULL AND t.nth <= most
+    )
+    SELECT t.topic FROM topics t WHERE t.topic IS NOT NULL;
+END;
