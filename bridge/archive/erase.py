@@ -1,7 +1,7 @@
 """Erase what the archived events of a key hold: each file that has any is written anew, and verified.
 
-The new file has a name of its own. The manifest is replaced when it is there, and only then the old file is removed. So
-a crash leaves one of the two in force, and the next run goes on.
+The new file and its manifest have names of their own. When both are there, the old manifest is removed, and then the
+old file. A crash leaves the old ones in force as well, and the next run erases them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def erase_in_archive(place: Place, key: str, *, log: str, pseudonym: str | None 
                 generation=manifest.generation,
             )
             if written is not None and written.file != manifest.file:
+                place.remove(manifest.name)
                 place.remove(manifest.file)
         found += here
     if not dry_run:

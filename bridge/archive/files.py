@@ -56,8 +56,8 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The name of the manifest."""
-        return f"{_stem(self.kind, self.first, self.last)}{MANIFEST}"
+        """The name of the manifest; that of its file, so that no other content of the same range replaces it."""
+        return f"{self.file.removesuffix(LINES)}{MANIFEST}"
 
 
 def _stem(kind: Kind, first: int, last: int) -> str:
