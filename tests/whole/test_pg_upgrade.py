@@ -26,7 +26,7 @@ from tests.support.stage import Stage
 from tests.support.waiting import wait_until
 from tests.whole.test_backup_page import blocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SERVER = "SELECT system_identifier, current_setting('server_version_num')::int / 10000 FROM pg_control_system()"
 TROUBLE = "SELECT trouble FROM fq.mark_troubles"

@@ -22,7 +22,7 @@ from tests.support.sentinels import NAME, Sentinels, sentinels
 from tests.support.stage import Stage
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 FINISHED = "SELECT succeeded FROM fq.clients"
