@@ -74,7 +74,8 @@ def place_of(text: str) -> Place:
     except ImportError as error:
         raise NotInstalled(f"the archive {name} needs fsspec: pip install 'celery-event-bridge[archive]'") from error
     try:
-        filesystem, root = fsspec.core.url_to_fs(text)
+        # Without a cache of listings: another process may have written a file anew since, of another size.
+        filesystem, root = fsspec.core.url_to_fs(text, use_listings_cache=False)
     except ImportError as error:  # of the package for this kind of URL
         raise NotInstalled(f"the archive {name} can't be reached: {said(error)}") from error
     except ValueError as error:
@@ -103,6 +104,10 @@ def said_of(what: str) -> Iterator[None]:
         raise ArchiveUnavailable(f"{what}: {type(error).__name__}: {said(error)}") from error
 
 
+class NoSuchBucket(Exception):
+    """A store has no bucket of this name; without this, its archive would be taken for an empty one."""
+
+
 class Named:
     """A place whose errors say which archive it is.
 
@@ -116,8 +121,12 @@ class Named:
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write a file."""
-        with said_of(f"{name} can't be written to the archive {self._text}"):
-            self._place.write(name, pieces)
+        what = f"{name} can't be written to the archive {self._text}"
+        try:
+            with said_of(what):
+                self._place.write(name, pieces)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise ArchiveUnavailable(f"{what}: {said(error)}") from error
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file to read it."""
@@ -219,9 +228,8 @@ class Remote:
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Send a file; it is there once all of it has arrived."""
-        with self._filesystem.open(f"{self._root}/{name}", "wb") as file:
-            for piece in pieces:
-                file.write(piece)
+        # In one call: a file that is open for writing becomes an object, cut off, when an error closes it.
+        self._filesystem.pipe_file(f"{self._root}/{name}", b"".join(pieces))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file to read it."""
@@ -234,6 +242,9 @@ class Remote:
         try:
             found = self._filesystem.ls(self._root, detail=False)
         except FileNotFoundError:
+            bucket = self._root.partition("/")[0]
+            if bucket and not self._filesystem.exists(bucket):
+                raise NoSuchBucket(f"there is no {bucket}") from None
             return []
         return sorted(str(path).rpartition("/")[2] for path in found)
 
@@ -250,5 +261,5 @@ class Remote:
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        if self._filesystem.exists(f"{self._root}/{name}"):
-            self._filesystem.rm(f"{self._root}/{name}")
+        with suppress(FileNotFoundError):
+            self._filesystem.rm_file(f"{self._root}/{name}")  # `rm` would take a `*` or `[` in the path for a pattern

@@ -26,6 +26,9 @@ from bridge.errors import (
 # another transaction (40), out of resources (53), stopped by an operator (57), lock not available (55P03), system error
 # (58).
 TRANSIENT = ("08", "0A", "25", "26", "40", "53", "57", "55P03", "58")
+# Errors of a connection that broke, which have no SQLSTATE. InternalError: a pooler whose server has ended may answer a
+# COMMIT twice.
+BROKEN = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
 READ_ONLY = "25006"
 LOCKED = "55P03"
 REWOUND = "FQ003"  # FQ…: raised by the functions in sql/schema
@@ -77,8 +80,7 @@ def _meaning(error: DBAPIError) -> BridgeError:
         return StoreReadOnly(f"Postgres takes no writes: {primary}")
     if state == LOCKED:
         return StoreLocked(f"Postgres is not available: {primary}")
-    # A connection that broke has no SQLSTATE.
-    if not state and isinstance(cause, psycopg.OperationalError):
+    if not state and isinstance(cause, BROKEN):
         return StoreUnavailable(
             f"Postgres is not available: {primary}: is it up, and does bridge_database_url name it?"
         )

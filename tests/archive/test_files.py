@@ -85,6 +85,15 @@ def test_files_that_overlap_are_read_in_the_order_of_the_log_and_each_event_once
     assert read(place, after=11) == []
 
 
+def test_g1_another_content_of_the_same_range_takes_nothing_s_place(place: Any) -> None:
+    archive(place, 1, 2, 3)
+    archive(place, 1, 3)
+    assert read(place) == [1, 2, 3]
+    assert erase_in_archive(place, "k", log=LOG) == 5
+    assert {event.payload_json for event in archived_events(place, log=LOG)} == {'{"erased": true}'}
+    assert read(place) == [1, 2, 3]
+
+
 def test_an_empty_range_and_an_archive_that_is_not_there_are_no_error(place: Any) -> None:
     assert read(place) == []
     assert archive_events(place, [], log=LOG, generation=1) is None

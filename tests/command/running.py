@@ -71,7 +71,7 @@ def done(result: Result) -> str:
 
 def refused(result: Result) -> str:
     """Return the one line of a command that failed."""
-    assert result.exit_code != 0
+    assert result.exit_code != 0, result.output
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("error: ")

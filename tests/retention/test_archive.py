@@ -175,6 +175,19 @@ def test_a_replay_from_the_archive_hands_events_over_as_they_were_and_retries_an
     assert bridge.publish(world.eyes, "a", {}) > 4
 
 
+def test_g1_a_replay_of_some_topics_that_is_pruned_again_leaves_the_other_events_in_the_archive(
+    world: World, place: Place
+) -> None:
+    for topic in ("a", "b", "a"):
+        bridge.publish(world.eyes, topic, {})
+    finish(world, topics=["a"])
+    archive(world, place)
+    assert replayed(world, place, start=Position(offset=1), end=Position(end=True), topics=["a"]).restored == 2
+    world.succeed(*world.hand_over())
+    archive(world, place)
+    assert (left(world), in_archive(world, place)) == ([], [1, 2, 3])
+
+
 def test_a_replay_since_a_moment_begins_at_the_archived_event_of_that_moment(world: World, place: Place) -> None:
     write(world, *[None] * 4)
     finish(world)

@@ -21,7 +21,7 @@ COMMAND_SECONDS = 120
 AS_ROOT = """#!/bin/sh
 exec setpriv --reuid=nobody --regid=nogroup --clear-groups {program} "$@"
 """
-PROGRAMS = ("initdb", "pg_ctl", "pg_basebackup")  # these must not run as root
+PROGRAMS = ("initdb", "pg_ctl", "pg_basebackup", "pg_upgrade")  # these must not run as root
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -41,14 +41,19 @@ class Clusters:
 
     def __init__(self, home: Path, binaries: Path) -> None:
         self.home = home
-        programs = home / "programs"
-        programs.mkdir()
         if os.geteuid() == 0:
             shutil.chown(home, "nobody", "nogroup")
+        self.path = self.path_of(binaries)
+
+    def path_of(self, binaries: Path) -> str:
+        """Return the `PATH` that finds these programs, for root too."""
+        programs = Path(tempfile.mkdtemp(prefix="programs-", dir=self.home))
+        programs.chmod(0o755)
+        if os.geteuid() == 0:
             for name in PROGRAMS:
                 (programs / name).write_text(AS_ROOT.format(program=binaries / name))
                 (programs / name).chmod(0o755)
-        self.path = os.pathsep.join([str(programs), str(binaries), os.environ["PATH"]])
+        return os.pathsep.join([str(programs), str(binaries), os.environ["PATH"]])
 
     def run(self, *command: str, **env: str) -> str:
         """Run a program; return what it printed."""

@@ -27,10 +27,15 @@ def main() -> int:
     parser.add_argument("--rest-seconds", type=float, default=180, help="how long the end may take (default: 180)")
     parser.add_argument("--broker", choices=["redis", "rabbitmq"], default="redis", help="which one (default: redis)")
     parser.add_argument("--restore", action="store_true", help="put a copy of the database's disk back, and resync")
+    parser.add_argument("--promote", action="store_true", help="promote a replica, and one without the last events")
+    parser.add_argument("--skew", action="store_true", help="let clocks be wrong by up to an hour, and be set")
+    parser.add_argument("--refuse", action="store_true", help="let the broker refuse everything for a while")
     parser.add_argument("--calm", action="store_true", help="kill nothing, fail nothing: then nothing may come twice")
     parser.add_argument("--logs", type=Path, help="keep logs and the record in this directory")
     parser.add_argument("--verbose", action="store_true", help="say what is killed, and when")
     asked = parser.parse_args()
+    if asked.restore and asked.promote:
+        parser.error("--restore and --promote are two ways to set the database back: choose one")
     plan = Plan(
         seconds=asked.seconds,
         seed=asked.seed,
@@ -38,6 +43,9 @@ def main() -> int:
         kill_every_seconds=asked.kill_every,
         poison=asked.poison,
         restores=asked.restore,
+        promotes=asked.promote,
+        skew=asked.skew,
+        refuses=asked.refuse,
         broker=asked.broker,
         calm=asked.calm,
         rest_seconds=asked.rest_seconds,

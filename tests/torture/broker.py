@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from bridge.demo.servers import run_redis
 from tests.support import rabbit
 
 LOSSES = ("flushed", "restarted empty", "queue deleted")
+REFUSALS = ("full", "a replica", "forbidden")
+REFUSING_SECONDS = 3.0
 QUEUES = ("fleet", "bridge", "bridge.ticks")
 MARK = "bridge.mark"
 
@@ -29,6 +31,10 @@ class Broker(ABC):
     @abstractmethod
     def has_mark(self) -> bool:
         """Tell whether it has the bridge's mark."""
+
+    @abstractmethod
+    def refuse(self, kind: str, pause: Callable[[float], object]) -> str:
+        """Let the broker refuse what is sent, for a while; return what was done."""
 
     @abstractmethod
     def lose(self, kind: str, choose: random.Random) -> str:
@@ -47,6 +53,23 @@ class RedisBroker(Broker):
 
     def has_mark(self) -> bool:
         return bool(self._redis.hexists(MARK, "mark"))
+
+    def refuse(self, kind: str, pause: Callable[[float], object]) -> str:
+        redis = self._redis
+        begin: tuple[str, ...]
+        end: tuple[str, ...]
+        if kind == "full":
+            begin, end = ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")
+        elif kind == "a replica":
+            begin, end = ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")
+        else:  # its user may not send any more
+            begin, end = ("ACL", "SETUSER", "default", "-lpush", "-eval"), ("ACL", "SETUSER", "default", "+@all")
+        redis.execute_command(*begin)  # type: ignore[no-untyped-call]
+        try:
+            pause(REFUSING_SECONDS)
+        finally:
+            redis.execute_command(*end)  # type: ignore[no-untyped-call]
+        return f"the broker refused everything: it was {kind}"
 
     def lose(self, kind: str, choose: random.Random) -> str:
         redis = self._redis
@@ -71,6 +94,15 @@ class RabbitBroker(Broker):
         with Connection(self.url) as connection, connection.channel() as channel, suppress(amqp.NotFound):
             return int(channel.queue_declare(MARK, passive=True).message_count) > 0
         return False
+
+    def refuse(self, kind: str, pause: Callable[[float], object]) -> str:
+        """Let it stop reading from whoever publishes, as it does when its memory is full."""
+        rabbit.control(self.url, "set_vm_memory_high_watermark", "0.00001")
+        try:
+            pause(REFUSING_SECONDS)
+        finally:
+            rabbit.control(self.url, "set_vm_memory_high_watermark", "0.6")
+        return "the broker was full"
 
     def lose(self, kind: str, choose: random.Random) -> str:
         if kind == "restarted empty":

@@ -21,6 +21,10 @@ class Plan:
         poison: Share of the events that nobody could read; as many again are read with difficulty.
         weather_every_seconds: Mean pause between two locks, read-only databases or frozen pumps.
         restores: Put a copy of the database's disk back, halfway, and resync as an operator would.
+        promotes: Let a replica with everything take the database's place, and later one that lacks the last events,
+            after which an operator resyncs. Not together with `restores`.
+        skew: Let each bridge and the beat have a clock that is up to an hour wrong, and is set now and then.
+        refuses: Let the broker refuse all messages for a while now and then: it is full, or takes no writes.
         broker: `redis` or `rabbitmq`.
         calm: Kill nothing, poison nothing and let no handler fail. Then nothing may be handled twice.
         rest_seconds: How long it may take in the end until everything is done.
@@ -34,6 +38,9 @@ class Plan:
     poison: float = 0.03
     weather_every_seconds: float = 4.0
     restores: bool = False
+    promotes: bool = False
+    skew: bool = False
+    refuses: bool = False
     broker: str = "redis"
     calm: bool = False
     rest_seconds: float = 180

@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-import psycopg
 from celery import Celery
+from kombu.exceptions import KombuError
+from redis import RedisError
 
 from bridge.demo.installation import Installation
 from bridge.demo.process import Process
@@ -24,15 +24,16 @@ from bridge.demo.servers import run_postgres
 from bridge.demo.workers import worker_command
 from bridge.store.migrate import migrate
 from tests.torture.auditor import Auditor
-from tests.torture.broker import LOSSES, run_broker
+from tests.torture.broker import LOSSES, REFUSALS, run_broker
 from tests.torture.clients import CLIENTS
 from tests.torture.evidence import gather
 from tests.torture.plan import Plan, Run
 from tests.torture.poison import LARGEST_MESSAGE_BYTES
 from tests.torture.publishers import Publishers
 from tests.torture.sampler import Sampler
+from tests.torture.skew import Clocks
+from tests.torture.steps import Steps
 from tests.torture.victims import children, is_beat
-from tests.torture.volume import Volume, resync
 from tests.torture.weather import Weather
 
 FLEET = Path(__file__).parent / "fleet"
@@ -42,7 +43,6 @@ LEASE_SECONDS = 5.0
 READY_SECONDS = 60.0
 FORGE_EVERY_SECONDS = 0.2
 UNUSED = "redis://127.0.0.1:1/0"  # the base class wants a Redis for notes, and connects when it is asked something
-STALE_SECONDS = (1.0, 5.0)  # from a restore to its resync, while publishers write
 WEATHER = ["locked row", "read-only", "frozen pump", "lost broker"]
 VICTIMS = ["pump", "pump", "bridge", "fleet", "fleet", "handler", "beat", "embedded beat"]
 
@@ -56,21 +56,21 @@ class Torture(Installation):
 
     def __init__(self, plan: Plan, directory: Path, stack: ExitStack, say: Callable[[str], None]) -> None:
         database = stack.enter_context(run_postgres(directory))
-        self._broker = stack.enter_context(run_broker(plan.broker, directory, largest_bytes=LARGEST_MESSAGE_BYTES))
-        broker = self._broker.url
+        self.broker = stack.enter_context(run_broker(plan.broker, directory, largest_bytes=LARGEST_MESSAGE_BYTES))
+        broker = self.broker.url
         super().__init__(database, broker, directory, redis_url=UNUSED, role="torture", environment=THIS_TREE)
-        self._volume = Volume(database, directory)
-        stack.callback(self._volume.close)
+        self.plan, self.choose, self.say = plan, random.Random(plan.seed), say
+        self._steps = Steps(self)
+        stack.callback(self._steps.close)
         stack.callback(self.close)
         stack.callback(self.processes.kill)  # runs first: nothing here is worth the wait for a warm shutdown
-        self.plan, self.choose, self.say = plan, random.Random(plan.seed), say
         self.record = directory / "record.jsonl"
         self.record.write_text("")  # the directory may have an earlier run's
         self.kills: Counter[str] = Counter()
         self.weather: Counter[str] = Counter()
         self._ended = threading.Event()
         self._sky = Weather(database, choose=random.Random(f"{plan.seed} sky"), pause=self._ended.wait)
-        self._one_at_a_time = threading.Lock()  # of weather and restore
+        self.one_at_a_time = threading.Lock()  # of weather and steps
         self.losses = 0
         self.restored: int | None = None
         self.forged = 0
@@ -80,12 +80,15 @@ class Torture(Installation):
         self._register()
         # Beat comes each second: pumps are killed all the time.
         settings = {"BRIDGE_PASS_LIMIT": "20", "BRIDGE_INTERVAL_SECONDS": "1", "BRIDGE_LINGER_SECONDS": "5"}
+        self._clocks = Clocks(directory, random.Random(f"{plan.seed} clocks"))
+        wrong = [self._clocks.env(name) if plan.skew else {} for name in ("bridge 1", "bridge 2", "beat")]
+        envs = [{**settings, **env} for env in wrong]
         self.bridges = [
-            self.start_bridge("bridge 1", log_level="INFO", environment=settings),
-            self.start_bridge("bridge 2", concurrency=1, beat=False, log_level="INFO", environment=settings),
+            self.start_bridge("bridge 1", log_level="INFO", environment=envs[0]),
+            self.start_bridge("bridge 2", concurrency=1, beat=False, log_level="INFO", environment=envs[1]),
         ]
         beat = [sys.executable, "-m", "celery", "-A", "bridge", "beat", "--schedule", str(directory / "beat.schedule")]
-        self.beat = self.processes.start("beat", beat, environment={"BRIDGE_DATABASE_URL": database, **settings})
+        self.beat = self.processes.start("beat", beat, environment={"BRIDGE_DATABASE_URL": database, **envs[2]})
         self.fleet = [self._start_fleet(1, installed=False), self._start_fleet(2, installed=True)]
         self._forger = stack.enter_context(Celery("forger", broker=broker, set_as_current=False))
 
@@ -147,10 +150,7 @@ class Torture(Installation):
 
     def _torment(self, until: float, sampler: Sampler) -> None:
         next_kill = time.monotonic() + self.plan.kill_every_seconds
-        share = self.choose.uniform(0.2, 0.4) * self.plan.seconds
-        steps: list[tuple[float, Callable[[], None]]] = []
-        if self.plan.restores:
-            steps = [(until - share, partial(self._restore, sampler)), (until - 2 * share, self._keep_copy)]
+        steps = self._steps.until(until, sampler)
         while (now := time.monotonic()) < until:
             if steps and now >= steps[-1][0]:
                 steps.pop()[1]()
@@ -163,45 +163,30 @@ class Torture(Installation):
     def _make_weather(self) -> None:
         """Lock rows, refuse writes, freeze pumps and lose the broker, one after the other, until the torture ends."""
         choose, every = random.Random(f"{self.plan.seed} weather"), self.plan.weather_every_seconds
-        kinds, losses = list[str](), list[str]()
+        kinds, losses, refusals = list[str](), list[str](), list[str]()
+        all_kinds = [*WEATHER, *["set clock"] * self.plan.skew, *["refusing broker"] * self.plan.refuses]
         try:
             while not self.plan.calm and not self._ended.wait(choose.uniform(0.5, 1.5) * every):
-                kinds = kinds or choose.sample(WEATHER, len(WEATHER))  # each kind has its turn, as victims have
+                kinds = kinds or choose.sample(all_kinds, len(all_kinds))  # each kind has its turn, as victims have
                 losses = losses or choose.sample(LOSSES, len(LOSSES))
+                refusals = refusals or choose.sample(REFUSALS, len(REFUSALS))
                 kind = kinds.pop()
-                with self._one_at_a_time:
-                    self._make(kind, losses, choose)
+                with self.one_at_a_time:
+                    self._make(kind, losses, refusals, choose)
                 self.weather[kind] += 1
         except BaseException as error:
             self._errors.append(error)
 
-    def _keep_copy(self) -> None:
-        with self._one_at_a_time:
-            self._volume.keep()
-            self.eyes = psycopg.connect(self.database_url, autocommit=True)
-        self.say("the database's disk was copied")
-
-    def _restore(self, sampler: Sampler) -> None:
-        """Put the copy of the database's disk back, let publishers write for a while, and resync.
-
-        A broker that was flushed gets its mark again first: if both lose what they know, nobody can tell what was lost.
-        """
-        with self._one_at_a_time:
-            self.wait_until(self._broker.has_mark, READY_SECONDS)
-            self._volume.put_back()
-            self.eyes = psycopg.connect(self.database_url, autocommit=True)
-            self.say("the database's disk was put back")
-            time.sleep(self.choose.uniform(*STALE_SECONDS))
-            self.losses += 1
-            self.say(resync(self.database_url, self.broker_url))
-            self.restored = len(sampler.samples)
-
-    def _make(self, kind: str, losses: list[str], choose: random.Random) -> None:
+    def _make(self, kind: str, losses: list[str], refusals: list[str], choose: random.Random) -> None:
         if kind == "frozen pump":
             self._freeze_pump(choose)
         elif kind == "lost broker":
             self.losses += 1
-            self.say(self._broker.lose(losses.pop(), choose))
+            self.say(self.broker.lose(losses.pop(), choose))
+        elif kind == "refusing broker":
+            self.say(self.broker.refuse(refusals.pop(), self._ended.wait))
+        elif kind == "set clock":
+            self.say(self._clocks.set_one())
         else:
             self.say(self._sky.lock() if kind == "locked row" else self._sky.read_only())
 
@@ -240,7 +225,8 @@ class Torture(Installation):
         rows = self.eyes.execute(OPEN).fetchall()
         for client, offset, epoch, attempt in rows:
             args = [client, offset, epoch, attempt, "0" * 32]
-            self._forger.send_task("bridge.commit", args=args, queue="bridge", ignore_result=True)
+            with suppress(RedisError, KombuError, OSError):  # of a broker that refuses everything
+                self._forger.send_task("bridge.commit", args=args, queue="bridge", ignore_result=True)
             self.forged += 1
 
     def _register(self) -> None:

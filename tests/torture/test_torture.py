@@ -27,6 +27,7 @@ from tests.torture.weather import Lock
 
 SECONDS = float(os.environ.get("BRIDGE_TEST_TORTURE", "15"))
 REST_SECONDS = 120
+RARE_SECONDS = max(SECONDS, 40)  # a replica is made, and promoted, twice
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -60,6 +61,19 @@ def test_every_guarantee_holds_while_everything_is_killed_at_random(tmp_path: Pa
 def test_every_guarantee_holds_on_rabbitmq_too(tmp_path: Path) -> None:
     options = ["--broker", "rabbitmq", "--seconds", str(SECONDS), "--rest-seconds", str(REST_SECONDS)]
     torture = start(tmp_path, *options, "--kill-every", "1", "--seed", "1")
+    said, _ = torture.communicate()
+    assert torture.returncode == 0, said
+    assert "every guarantee held" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(RARE_SECONDS + REST_SECONDS + 240)
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_every_guarantee_holds_when_replicas_are_promoted_clocks_are_wrong_and_the_broker_refuses(
+    tmp_path: Path, broker: str
+) -> None:
+    options = ["--broker", broker, "--seconds", str(RARE_SECONDS), "--rest-seconds", str(REST_SECONDS), "--seed", "1"]
+    torture = start(tmp_path, *options, "--kill-every", "4", "--per-second", "8", "--promote", "--skew", "--refuse")
     said, _ = torture.communicate()
     assert torture.returncode == 0, said
     assert "every guarantee held" in said

@@ -123,12 +123,15 @@ class Keeper(ABC):
 def address(app: Celery) -> str:
     """Return where an app's broker is, without user and password; of several addresses, all.
 
+    Sentinels serve more than one broker: the name of this one's primary stands beside them.
+
     Raises:
         ConfigurationError: the address can't be read.
     """
     connection = connection_to(app)
     places = connection.alt or [connection.as_uri(include_password=False)]
-    return ";".join(sorted(_place(each) for each in places))
+    name = app.conf.broker_transport_options.get("master_name")
+    return ";".join(sorted(_place(each) for each in places)) + (f" ({name})" if name else "")
 
 
 def _place(uri: str) -> str:
