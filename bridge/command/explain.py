@@ -13,7 +13,6 @@ from bridge.command.output import console, print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.operate.explain.cause import PAGE
 
 SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
@@ -56,7 +55,9 @@ def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seco
         if cause.do:
             out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    "))
     if said := [cause.kind for cause in causes if cause.severity != "info"]:
-        out.print(_paragraph(f"more in {PAGE}: {', '.join(dict.fromkeys(said))}", width=out.width, style="dim"))
+        kinds = list(dict.fromkeys(said))
+        others = f" (or {', '.join(kinds[1:])})" if len(kinds) > 1 else ""
+        out.print(_paragraph(f"more: `eventbridge about {kinds[0]}`{others}", width=out.width, style="dim"))
 
 
 def _paragraph(text: str, *, width: int, style: str, indent: str = "  ") -> Text:

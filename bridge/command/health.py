@@ -11,7 +11,7 @@ from bridge.command.output import print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.operate.health import COLLECTOR_SECONDS, PUMP_SECONDS
+from bridge.operate.examiner import COLLECTOR_SECONDS, PUMP_SECONDS
 
 FAILURE = 1
 HERE = "celery@HOST"

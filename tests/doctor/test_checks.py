@@ -177,6 +177,7 @@ def test_of_good_facts_every_check_says_ok_in_a_sentence() -> None:
         (redis(limit=100, used=95), {"eviction": "at-risk"}),
         (replace(GOOD, broker=replace(BROKER, version="5.0.14")), {"broker": "warning"}),
         (replace(GOOD, broker=BrokerSeen(kind="sqs", product="sqs")), {"broker": "warning"}),
+        (replace(GOOD, broker=replace(BROKER, unreadable=3)), {"unreadable": "warning"}),
         (database(processes=PROCESSES._replace(pump_seconds=None)), {"pump": "at-risk"}),
         (database(processes=PROCESSES._replace(pump_seconds=90.0), clients=()), {"pump": "warning"}),
         (replace(GOOD, settings=BridgeSettings(interval_seconds=60)), {}),

@@ -210,7 +210,7 @@ def _secret(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             "warning",
             f"the secret that the database keeps is {span(facts.db.secret_seconds or 0)} old",
-            "set bridge_secret to a new one, and restart the bridge workers: docs/doctor.md#secret says how",
+            "set bridge_secret to a new one, and restart the bridge workers: `eventbridge about secret` says how",
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +20,8 @@ from bridge.broker.conformance import problem_of
 from bridge.broker.fast_ways import ALL
 from bridge.broker.fleet import FleetSeen, ask_fleet
 from bridge.broker.marks import MarkRefused, address, keeper_on
-from bridge.contract import ticks_queue
+from bridge.broker.queue_length import queue_length
+from bridge.contract import ticks_queue, unreadable_queue
 from bridge.declare import registrations
 from bridge.errors import BridgeError
 from bridge.mark import Mark
@@ -127,6 +129,8 @@ def _ask_broker(app: Celery, queues: Sequence[str], timeout_seconds: float) -> _
     try:
         with connected(app, timeout_seconds=timeout_seconds) as connection:
             seen = look_at_broker(connection, queues=queues, seconds=timeout_seconds)
+            aside = unreadable_queue(bridge_of(app).settings.queue)
+            seen = replace(seen, unreadable=queue_length(connection, aside, seconds=timeout_seconds))
             fleet = _attempt(partial(ask_fleet, app, connection, seconds=timeout_seconds))
     except Exception as error:  # whatever it is, the broker can't be asked
         away = Unasked(f"the broker {place} can't be asked: {one_line(error) or type(error).__name__}")

@@ -186,7 +186,7 @@ def test_a_project_that_is_in_order_hears_nothing(project: str) -> None:
         ("E004", {"BRIDGE_APP": None}, "no Celery app is found"),
         ("E006", {"BRIDGE_QUEUE": "b"}, "write CELERY_BRIDGE_QUEUE"),
         ("E007", {"CELERY_BRIDGE_QUEUE": "b"}, 'namespace="CELERY"'),
-        ("W002", {"CELERY_BRIDGE_QUEU": "b"}, "did you mean CELERY_BRIDGE_QUEUE"),
+        ("W002", {"CELERY_BRIDGE_QUEU": "b"}, "did you mean CELERY_BRIDGE_QUEUE?"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named_with_the_way_out(
