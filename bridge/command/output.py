@@ -48,6 +48,8 @@ def laid_out(text: Text, out: Console, *, indent: int | None = None) -> Text:
             lines.append(line)
             continue
         first, *rest = line.wrap(out, out.width - column)
+        for part in (first, *rest):
+            part.rstrip()
         lines += [first, *(Text(" " * column).append_text(it) for it in rest)]
     return Text("\n").join(lines)
 

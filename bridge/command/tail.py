@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from rich.text import Text
 
 from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
-from bridge.command.output import event_json
+from bridge.command.output import console, event_json, laid_out
 from bridge.command.parameters import MOST_ROWS, archive_option, json_option, position, since, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
+
+OFFSET_COLUMNS = 10  # before what is said of an event
 
 
 @click.command("tail")
@@ -86,5 +89,11 @@ def tail_command(
         archive=archive,
         say=say_warning,
     )
+    out = console(ctx)
     for event in events:
-        click.echo(event_json(event) if as_json else event_line(event))
+        if as_json:
+            click.echo(event_json(event))
+        elif out.is_terminal:
+            out.print(laid_out(Text.from_ansi(event_line(event)), out, indent=OFFSET_COLUMNS))
+        else:
+            click.echo(event_line(event))

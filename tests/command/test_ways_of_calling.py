@@ -66,6 +66,9 @@ def test_every_command_and_option_says_what_it_is_for(name: str, command: click.
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.name}"
+            said = parameter.metavar or parameter.is_flag or isinstance(parameter.type, click.Choice)
+            assert said, f"{name} --{parameter.name} is shown with click's own word for its value"
+            assert parameter.metavar not in ("AGE", "TEXT RANGE", "INTEGER RANGE", "FLOAT RANGE"), parameter.name
 
 
 def test_the_old_name_of_an_option_is_understood_and_not_shown() -> None:

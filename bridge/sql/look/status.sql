@@ -21,7 +21,7 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        CAST(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - s.due_at), 0)) AS double precision)
            AS scheduled_late_seconds
   FROM fq.clients c
- CROSS JOIN (SELECT (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT :most) some) AS scheduled,
+ CROSS JOIN (SELECT (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT :most) few) AS scheduled,
                     (SELECT e.due_at FROM fq.scheduled e ORDER BY coalesce(e.held_until, e.due_at), e.number LIMIT 1)
                         AS due_at) s
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h

@@ -10,7 +10,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE greatest(h."offset", f
        h."offset" AS horizon, pg_total_relation_size(CAST('fq.events' AS regclass)) AS bytes, l.pruned,
        CAST(extract(epoch FROM clock_timestamp() - oldest.created_at) AS double precision) AS oldest_seconds,
        CAST(extract(epoch FROM clock_timestamp() - held.created_at) AS double precision) AS held_seconds,
-       (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT 100000) some) AS scheduled,
+       (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT 100000) few) AS scheduled,
        CAST(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - first.due_at), 0)) AS double precision)
            AS scheduled_late_seconds
   FROM fq.log l
