@@ -92,9 +92,10 @@ def _sections(page: str) -> dict[str, str]:
 def _readable(text: str, *, width: int) -> str:
     """Return a text in Markdown as a terminal shows it: without links, and as wide as it may be."""
     shown = []
-    for paragraph in LINK.sub(r"\1", text.replace("**", "").replace("*What to do:*", "What to do:")).split("\n\n"):
+    for paragraph in LINK.sub(r"\1", text.replace("**", "")).split("\n\n"):
         said = as_typed(" ".join(paragraph.split()) if not paragraph.startswith(AS_IT_STANDS) else paragraph)
         if not paragraph.startswith(AS_IT_STANDS):
+            said = said.replace("*What to do:*", "What to do:")
             said = fill(said, max(NARROWEST_COLUMNS, width), break_long_words=False, break_on_hyphens=False)
         shown.append(said)
     return "\n\n".join(shown)

@@ -53,14 +53,14 @@ def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seco
     for cause in causes:
         out.print(_paragraph(cause.text, width=out.width, style=SEVERITY_STYLES[cause.severity]))
         if cause.do:
-            out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    "))
+            out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    ", further=3))
     if said := [cause.kind for cause in causes if cause.severity != "info"]:
         kinds = list(dict.fromkeys(said))
         others = f" (or {', '.join(kinds[1:])})" if len(kinds) > 1 else ""
         out.print(_paragraph(f"more: `eventbridge about {kinds[0]}`{others}", width=out.width, style="dim"))
 
 
-def _paragraph(text: str, *, width: int, style: str, indent: str = "  ") -> Text:
-    said = plain(as_typed(text))
-    lines = wrap(said, max(20, width), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _paragraph(text: str, *, width: int, style: str, indent: str = "  ", further: int = 0) -> Text:
+    said, rest = plain(as_typed(text)), indent + " " * further
+    lines = wrap(said, max(20, width), initial_indent=indent, subsequent_indent=rest, break_on_hyphens=False)
     return Text("\n".join(lines), style=style)

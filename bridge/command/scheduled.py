@@ -50,9 +50,10 @@ def scheduled_command(
     if not events:
         say("no event is scheduled")
         return
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for name in ("number", "due at", "in", "topic", "key", "id"):
-        table.add_column(name, justify="right" if name == "number" else "left")
+        is_text = name in ("topic", "key", "id")  # which breaks into lines where it is long; the others do not
+        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold", no_wrap=not is_text)
     for event in events:
         late = event.in_seconds < 0
         table.add_row(

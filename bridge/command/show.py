@@ -21,6 +21,7 @@ from bridge.operate.finding import FoundEvent
 from bridge.store.looking_up import KeyAtClient
 from bridge.wording import counted
 
+FATE_COLUMNS = 12  # of a fate, and of what stands before it
 STYLES = {
     "parked": "bold red",
     "retrying": "yellow",
@@ -78,21 +79,18 @@ def _show(shown: FoundEvent, out: Console) -> None:
             out.print(laid_out(Text(as_typed(shown.note), style="yellow"), out))
     elif shown.fates:
         out.print(Text(f"event {shown.offset} of generation {shown.generation}", style="cyan"))
-    indent = _width(shown.fates) + len("not-read") + 6
-    for line in _fate_lines(shown.fates):
-        out.print(laid_out(line, out, indent=indent))
-
-
-def _fate_lines(fates: Sequence[Fate]) -> list[Text]:
-    width = _width(fates)
-    return [
-        Text.assemble(
-            ("  " + plain(it.client).ljust(width) + "  ", "bold"),
-            (it.fate.ljust(10), STYLES.get(it.fate, "")),
-            plain(it.text),
-        )
-        for it in fates
-    ]
+    width = _width(shown.fates) + 2
+    beside = width + FATE_COLUMNS <= out.width // 2  # else the words would have no room beside the names
+    for it in shown.fates:
+        name = Text(f"  {plain(it.client)}", style="bold")
+        if beside:
+            name.pad_right(width - name.cell_len)
+        else:
+            out.print(name)
+            name = Text("  ")
+        fate = Text(f"  {it.fate:<10}", style=STYLES.get(it.fate, ""))
+        said = name.append_text(fate).append_text(Text(plain(it.text)))
+        out.print(laid_out(said, out, indent=FATE_COLUMNS + (width if beside else 2)))
 
 
 def _width(fates: Sequence[Fate]) -> int:
