@@ -3,16 +3,13 @@
 They work on the ready app in `bridge.celery`, which the environment configures, or on the one that `-A` names.
 """
 
-import os
-
 import click
-from celery.bin.base import CLIContext
 
 from bridge import __version__
 from bridge.command import bridge
 from bridge.command.group import BridgeGroup
+from bridge.command.here import READY, Here
 from bridge.command.logs import log_format
-from bridge.command.project import named_app
 
 
 @click.group("eventbridge", cls=BridgeGroup, help=bridge.help)
@@ -20,7 +17,7 @@ from bridge.command.project import named_app
     "-A",
     "--app",
     "app",
-    default="bridge.celery",
+    default=READY,
     metavar="APP",
     show_default=True,
     help="The Celery app, as for celery -A.",
@@ -30,7 +27,7 @@ from bridge.command.project import named_app
 @click.pass_context
 def main(ctx: click.Context, app: str) -> None:
     """Run the commands of `bridge` on an app that is found by its name."""
-    ctx.obj = CLIContext(app=named_app(app), no_color="NO_COLOR" in os.environ, workdir=None)
+    ctx.obj = Here(app)
 
 
 main.include(bridge)

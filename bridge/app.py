@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from celery import Celery
@@ -10,10 +11,12 @@ from celery import Celery
 from bridge import signals
 from bridge.broker.internals.workers import real_app
 from bridge.observe import lines
-from bridge.sender.sender import Sender
 from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store
 from bridge.store.secret import read_secret
+
+if TYPE_CHECKING:
+    from bridge.sender.sender import Sender
 
 
 class Bridge:
@@ -32,6 +35,7 @@ class Bridge:
         self._url = ""
         self._secret = ""
         self._sender: Sender | None = None
+        self.lock_seconds: float | None = None  # a person who waits sets it, before the store is made
 
     # Plain properties: functools.cached_property holds a lock in Python 3.11, which a pool child may inherit locked.
     @property
@@ -45,6 +49,7 @@ class Bridge:
                 url,
                 connect_timeout_seconds=self.settings.connect_timeout_seconds,
                 statement_timeout_seconds=self.settings.statement_timeout_seconds,
+                lock_seconds=self.lock_seconds,
             )
         return self._store
 
@@ -70,6 +75,8 @@ class Bridge:
     def sender(self) -> Sender:
         """The only writer of messages to the broker; it connects when it is first used."""
         if self._sender is None:
+            from bridge.sender.sender import Sender  # only now: who only looks needs none of it
+
             made = Sender(
                 self.app,
                 queue=self.settings.queue,
@@ -81,6 +88,13 @@ class Bridge:
             )
             self._sender = self._sender or made  # another thread may have been here while the secret was read
         return self._sender
+
+
+def ready_app() -> Celery:
+    """Make the app for who has none: the environment alone configures it."""
+    app = Celery("bridge")
+    app.conf.update(worker_prefetch_multiplier=1, task_default_queue="bridge", broker_connection_retry_on_startup=True)
+    return app
 
 
 _bridges: WeakKeyDictionary[Celery, Bridge] = WeakKeyDictionary()

@@ -3,10 +3,8 @@
 The environment alone configures it: `BRIDGE_DATABASE_URL` names Postgres, `CELERY_BROKER_URL` the fleet's broker.
 """
 
-from celery import Celery
+from bridge.app import ready_app
+from bridge.installing import install
 
-from bridge.install import install
-
-app = Celery("bridge")
-app.conf.update(worker_prefetch_multiplier=1, task_default_queue="bridge", broker_connection_retry_on_startup=True)
+app = ready_app()
 install(app)

@@ -141,7 +141,15 @@ class StoreReadOnly(StoreUnavailable):
 
 
 class StoreLocked(StoreUnavailable):
-    """Another transaction held a row or a table for longer than this one may wait."""
+    """Another transaction held a row or a table for longer than this one may wait.
+
+    Attributes:
+        names_holder: Whether the message says who held it.
+    """
+
+    def __init__(self, message: str, *, names_holder: bool = False) -> None:
+        super().__init__(message)
+        self.names_holder = names_holder
 
 
 class StoreRefused(BridgeError):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from bridge.errors import InvalidClient, UsageError
+from bridge.settings.amount import seconds_of
 from bridge.settings.client import DEFAULT_BRIDGE, SETTINGS, ClientSettings, check
 
 
@@ -163,15 +164,17 @@ class Position:
         end: Behind the last event that is final.
         offset: Behind this event: the first that is delivered is the next one.
         since: Before the first event that was written at or after this time.
+        ago_seconds: The same of the time that was so long ago, by the clock of Postgres, which dates the events.
     """
 
     end: bool = False
     offset: int | None = None
     since: datetime | None = None
+    ago_seconds: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `beginning`, `now` (or `end`), an offset, or an ISO 8601 timestamp (UTC where it names no zone).
+        """Read `beginning`, `now` (or `end`), an offset, a timestamp (UTC where it names no zone), or a span ago.
 
         Raises:
             UsageError: it is none of these.
@@ -182,14 +185,24 @@ class Position:
             return cls(end=True)
         if re.fullmatch(r"-1|\d{1,18}", text):
             return cls(offset=int(text))
+        if (since := moment_of(text)) is not None:
+            return cls(since=since)
         try:
-            since = datetime.fromisoformat(text)
+            return cls(ago_seconds=seconds_of(text))
         except ValueError:
             raise UsageError(
                 f"position {text!r} is not one of: beginning, now (or end), an offset such as 1200, "
-                "a timestamp such as 2026-01-31T12:00:00+00:00"
+                "a timestamp such as 2026-01-31T12:00:00+00:00, or a span such as 2h, which is so long ago"
             ) from None
-        return cls(since=since if since.tzinfo else since.replace(tzinfo=UTC))
+
+
+def moment_of(text: str) -> datetime | None:
+    """Read a moment in ISO 8601, which is UTC where it names no zone; None if it is none."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

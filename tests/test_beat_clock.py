@@ -15,7 +15,7 @@ from celery import Celery
 from redis import Redis
 
 from bridge.demo.process import Process, inherited
-from bridge.install import EARLY_SECONDS, Every
+from bridge.installing import EARLY_SECONDS, Every
 from tests.support.clocks import WrongClock
 from tests.support.old_celery import OLDEST, old_python, overlaid
 from tests.support.waiting import wait_until
@@ -29,7 +29,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 from celery import Celery, __version__
-from bridge.install import Every
+from bridge.installing import Every
 assert __version__ == sys.argv[1], __version__
 app = Celery("shop", broker="memory://", set_as_current=False)
 app.conf.timezone = "Europe/Berlin"

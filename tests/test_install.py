@@ -14,7 +14,7 @@ from celery.schedules import schedule
 
 import bridge
 from bridge.app import bridge_of
-from bridge.install import EARLY_SECONDS, Every
+from bridge.installing import EARLY_SECONDS, Every
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -82,6 +82,7 @@ class BrokerSeen:
             the transport has no such thing.
         redis: If it is one.
         queues: The queues that were asked for, by name, where it is a RabbitMQ.
+        unreadable: How many messages were set aside; None where it does not tell, or was not asked.
     """
 
     kind: str
@@ -91,6 +92,7 @@ class BrokerSeen:
     visibility_timeout_seconds: float | None = None
     redis: RedisSeen | None = None
     queues: Mapping[str, QueueMade] = field(default_factory=dict)
+    unreadable: int | None = None
 
 
 def look_at_broker(connection: Connection, *, queues: Sequence[str], seconds: float) -> BrokerSeen:

@@ -49,7 +49,7 @@ def why_missing(app: Celery) -> str:
         _ = app.connection_for_write().transport
         _look_for(LATE.get(scheme, ()))
     except KeyError as error:  # kombu's, for a scheme that it does not know
-        return f"the broker's URL can't be used: {_said(error)}: docs/brokers.md lists what can"
+        return f"the broker's URL can't be used: {_said(error)}: `eventbridge about brokers` lists what can"
     except ValueError:  # its words quote a part of the URL, which may be the password
         return MALFORMED
     except Exception as error:  # some transports fail with other errors than ImportError

@@ -5,15 +5,26 @@ from __future__ import annotations
 import click
 
 from bridge.command.completion import known_clients
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
+from bridge.command.texts import some_offsets
 from bridge.operate.audit import Audit
 from bridge.operate.contradictions import Contradiction
 from bridge.wording import counted
 
-MOST_SHOWN = 20  # offsets in a line; --json has more
 FAILURE = 1
+WORDS = {
+    "finished": "finished",
+    "open": "open",
+    "parked": "parked",
+    "waiting": "waiting for their key",
+    "filtered": "filtered out",
+    "unread": "not handed over yet",
+    "pruned": "pruned",
+    "unwritten": "never written",
+}
 
 
 @click.command("audit", short_help="Prove that every event is accounted for.")
@@ -43,33 +54,30 @@ def audit_command(
     else:
         _show(found)
         if accept:
-            click.echo(f"the ledger of client {client} begins anew")
+            say(f"the ledger of client {client} begins anew")
     if not found.holds and not accept:
         ctx.exit(FAILURE)
 
 
 def _show(found: Audit) -> None:
-    counts = found.counts
-    click.echo(
-        f"client {found.client}, offsets {found.first:,} to {found.last:,}: {counts.finished:,} finished, "
-        f"{counts.open:,} open, {counts.parked:,} parked, {counts.waiting:,} waiting for their key, "
-        f"{counts.filtered:,} filtered out, {counts.unread:,} not handed over yet, {counts.pruned:,} pruned, "
-        f"{counts.unwritten:,} never written"
-    )
+    say(f"client {found.client}, offsets {found.first:,} to {found.last:,}")
+    numbers = {words: f"{getattr(found.counts, name):,}" for name, words in WORDS.items()}
+    column = max(map(len, numbers.values()))
+    for words, number in numbers.items():
+        click.echo(f"  {number:>{column}} {words}")
     for note in found.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for contradiction in found.contradictions:
-        click.echo(f"{click.style(contradiction.kind, fg='red')}: {_line(contradiction)}")
+        say(f"{click.style(contradiction.kind, fg='red')}: {_line(contradiction)}")
     if found.holds:
-        click.echo("everything adds up")
+        say("everything adds up")
 
 
 def _line(contradiction: Contradiction) -> str:
     line = f"{counted(contradiction.total, 'time')}: {contradiction.text}"
     for word, offsets in (("", contradiction.offsets), ("some of ", contradiction.among)):
         if offsets:
-            more = len(offsets) - MOST_SHOWN
-            line += f": {word}{', '.join(map(str, offsets[:MOST_SHOWN]))}" + (f" and {more:,} more" if more > 0 else "")
+            line += f": {word}{some_offsets(offsets)}"
     return line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from textwrap import wrap
@@ -12,13 +13,15 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import Seconds, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.doctor import LEVELS, Finding
 from bridge.wording import counted
 
 FAILURE = 1
+MOST_ALIKE = 3  # findings that are shown one by one, and names of more of them in a line
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 STYLES = {"at-risk": "bold red", "warning": "yellow", "unknown": "cyan", "ok": "green"}
 INDENT = 2
 WIDEST = 100  # columns: longer lines are hard to read
@@ -29,7 +32,7 @@ WIDEST = 100  # columns: longer lines are hard to read
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     default=2.0,
     metavar="SECONDS",
     show_default=True,
@@ -68,9 +71,8 @@ def doctor_command(ctx: click.Context, everything: bool, timeout_seconds: float,
 
 def _show(found: Sequence[Finding], out: Console, *, everything: bool) -> None:
     width = min(out.width, WIDEST)
-    for it in found:
-        if it.level in ("at-risk", "warning"):
-            out.print(_paragraphs(it, width=width))
+    for group in grouped([it for it in found if it.level in ("at-risk", "warning")]):
+        out.print(_paragraphs(group[0], width=width, others=group[1:]))
     for text, checks in _not_known(found).items():
         said = _wrapped(text, width=width, indent=len("unknown") + 2).lstrip()
         out.print(Text.assemble(("unknown", STYLES["unknown"]), "  ", said))
@@ -92,18 +94,41 @@ def _show(found: Sequence[Finding], out: Console, *, everything: bool) -> None:
 def _not_known(found: Sequence[Finding]) -> dict[str, list[str]]:
     """Return the names of the checks that could not look, by what they say: one server that is away stops many."""
     checks: dict[str, list[str]] = {}
-    for it in found:
-        if it.level == "unknown":
-            checks.setdefault(it.text if it.do is None else f"{it.text} -> {it.do}", []).append(it.check)
+    for it, *others in grouped([it for it in found if it.level == "unknown"]):
+        more = f" (and {len(others):,} more like this)" if others else ""
+        checks.setdefault(f"{it.text}{more}" if it.do is None else f"{it.text}{more} -> {it.do}", []).append(it.check)
     return checks
 
 
-def _paragraphs(it: Finding, *, width: int) -> Text:
+def grouped(found: Sequence[Finding]) -> list[list[Finding]]:
+    """Put those together that differ in names and numbers only. Pure."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for it in found:
+        groups.setdefault((it.check, it.level, _kind(it, it.text), _kind(it, it.do or "")), []).append(it)
+    alike = list[list[Finding]]()
+    for group in groups.values():
+        alike += [group] if len(group) > MOST_ALIKE else [[it] for it in group]
+    return alike
+
+
+def _kind(it: Finding, text: str) -> str:
+    """Return a sentence without the names and the numbers in it."""
+    names = (str(value) for value in it.data.values() if isinstance(value, str) and value)
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, "…")
+    return NUMBER.sub("N", text)
+
+
+def _paragraphs(it: Finding, *, width: int, others: Sequence[Finding] = ()) -> Text:
     said = Text.assemble((it.level.replace("-", " "), STYLES[it.level]), "  ", (it.check, "bold"))
     said.append(f"\n{_wrapped(it.text, width=width)}")
+    if others:
+        named = [name for other in others[:MOST_ALIKE] if isinstance(name := other.data.get("client"), str)]
+        some = f" of clients {', '.join(named)}{', …' if len(others) > len(named) else ''}" if named else ""
+        said.append(f"\n{_wrapped(f'and {len(others):,} more like this{some}; --json has all', width=width)}")
     if it.do:
         said.append(f"\n{_wrapped(f'-> {it.do}', width=width, further=3)}")
-    return said.append(f"\n{' ' * INDENT}{it.page}", style="dim")
+    return said.append(f"\n{_wrapped(f'more: `eventbridge about {it.check}`', width=width)}", style="dim")
 
 
 def _wrapped(text: str, *, width: int, indent: int = INDENT, further: int = 0) -> str:

@@ -10,10 +10,9 @@ from rich.text import Text
 from bridge.command.completion import known_clients
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import Seconds, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.operate.explain.cause import PAGE
 
 SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
@@ -24,7 +23,7 @@ SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     default=1.0,
     metavar="SECONDS",
     show_default=True,
@@ -54,12 +53,14 @@ def explain_command(ctx: click.Context, client: str, offline: bool, timeout_seco
     for cause in causes:
         out.print(_paragraph(cause.text, width=out.width, style=SEVERITY_STYLES[cause.severity]))
         if cause.do:
-            out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    "))
+            out.print(_paragraph(f"-> {cause.do}", width=out.width, style="dim", indent="    ", further=3))
     if said := [cause.kind for cause in causes if cause.severity != "info"]:
-        out.print(_paragraph(f"more in {PAGE}: {', '.join(dict.fromkeys(said))}", width=out.width, style="dim"))
+        kinds = list(dict.fromkeys(said))
+        others = f" (or {', '.join(kinds[1:])})" if len(kinds) > 1 else ""
+        out.print(_paragraph(f"more: `eventbridge about {kinds[0]}`{others}", width=out.width, style="dim"))
 
 
-def _paragraph(text: str, *, width: int, style: str, indent: str = "  ") -> Text:
-    said = plain(as_typed(text))
-    lines = wrap(said, max(20, width), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _paragraph(text: str, *, width: int, style: str, indent: str = "  ", further: int = 0) -> Text:
+    said, rest = plain(as_typed(text)), indent + " " * further
+    lines = wrap(said, max(20, width), initial_indent=indent, subsequent_indent=rest, break_on_hyphens=False)
     return Text("\n".join(lines), style=style)

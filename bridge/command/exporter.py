@@ -18,9 +18,20 @@ DEFAULT_PORT = 9810
 
 @click.command("exporter")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Where to listen; 0: any."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    metavar="PORT",
+    show_default=True,
+    help="Where to listen; 0: any.",
 )
-@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for everywhere.")
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    show_default=True,
+    help="Where to listen; 0.0.0.0 for everywhere.",
+)
 @click.option("--otlp", is_flag=True, help="Push by OTLP instead, to where OTEL_EXPORTER_OTLP_ENDPOINT says.")
 @click.pass_context
 def exporter_command(ctx: click.Context, port: int, address: str, otlp: bool) -> None:

@@ -12,7 +12,8 @@ import click
 from rich.text import Text
 
 from bridge.bounds import KEPT_FAILURES
-from bridge.command.output import console, print_json
+from bridge.command.group import not_there
+from bridge.command.output import console, laid_out, print_json
 from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.failures import FailedAttempt
 from bridge.store.fate import EventFate
@@ -70,10 +71,12 @@ def show_fate(
     """Print what has become of an event; as JSON it is a list of one, or of none."""
     if as_json:
         print_json([_fate_json(fate)] if fate else [])
-    elif fate is None:
-        click.echo(f"there is no event {offset} in the log, and none is parked for client {client}")
-    else:
-        console(ctx).print(Text("\n").join(_lines(fate, traceback=traceback)))
+    if fate is None:
+        message = f"there is no event {offset} in the log, and none is parked for client {client}"
+        not_there(ctx, message, as_json=as_json)
+    elif not as_json:
+        out = console(ctx)
+        out.print(laid_out(Text("\n").join(_lines(fate, traceback=traceback)), out))
 
 
 def _fate_json(fate: EventFate) -> dict[str, Any]:

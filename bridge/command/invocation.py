@@ -6,13 +6,18 @@ Everywhere in the package a message writes a command as `eventbridge …` betwee
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+from shutil import get_terminal_size
+from textwrap import fill
 
 import click
 
 NEUTRAL = re.compile(r"`eventbridge(?= )")
+NARROWEST_COLUMNS = 40  # on a narrower terminal, lines break where it breaks them
+PIPE_COLUMNS = 500  # nothing is cut off where no terminal sets a width
 REPEATED = {"app": "-A", "config": "--config", "workdir": "--workdir"}  # without these, celery may take another app
 
 
@@ -22,9 +27,20 @@ def as_typed(text: str) -> str:
     return text if context is None else NEUTRAL.sub(lambda _: f"`{prefix(context)}", text)
 
 
-def say(text: str) -> None:
-    """Print a text on stdout, with commands as they can be typed."""
-    click.echo(as_typed(text))
+def say(text: str, *, err: bool = False) -> None:
+    """Print a sentence on stdout, or stderr, with commands as they can be typed, and as wide as the terminal is."""
+    said = as_typed(text)
+    if (sys.stderr if err else sys.stdout).isatty():
+        width = max(NARROWEST_COLUMNS, get_terminal_size().columns)
+        said = fill(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    click.echo(said, err=err)
+
+
+def columns() -> int:
+    """Return how wide the terminal is; where there is none, as wide as lines may be."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return get_terminal_size().columns
+    return PIPE_COLUMNS
 
 
 def prefix(context: click.Context) -> str:

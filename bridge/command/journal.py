@@ -8,7 +8,8 @@ import click
 from rich.text import Text
 
 from bridge.command.completion import known_clients
-from bridge.command.output import console, print_json
+from bridge.command.invocation import say
+from bridge.command.output import console, laid_out, print_json
 from bridge.command.parameters import COUNT, follow_option, json_option, span_seconds
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
@@ -60,7 +61,7 @@ def journal_command(
             if as_json:
                 print_json(entry, indent=None)
             else:
-                out.print(_line(entry))
+                out.print(laid_out(_line(entry), out))
         return
     entries = operator.journal(client, most=most)
     if as_json:
@@ -68,18 +69,18 @@ def journal_command(
         return
     out = console(ctx)
     for entry in entries:
-        out.print(_line(entry))
+        out.print(laid_out(_line(entry), out))
     if not entries:
-        click.echo("nothing was done yet" if client is None else f"nothing was ever done to client {client}")
+        say("nothing was done yet" if client is None else f"nothing is noted of client {client}")
 
 
 def _show_archived(moved: ArchivedJournal, *, as_json: bool) -> None:
     if as_json:
         print_json(moved._asdict())
         return
-    click.echo(f"{counted(moved.entries, 'entry', 'entries')} of the journal moved into the archive")
+    say(f"{counted(moved.entries, 'entry', 'entries')} of the journal moved into the archive")
     for file in moved.files:
-        click.echo(f"  {file}")
+        say(f"  {file}")
 
 
 def _line(entry: JournalEntry) -> Text:

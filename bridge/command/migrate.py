@@ -2,6 +2,7 @@
 
 import click
 
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
@@ -20,6 +21,6 @@ def migrate_command(ctx: click.Context, roles: bool, as_json: bool) -> None:
     if as_json:
         print_json({"applied": applied})
     elif applied:
-        click.echo(f"the schema fq is up to date: applied {', '.join(applied)}")
+        say(f"the schema fq is up to date: applied {', '.join(applied)}")
     else:
-        click.echo("the schema fq was up to date")
+        say("the schema fq was up to date")

@@ -8,15 +8,18 @@ import re
 import sys
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
-from bridge.store.events import LoggedEvent
+from bridge.command.invocation import PIPE_COLUMNS
+
+if TYPE_CHECKING:
+    from bridge.store.events import LoggedEvent
 
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-PIPE_COLUMNS = 500  # nothing is cut off where no terminal sets a width
 
 
 def console(ctx: click.Context) -> Console:
@@ -27,6 +30,28 @@ def console(ctx: click.Context) -> Console:
     if not plain.is_terminal and "COLUMNS" not in os.environ:
         plain.width = PIPE_COLUMNS
     return plain
+
+
+def laid_out(text: Text, out: Console, *, indent: int | None = None) -> Text:
+    """Return a text whose long lines go on below their own beginning, and not at the left edge.
+
+    Args:
+        text: One line or many.
+        out: Where it is printed.
+        indent: Where they go on; by default two columns right of where the line begins.
+    """
+    lines = []
+    for line in text.split("\n", allow_blank=True):
+        begins = len(line.plain) - len(line.plain.lstrip())
+        column = min(begins + 2 if indent is None else indent, out.width // 2)
+        if line.cell_len <= out.width:
+            lines.append(line)
+            continue
+        first, *rest = line.wrap(out, out.width - column)
+        for part in (first, *rest):
+            part.rstrip()
+        lines += [first, *(Text(" " * column).append_text(it) for it in rest)]
+    return Text("\n").join(lines)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import click
 
 from bridge.errors import UsageError
-from bridge.model import Position
+from bridge.model import Position, moment_of
 from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
@@ -52,51 +54,65 @@ def event_offset(text: str) -> int:
 
 
 def span_seconds(text: str) -> float:
-    """Read a span of time, such as 90d, 12h, 30min or 45s.
+    """Read a span of time, such as 90d, 12h, 30m or 45s.
 
     Raises:
         click.BadParameter: it is none.
     """
     try:
-        return seconds_of(text.strip())
+        return seconds_of(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} {error}") from None
 
 
-def aware_moment(text: str) -> datetime:
-    """Read a moment in ISO 8601 with a time zone.
+def moment(text: str) -> datetime:
+    """Read a moment in ISO 8601; where it names no time zone, it is UTC.
 
     Raises:
         click.BadParameter: it is none.
     """
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise click.BadParameter(f"{text!r} is no moment with a time zone, such as 2026-01-31T12:00:00+00:00")
+    if (found := moment_of(text)) is None:
+        raise click.BadParameter(f"{text!r} is no timestamp such as 2026-01-31T12:00 (UTC) or 2026-01-31T12:00+01:00")
     return found
 
 
-def moment_or_span(text: str) -> Position | float:
-    """Read an ISO 8601 timestamp, or a span such as `10m` or `2h`: that long ago, in seconds.
+def position(text: str) -> Position:
+    """Read a place in the log: `beginning`, `now`, an offset, a timestamp, or a span such as `2h`: so long ago.
+
+    Raises:
+        click.BadParameter: it is none of these.
+    """
+    try:
+        return Position.parse(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def since(text: str) -> Position:
+    """Read a timestamp, or a span such as `10m` or `2h`: that long ago.
 
     Raises:
         click.BadParameter: it is neither.
     """
-    if found := re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?m", text.strip(), re.ASCII):
-        return float(found[1]) * 60  # as everybody writes it; of a month there is no question here
+    found = moment_of(text)
+    if found is not None:
+        return Position(since=found)
     try:
-        return float(seconds_of(text.strip()))
+        return Position(ago_seconds=seconds_of(text))
     except ValueError:
-        pass
-    try:
-        position = Position.parse(text.strip())
-    except UsageError:
-        position = Position()
-    if position.since is None:
-        raise click.BadParameter(f"{text!r} is no span such as 10m, 2h or 3d, and no timestamp as 2026-01-31T12:00")
-    return position
+        raise click.BadParameter(
+            f"{text!r} is no span such as 10m, 2h or 3d, and no timestamp such as 2026-01-31T12:00"
+        ) from None
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds, or a span with its unit, such as `90` or `2m`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return seconds."""
+        with suppress(ValueError):
+            value = seconds_of(str(value))
+        return super().convert(value, param, ctx)
 
 
 def route(text: str) -> tuple[str, str]:

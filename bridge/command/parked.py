@@ -11,10 +11,12 @@ from rich.text import Text
 from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
 from bridge.command.fate import HOW_TO_LEARN_WHY, said_error, show_fate
-from bridge.command.output import console, print_json
+from bridge.command.group import not_there
+from bridge.command.invocation import say
+from bridge.command.output import console, laid_out, print_json
 from bridge.command.parameters import COUNT, event_offset, follow_option, json_option, span_seconds, yes_option
 from bridge.command.project import operator_here
-from bridge.command.texts import SHOWN_CHARACTERS, plain
+from bridge.command.texts import SHOWN_CHARACTERS, plain, some_offsets
 from bridge.store.parked import ParkedEvent
 from bridge.wording import counted
 
@@ -40,10 +42,9 @@ _filters = (
         "older_seconds",
         type=span_seconds,
         metavar="SPAN",
-        help="Only events that have been parked for longer, as in 90d, 12h, 30min or 45s.",
+        help="Only events that have been parked for longer, as in 90d, 12h, 30m or 45s.",
     ),
 )
-MOST_NAMED = 20  # offsets in a line
 all_option = click.option("--all", "everything", is_flag=True, help="All events that are parked for CLIENT.")
 
 
@@ -102,7 +103,7 @@ def parked_command(
             if as_json:
                 print_json(event, indent=None)
             else:
-                out.print(_block(event, traceback=traceback))
+                out.print(laid_out(_block(event, traceback=traceback), out))
         return
     found = operator.parked(client, **chosen, most=most)
     if as_json:
@@ -110,11 +111,11 @@ def parked_command(
         return
     out = console(ctx)
     for event in found:
-        out.print(_block(event, traceback=traceback))
+        out.print(laid_out(_block(event, traceback=traceback), out))
     if not found:
-        click.echo("no parked events fit" if any(chosen.values()) else "no events are parked")
+        say("no parked events fit" if any(chosen.values()) else "no events are parked")
     if untold := sum(event.error_type is None and event.reason.startswith("failed") for event in found):
-        click.echo(f"{counted(untold, 'event does', 'events do')} not say why. {HOW_TO_LEARN_WHY}")
+        say(f"{counted(untold, 'event does', 'events do')} not say why. {HOW_TO_LEARN_WHY}")
 
 
 @click.command("redrive")
@@ -151,9 +152,11 @@ def redrive_command(
     if as_json:
         print_json({"client": client, "redriven": done})
     elif done:
-        click.echo(f"{_events(len(done))} will be handed to client {client} again")
-    else:
-        click.echo(f"nothing to redrive: no parked events of client {client} fit, or they are on their way")
+        say(f"{_events(len(done))} will be handed to client {client} again")
+    elif not offsets:
+        say(f"nothing to redrive: no parked events of client {client} fit, or they are on their way")
+    if left := _left(offsets, done):
+        not_there(ctx, f"not redriven: {left} (not parked, or on the way already)", as_json=as_json)
 
 
 @click.command("discard", short_help="Give events of CLIENT up for good.")
@@ -202,12 +205,17 @@ def discard_command(
     done = operator.discard(client, **chosen, reason=reason)
     if as_json:
         print_json({"client": client, "discarded": done})
-        return
-    events = counted(len(done), "event") if reason and offsets else _events(len(done))
-    click.echo(f"{events} of client {client} {'is' if len(done) == 1 else 'are'} discarded")
-    if left := sorted(set(offsets) - set(done)):
+    elif done or not offsets:
+        events = counted(len(done), "event") if reason and offsets else _events(len(done))
+        say(f"{events} of client {client} {'is' if len(done) == 1 else 'are'} discarded")
+    if left := _left(offsets, done):
         known = "neither parked nor open, nor next" if reason else "not parked; --reason discards open and next ones"
-        click.echo(f"not discarded: {', '.join(map(str, left[:MOST_NAMED]))} ({known})")
+        not_there(ctx, f"not discarded: {left} ({known})", as_json=as_json)
+
+
+def _left(offsets: Sequence[int], done: Sequence[int]) -> str:
+    """Name the events that were named and that nothing was done to; empty if there are none."""
+    return some_offsets(sorted(set(offsets) - set(done)))
 
 
 def _events(number: int) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from celery import Celery
-from celery.app.utils import find_app
-from celery.exceptions import ImproperlyConfigured
 
+from bridge.command.here import READY
 from bridge.errors import ConfigurationError, UsageError
-from bridge.operate.operator import Operator
-from bridge.operate.registering import name_of, where_it_failed
 from bridge.settings.bridge import BridgeSettings
+
+if TYPE_CHECKING:  # a command that only shows its help needs none of it
+    from celery import Celery
+
+    from bridge.operate.operator import Operator
+
+LOCK_SECONDS = 10.0  # a person waits no longer than this for a lock
 
 
 def named_app(name: str) -> Celery:
@@ -22,6 +26,14 @@ def named_app(name: str) -> Celery:
     Raises:
         UsageError: there is no such module, no app in it, or it can't be imported.
     """
+    from celery import Celery
+    from celery.app.utils import find_app
+
+    from bridge.app import ready_app
+    from bridge.operate.registering import where_it_failed
+
+    if name == READY:
+        return ready_app()  # it is as that one, without what only its workers and its beat need
     try:
         found = find_app(name)
     except Exception as error:  # a user's module may raise anything while it is imported
@@ -42,6 +54,11 @@ def operator_here(ctx: click.Context) -> Operator:
     Raises:
         ConfigurationError: the app's configuration can't be read.
     """
+    from celery.exceptions import ImproperlyConfigured
+
+    from bridge.operate.operator import Operator
+    from bridge.operate.registering import name_of, where_it_failed
+
     app = ctx.obj.app
     try:
         app.conf.get("broker_url")  # Celery reads its configuration when it is first asked
@@ -50,7 +67,9 @@ def operator_here(ctx: click.Context) -> Operator:
             f"the configuration of app {name_of(app)!r} can't be read: {where_it_failed(error)}"
         ) from error
     _set_up_django(app)
-    return ctx.with_resource(Operator(app))
+    operator = ctx.with_resource(Operator(app))
+    operator.lock_seconds = LOCK_SECONDS
+    return operator
 
 
 def _set_up_django(app: Celery) -> None:
@@ -65,6 +84,8 @@ def _set_up_django(app: Celery) -> None:
     if BridgeSettings.read(app.conf, os.environ).database_url:
         return
     import django
+
+    from bridge.operate.registering import where_it_failed
 
     try:
         django.setup()

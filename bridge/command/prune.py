@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import click
 
 from bridge.command.completion import known_clients
+from bridge.command.group import not_there
 from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import event_offset, json_option
+from bridge.command.parameters import event_offset, json_option, span_seconds
 from bridge.command.project import operator_here
-from bridge.errors import UsageError
 from bridge.retention.prune import Pruned
-from bridge.settings.amount import seconds_of
 from bridge.store.pruning import Holding
 from bridge.wording import counted, moment
 
 
 @click.command("prune")
-@click.option("--older-than", metavar="AGE", help="Remove events that are older, such as 30d, 12h or 90min.")
+@click.option(
+    "--older-than",
+    "older_seconds",
+    type=span_seconds,
+    metavar="SPAN",
+    help="Remove events that are older, as in 30d, 12h or 90m.",
+)
 @click.option("--keep", type=int, metavar="N", help="Keep the newest N events in any case.")
 @click.option(
     "--archive", metavar="DIR", help="Archive events in a directory, or at a URL, before they go.  [bridge_archive]"
@@ -31,7 +37,7 @@ def prune_command(
     ctx: click.Context,
     /,
     *,
-    older_than: str | None,
+    older_seconds: float | None,
     keep: int | None,
     archive: str | None,
     dry_run: bool,
@@ -42,6 +48,7 @@ def prune_command(
     What a client has not finished stays, and so does what is parked, open, or in a replay. Events go in small batches,
     with pauses in between, so that nobody waits. Ctrl-C ends it at any time: what is gone is gone.
     """
+    older_than = None if older_seconds is None else timedelta(seconds=older_seconds)
     done = operator_here(ctx).prune(older_than=older_than, keep=keep, archive=archive, dry_run=dry_run)
     if as_json:
         print_json(done._asdict())
@@ -49,7 +56,7 @@ def prune_command(
     verb = "removed" if done.removed else "would be removed"
     least = "" if done.exact else "at least "
     where = "" if done.first is None else f", from {done.first} to {done.last}"
-    click.echo(f"{least}{counted(done.events, 'event')} {verb}{where}")
+    say(f"{least}{counted(done.events, 'event')} {verb}{where}")
     for line in _holding_lines(done):
         say(line)
 
@@ -68,7 +75,7 @@ def release_command(ctx: click.Context, client: str, reason: str, as_json: bool)
     if as_json:
         print_json({"client": client, "state": "reader" if was.task is None else "halted", "offset": was.offset})
     elif was.task is None:
-        click.echo(f"reader {client} holds the log no more, until its next commit; its cursor stands at {was.offset}")
+        say(f"reader {client} holds the log no more, until its next commit; its cursor stands at {was.offset}")
     else:
         say(
             f"client {client} is halted and holds the log no more, its cursor stays at {was.offset}: after "
@@ -79,12 +86,12 @@ def release_command(ctx: click.Context, client: str, reason: str, as_json: bool)
 @click.command("hold")
 @click.argument("name", required=False)
 @click.option("--from", "start", type=event_offset, metavar="OFFSET", help="The first event that is kept.")
-@click.option("--for", "age", metavar="AGE", help="How long from now on, such as 2d.")
+@click.option("--for", "seconds", type=span_seconds, metavar="SPAN", help="How long from now on, as in 2d.")
 @click.option("--end", is_flag=True, help="End the hold NAME.")
 @json_option
 @click.pass_context
 def hold_command(
-    ctx: click.Context, /, *, name: str | None, start: int | None, age: str | None, end: bool, as_json: bool
+    ctx: click.Context, /, *, name: str | None, start: int | None, seconds: float | None, end: bool, as_json: bool
 ) -> None:
     """Keep events from being pruned for a while.
 
@@ -96,28 +103,26 @@ def hold_command(
         if as_json:
             print_json([hold._asdict() for hold in found])
         for hold in () if as_json else found:
-            click.echo(f"{hold.name} keeps events from {hold.offset} on until {moment(hold.expires_at)}, by {hold.by}")
+            say(f"{hold.name} keeps events from {hold.offset} on until {moment(hold.expires_at)}, by {hold.by}")
         if not (found or as_json):
-            click.echo("nothing is held")
+            say("nothing is held")
         return
     if end:
         ended = operator.end_hold(name)
         if as_json:
             print_json({"name": name, "ended": ended})
-        else:
-            click.echo(f"hold {name} {'is ended' if ended else 'was not there'}")
+        elif ended:
+            say(f"hold {name} is ended")
+        if not ended:
+            not_there(ctx, f"there is no hold {name!r}: `eventbridge hold` lists those that there are", as_json=as_json)
         return
-    if start is None or age is None:
-        raise click.UsageError("say from where on with --from OFFSET and for how long with --for AGE, or --end")
-    try:
-        seconds = seconds_of(age)
-    except ValueError as error:
-        raise UsageError(f"--for {age}: {error}") from None
+    if start is None or seconds is None:
+        raise click.UsageError("say from where on with --from OFFSET and for how long with --for SPAN, or --end")
     made = operator.hold(name, start=start, seconds=seconds)
     if as_json:
         print_json(made._asdict())
     else:
-        click.echo(f"hold {made.name} keeps events from {made.offset} on until {moment(made.expires_at)}")
+        say(f"hold {made.name} keeps events from {made.offset} on until {moment(made.expires_at)}")
 
 
 def _holding_lines(done: Pruned) -> Iterator[str]:

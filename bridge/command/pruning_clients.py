@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from bridge.command.confirm import confirm
 from bridge.command.group import say_warning
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.operate.operator import Operator
 from bridge.store.clients import DeclaredClient
@@ -21,10 +20,10 @@ def show_undeclared(found: Sequence[DeclaredClient], *, as_json: bool) -> None:
     if as_json:
         print_json([client._asdict() for client in found])
     elif not found:
-        click.echo("every client that was declared once is declared still")
+        say("every client that was declared once is declared still")
     else:
         for client in found:
-            click.echo(f"client {client.id} would be removed: {_has(client)}")
+            say(f"client {client.id} would be removed: {_has(client)}")
 
 
 def prune_undeclared(operator: Operator, *, yes: bool, as_json: bool) -> list[str]:
@@ -38,7 +37,7 @@ def prune_undeclared(operator: Operator, *, yes: bool, as_json: bool) -> list[st
     gone = [client for client in found if not client.open]
     if not gone:
         if not as_json and not found:
-            click.echo("no client is to be removed: every one that was declared once is declared still")
+            say("no client is to be removed: every one that was declared once is declared still")
         return []
     if not yes:
         them = "; ".join(f"{client.id} with {_has(client)}" for client in gone)
@@ -46,7 +45,7 @@ def prune_undeclared(operator: Operator, *, yes: bool, as_json: bool) -> list[st
     for client in gone:
         operator.remove(client.id, reason=REASON)
         if not as_json:
-            click.echo(f"client {client.id} is removed, its cursor stood at {client.offset}")
+            say(f"client {client.id} is removed, its cursor stood at {client.offset}")
     return [client.id for client in gone]
 
 

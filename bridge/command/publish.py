@@ -8,12 +8,13 @@ from typing import IO
 
 import click
 
+from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import aware_moment, json_option, span_seconds
+from bridge.command.parameters import json_option, moment, span_seconds
 from bridge.command.project import operator_here
 from bridge.event import Scheduled
 from bridge.operate.publish_lines import parse_json
-from bridge.wording import moment
+from bridge.wording import moment as said_moment
 
 
 @click.command("publish", short_help="Append an event to the log, now or later.")
@@ -22,8 +23,8 @@ from bridge.wording import moment
 @click.option("--key", metavar="KEY", help="Ordering key: events of one key reach a client in order.")
 @click.option("--headers", metavar="JSON", help="JSON object that travels with the event.")
 @click.option("--id", metavar="ID", help="Name of the event: of one id only one event is ever stored.")
-@click.option("--after", type=span_seconds, metavar="SPAN", help="Append it so long after now, as in 90s or 3d.")
-@click.option("--at", type=aware_moment, metavar="TIME", help="Append it at this ISO 8601 time with a time zone.")
+@click.option("--after", type=span_seconds, metavar="SPAN", help="Append it so long after now, as in 90s, 10m or 3d.")
+@click.option("--at", type=moment, metavar="TIME", help="Append it at this ISO 8601 time; without a zone it is UTC.")
 @click.option(
     "--many",
     type=click.File("rb"),
@@ -74,7 +75,7 @@ def _show(found: int | Scheduled, *, as_json: bool) -> None:
         if as_json:
             print_json({"number": found.number, "due_at": found.due_at}, indent=None)
         else:
-            click.echo(f"scheduled as number {found.number}, due at {moment(found.due_at)}")
+            say(f"scheduled as number {found.number}, due at {said_moment(found.due_at)}")
     elif as_json:
         print_json({"offset": offset}, indent=None)
     else:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import click
 
 from bridge.command.completion import known_clients
+from bridge.command.group import not_there
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
+from bridge.command.texts import some_offsets
+from bridge.store.recall import Recalled
 from bridge.wording import counted
 
 
@@ -39,12 +43,19 @@ def recall_command(
     done = operator_here(ctx).recall(client, keys=keys, offsets=offsets, reason=reason)
     if as_json:
         print_json({"client": client, "recalled": done.offsets, "finished": done.finished})
-        return
+    else:
+        _show(client, done, named=bool(offsets))
+    if left := some_offsets(sorted(set(offsets) - {*done.offsets, *done.finished})):
+        why = "not open, of another key, or waiting for the next attempt"
+        not_there(ctx, f"not recalled: {left} ({why})", as_json=as_json)
+
+
+def _show(client: str, done: Recalled, *, named: bool) -> None:
     if done.finished:
         ends = counted(len(done.finished), "event is finished", "events are finished")
-        click.echo(f"{ends} without a message: the handler's transaction is done")
+        say(f"{ends} without a message: the handler's transaction is done")
     if done.offsets:
         goes = counted(len(done.offsets), "open event goes", "open events go")
-        click.echo(f"{goes} to client {client} again, and no attempt is counted")
-    elif not done.finished:
-        click.echo(f"nothing to recall: no open event of client {client} fits, or they wait for their next attempt")
+        say(f"{goes} to client {client} again, and no attempt is counted")
+    elif not done.finished and not named:
+        say(f"nothing to recall: no open event of client {client} fits, or they wait for their next attempt")

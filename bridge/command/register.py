@@ -9,8 +9,9 @@ import click
 
 from bridge.command.completion import known_clients
 from bridge.command.group import exit_code, say_error, say_warning
+from bridge.command.invocation import say
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option, route, topic_patterns, yes_option
+from bridge.command.parameters import Seconds, json_option, position, route, topic_patterns, yes_option
 from bridge.command.project import operator_here
 from bridge.command.pruning_clients import prune_undeclared, show_undeclared
 from bridge.command.texts import clients_view, registered_line
@@ -61,11 +62,17 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
     return click.option(
         f"--{flag.removesuffix('s')}" if is_list else f"--{flag}",
         name,
-        type=click.Choice(setting.choices) if setting.choices else TYPES[setting.kind],
+        type=_type_of(setting),
         multiple=is_list,
         metavar=metavar,
         help=f"{setting.help} {said}".rstrip(),
     )
+
+
+def _type_of(setting: Setting) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    return Seconds() if setting.name.endswith("_seconds") else TYPES[setting.kind]
 
 
 @click.command("register", short_help="Register a client, or change its settings.")
@@ -74,9 +81,9 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
 @click.option("--commit", hidden=True, type=click.Choice(SETTINGS["report_by"].choices), help="Old --report-by.")
 @click.option(
     "--start",
-    type=Position.parse,
+    type=position,
     metavar="POSITION",
-    help="Where a new client begins: `beginning`, `now`, a timestamp, or after an offset.  [beginning]",
+    help="Where a new client begins: `beginning`, `now`, a timestamp, so long ago, or after an offset.  [beginning]",
 )
 @click.option("--replace-task", is_flag=True, help="Let a client that exists call another task from now on.")
 @click.option("--ask-workers", is_flag=True, help="Then ask the workers, and name clients whose task none knows.")
@@ -129,7 +136,7 @@ def register_command(
     for result in done:
         _warn(name_of(operator.app), result, start)
         if not as_json:
-            click.echo(registered_line(result))
+            say(registered_line(result))
     if ask_workers:
         for said in operator.unknown_tasks(*(result.client for result in done)).values():
             say_warning(said)

@@ -9,7 +9,7 @@ import click
 from bridge.command.completion import known_clients
 from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import archive_option, json_option, topic_patterns
+from bridge.command.parameters import archive_option, json_option, position, topic_patterns
 from bridge.command.project import operator_here
 from bridge.model import Position
 from bridge.operate.replay import Replay
@@ -22,17 +22,17 @@ from bridge.wording import counted
 @click.option(
     "--from",
     "start",
-    type=Position.parse,
+    type=position,
     metavar="POSITION",
-    help="The first event: `beginning`, an offset, or a timestamp.",
+    help="The first event: `beginning`, an offset, a timestamp, or so long ago as in 2h.",
 )
 @click.option(
     "--to",
     "end",
-    type=Position.parse,
+    type=position,
     default="end",
     metavar="POSITION",
-    help="The last event: `end`, an offset, or the timestamp before which it was created.  [end]",
+    help="The last event: `end`, an offset, or the timestamp, or span ago, before which it was created.  [end]",
 )
 @click.option(
     "--topics",
@@ -85,7 +85,7 @@ def _show_started(client: str, started: Replay, per_second: float, *, as_json: b
         print_json({"client": client, **started._asdict()})
         return
     if started.restored:
-        click.echo(f"{counted(started.restored, 'archived event')} put back into the log, until pruned again")
+        say(f"{counted(started.restored, 'archived event')} put back into the log, until pruned again")
     least = "" if started.exact else "at least "
     say(
         f"{least}{counted(started.events, 'event')} from {started.first} to {started.upto} "
@@ -93,7 +93,7 @@ def _show_started(client: str, started: Replay, per_second: float, *, as_json: b
         f"at most {per_second:g} a second: `eventbridge explain {client}` says how far it is"
     )
     if started.pruned is not None:
-        click.echo(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out")
+        say(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out")
 
 
 def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: bool) -> None:
@@ -102,6 +102,6 @@ def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: boo
         return
     for it in stopped:
         gone = counted(it.sent, "event has", "events have")
-        click.echo(f"a replay to client {client} is stopped at {it.next} of {it.upto}: {gone} gone out")
+        say(f"a replay to client {client} is stopped at {it.next} of {it.upto}: {gone} gone out")
     if not stopped:
-        click.echo(f"no replay to client {client} was under way")
+        say(f"no replay to client {client} was under way")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
@@ -40,11 +41,11 @@ def resync_command(
         print_json({**asdict(done), "clients": [it._asdict() for it in done.clients]})
         return
     for line in said(done):
-        click.echo(line)
+        say(line)
     if done.done and not done.mark_renewed:
-        click.echo("the broker could not be told: once it is back, run `eventbridge resync --yes` again")
+        say("the broker could not be told: once it is back, run `eventbridge resync --yes` again")
     if not done.done:
-        click.echo("nothing was changed: `eventbridge resync --yes` does it")
+        say("nothing was changed: `eventbridge resync --yes` does it")
 
 
 def said(done: Resynced) -> Iterator[str]:

@@ -6,11 +6,12 @@ import click
 from rich import box
 from rich.table import Table
 
+from bridge.command.group import not_there
+from bridge.command.invocation import say
 from bridge.command.output import console, print_json
 from bridge.command.parameters import COUNT, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
-from bridge.errors import UsageError
 from bridge.wording import counted, moment, span
 
 
@@ -34,23 +35,25 @@ def scheduled_command(
     operator = operator_here(ctx)
     if numbers or ids:
         gone = operator.cancel_scheduled(numbers, ids=ids)
-        if not gone:
-            raise UsageError("none of these is scheduled any more: see `eventbridge scheduled`")
         if as_json:
             print_json(gone)
-        else:
-            click.echo(f"{counted(len(gone), 'event is', 'events are')} cancelled: {', '.join(map(str, gone))}")
+        elif gone:
+            say(f"{counted(len(gone), 'event is', 'events are')} cancelled: {', '.join(map(str, gone))}")
+        if set(numbers) - set(gone) or len(gone) < len(set(ids)):
+            which = "some of these are not" if gone else "none of these is"
+            not_there(ctx, f"{which} scheduled any more: see `eventbridge scheduled`", as_json=as_json)
         return
     events = operator.scheduled(most=most)
     if as_json:
         print_json(events)
         return
     if not events:
-        click.echo("no event is scheduled")
+        say("no event is scheduled")
         return
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for name in ("number", "due at", "in", "topic", "key", "id"):
-        table.add_column(name, justify="right" if name == "number" else "left")
+        is_text = name in ("topic", "key", "id")  # which breaks into lines where it is long; the others do not
+        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold", no_wrap=not is_text)
     for event in events:
         late = event.in_seconds < 0
         table.add_row(

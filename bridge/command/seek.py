@@ -6,8 +6,9 @@ import click
 
 from bridge.command.completion import known_clients
 from bridge.command.confirm import confirm
+from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import json_option, yes_option
+from bridge.command.parameters import json_option, position, yes_option
 from bridge.command.project import operator_here
 from bridge.model import Position
 from bridge.operate.seek import Sought
@@ -18,11 +19,11 @@ from bridge.wording import counted
 @click.argument("client", shell_complete=known_clients)
 @click.option(
     "--to",
-    type=Position.parse,
+    type=position,
     required=True,
     metavar="POSITION",
-    help="Deliver what comes after an offset, or what was created at a timestamp or later; `beginning` delivers the "
-    "whole log, `end` only events that are still to come.",
+    help="Deliver what comes after an offset, or what was created since a timestamp, or since so long ago as in 2h; "
+    "`beginning` delivers the whole log, `end` only events that are still to come.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say how many events would be delivered again or passed over.")
 @yes_option
@@ -51,10 +52,10 @@ def _show(client: str, sought: Sought, *, as_json: bool) -> None:
         return
     verb = "moved" if sought.moved else "would move"
     least = "" if sought.exact else "at least "
-    click.echo(
+    say(
         f"the cursor of client {client} {verb} from {sought.before} to {sought.offset}: "
         f"{least}{counted(sought.again, 'event')} will be delivered again, "
         f"{least}{sought.passed_over:,} will be passed over"
     )
     if sought.pruned is not None:
-        click.echo(f"the log is pruned: events up to {sought.pruned} may be gone, and are not delivered")
+        say(f"the log is pruned: events up to {sought.pruned} may be gone, and are not delivered")

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
+from rich.console import Console
 from rich.text import Text
 
-from bridge.command.invocation import as_typed
-from bridge.command.output import console, event_json, print_json, timestamp
+from bridge.command.group import not_there
+from bridge.command.invocation import as_typed, say
+from bridge.command.output import console, event_json, laid_out, print_json, timestamp
 from bridge.command.parameters import archive_option, event_offset, json_option
 from bridge.command.project import operator_here
-from bridge.command.texts import SHOWN_CHARACTERS, event_line, plain
+from bridge.command.texts import SHOWN_CHARACTERS, event_line, plain, some_offsets
 from bridge.operate.fate import Fate
 from bridge.operate.finding import FoundEvent
 from bridge.store.looking_up import KeyAtClient
 from bridge.wording import counted
 
-MOST_NAMED = 20  # offsets in a line
+FATE_COLUMNS = 12  # of a fate, and of what stands before it
 STYLES = {
     "parked": "bold red",
     "retrying": "yellow",
@@ -55,33 +57,49 @@ def show_command(
         else:
             out = console(ctx)
             for it in found:
-                out.print(_key_line(it))
+                out.print(laid_out(_key_line(it), out))
             if not found:
-                click.echo("there are no clients")
+                say("there are no clients")
+        if found and not any(it.handled is not None or _has(it) for it in found):
+            not_there(ctx, f"no client has, or will get, an event of key {plain(key)}", as_json=as_json)
         return
     shown = operator.show(offset or 0, characters=None if as_json else SHOWN_CHARACTERS, archive=archive)
     if as_json:
         click.echo(_as_json(shown))
-        return
-    out = console(ctx)
-    click.echo(f"event {shown.offset} of generation {shown.generation}" if shown.event is None else "", nl=False)
-    click.echo(event_line(shown.event) if shown.event is not None else "")
-    if shown.note:
-        out.print(Text(as_typed(shown.note), style="yellow"))
-    for line in _fate_lines(shown.fates):
-        out.print(line)
+    else:
+        _show(shown, console(ctx))
+    if shown.event is None:
+        not_there(ctx, f"event {shown.offset} can't be shown: {shown.note}", as_json=as_json)
 
 
-def _fate_lines(fates: Sequence[Fate]) -> list[Text]:
-    width = max((len(plain(it.client)) for it in fates), default=0)
-    return [
-        Text.assemble(
-            ("  " + plain(it.client).ljust(width) + "  ", "bold"),
-            (it.fate.ljust(10), STYLES.get(it.fate, "")),
-            plain(it.text),
-        )
-        for it in fates
-    ]
+def _show(shown: FoundEvent, out: Console) -> None:
+    if shown.event is not None:
+        out.print(laid_out(Text.from_ansi(event_line(shown.event)), out))
+        if shown.note:
+            out.print(laid_out(Text(as_typed(shown.note), style="yellow"), out))
+    elif shown.fates:
+        out.print(Text(f"event {shown.offset} of generation {shown.generation}", style="cyan"))
+    width = _width(shown.fates) + 2
+    beside = width + FATE_COLUMNS <= out.width // 2  # else the words would have no room beside the names
+    for it in shown.fates:
+        name = Text(f"  {plain(it.client)}", style="bold")
+        if beside:
+            name.pad_right(width - name.cell_len)
+        else:
+            out.print(name)
+            name = Text("  ")
+        fate = Text(f"  {it.fate:<10}", style=STYLES.get(it.fate, ""))
+        said = name.append_text(fate).append_text(Text(plain(it.text)))
+        out.print(laid_out(said, out, indent=FATE_COLUMNS + (width if beside else 2)))
+
+
+def _width(fates: Sequence[Fate]) -> int:
+    return max((len(plain(it.client)) for it in fates), default=0)
+
+
+def _has(it: KeyAtClient) -> bool:
+    """Tell whether a client has an event of the key before it, or in hand."""
+    return bool(it.open or it.parked or it.waiting or it.unread)
 
 
 def _key_line(it: KeyAtClient) -> Text:
@@ -94,8 +112,7 @@ def _key_line(it: KeyAtClient) -> Text:
         parts.append(f"has handled it up to event {it.handled}")
     for offsets, word in ((it.open, "open"), (it.parked, "parked")):
         if offsets:
-            more = f" and {len(offsets) - MOST_NAMED:,} more" if len(offsets) > MOST_NAMED else ""
-            parts.append(f"{word}: {', '.join(map(str, offsets[:MOST_NAMED]))}{more}")
+            parts.append(f"{word}: {some_offsets(offsets)}")
     if it.waiting:
         parts.append(counted(it.waiting, "event waits", "events wait"))
     if it.unread:

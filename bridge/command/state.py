@@ -33,7 +33,7 @@ def pause_command(ctx: click.Context, client: str, reason: str, drain: bool, as_
     if as_json:
         print_json({"client": client, "state": state})
     elif state == "draining":
-        click.echo(f"client {client} is draining: it is paused when its open events are finished")
+        say(f"client {client} is draining: it is paused when its open events are finished")
     else:
         say(f"client {client} is paused: its events wait in the log until `eventbridge resume {client}`")
 
@@ -48,9 +48,9 @@ def resume_command(ctx: click.Context, client: str, as_json: bool) -> None:
     if as_json:
         print_json({"client": client, "state": "active", "was": was} | ({"missed": missed} if missed else {}))
         return
-    click.echo(f"client {client} is active" + (" already" if was == "active" else f", it was {was}"))
+    say(f"client {client} is active" + (" already" if was == "active" else f", it was {was}"))
     if missed:
-        click.echo(f"it goes on after {missed[1]}: what was pruned from {missed[0]} on while it was released is missed")
+        say(f"it goes on after {missed[1]}: what was pruned from {missed[0]} on while it was released is missed")
 
 
 @click.command("remove")
@@ -76,4 +76,4 @@ def remove_command(ctx: click.Context, client: str, force: bool, yes: bool, as_j
     if as_json:
         print_json({"client": client, "offset": gone.offset, "open": gone.open, "parked": gone.parked})
     else:
-        click.echo(f"client {client} is removed, its cursor stood at {gone.offset}")
+        say(f"client {client} is removed, its cursor stood at {gone.offset}")

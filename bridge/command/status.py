@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -13,11 +15,16 @@ from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import json_option
+from bridge.command.parameters import Seconds, json_option
 from bridge.command.project import operator_here
 from bridge.command.status_view import scheduled_line, status_view
 from bridge.errors import Unavailable
-from bridge.operate.viewer import Viewer
+from bridge.wording import counted
+
+if TYPE_CHECKING:
+    from bridge.operate.operator import Operator
+    from bridge.operate.viewer import Viewer
+    from bridge.store.status import ClientStatus
 
 FOLLOW_SECONDS = 2.0
 
@@ -27,7 +34,7 @@ FOLLOW_SECONDS = 2.0
 @click.option(
     "--watch",
     "seconds",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     metavar="SECONDS",
     help="Look again every so many seconds, until Ctrl-C; with --json, one line each time.",
 )
@@ -47,8 +54,9 @@ def status_command(
 ) -> None:
     """Show where every client stands, or only CLIENT.
 
-    Lag counts the matching events above the cursor. Open events were handed over and are not finished. Waiting events
-    wait for an earlier event of their key. Parked events were set aside after their last attempt.
+    Lag counts the matching events above the cursor, and lag time is the age of the oldest of them. Open events were
+    handed over and are not finished. Waiting events wait for an earlier event of their key. Parked events were set
+    aside after their last attempt.
     """
     operator = operator_here(ctx)
     if follow and seconds is None:
@@ -56,10 +64,14 @@ def status_command(
     if seconds is None:
         rows = operator.status(client)
         if as_json:
-            print_json(rows)
+            print_json(_with_unreadable(operator, rows))
         else:
             out = console(ctx)
             out.print(status_view(rows, width=out.width))
+            if number := operator.unreadable():
+                say_warning(
+                    f"{counted(number, 'message is', 'messages are')} set aside: `eventbridge about unreadable`"
+                )
             if said := scheduled_line(operator.count_scheduled()):
                 out.print(said, style="dim")
             if warning := operator.size_warning():
@@ -69,10 +81,19 @@ def status_command(
                 say_warning(said)
     elif as_json:
         while True:
-            print_json(operator.status(client), indent=None)
+            print_json(_with_unreadable(operator, operator.status(client)), indent=None)
             time.sleep(seconds)
     else:
         _watch(operator, client, console(ctx), seconds)
+
+
+def _with_unreadable(operator: Operator, rows: Sequence[ClientStatus]) -> list[dict[str, Any]]:
+    """Return the rows as JSON has them: with how many messages were set aside on the broker of this bridge."""
+    number, own = operator.unreadable(), operator.bridge
+    return [
+        {**{name: getattr(row, name) for name in row.__slots__}, "unreadable": number if row.bridge == own else None}
+        for row in rows
+    ]
 
 
 def _watch(viewer: Viewer, client: str | None, out: Console, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,9 +12,11 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.command.texts import NO_CLIENTS, STATE_STYLES, plain
-from bridge.store.scheduled import ScheduledCount
-from bridge.store.status import ClientStatus
 from bridge.wording import counted, span
+
+if TYPE_CHECKING:
+    from bridge.store.scheduled import ScheduledCount
+    from bridge.store.status import ClientStatus
 
 NAME_COLUMNS = 16  # a longer name breaks into lines before a column is left out
 GAP_COLUMNS = 3
@@ -33,7 +35,7 @@ COLUMNS = (
     Column("state", 0, left=True),
     Column("bridge", 1, left=True),
     Column("lag", 0),
-    Column("behind", 2),
+    Column("lag time", 2),
     Column("open", 1),
     Column("waiting", 4),
     Column("parked", 0),
@@ -97,7 +99,7 @@ def _cells(row: ClientStatus) -> dict[str, Text]:
         "state": Text(row.state, style=STATE_STYLES.get(row.state, "")),
         "bridge": Text(plain(row.bridge) if driven else "-", style="" if driven else "dim"),
         "lag": Text(f"{row.lag_events:,}" + ("" if row.lag_is_exact else "+"), style=lag_style),
-        "behind": Text(span(row.lag_seconds) if row.lag_events else "-", style=lag_style),
+        "lag time": Text(span(row.lag_seconds) if row.lag_events else "-", style=lag_style),
         "open": Text(f"{row.open:,} / {row.window:,}") if driven else Text("-", style="dim"),
         "waiting": _count(row.waiting, driven),
         "parked": _count(row.parked, driven, style="bold red"),

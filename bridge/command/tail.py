@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from rich.text import Text
 
 from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
-from bridge.command.output import event_json
-from bridge.command.parameters import MOST_ROWS, archive_option, json_option, moment_or_span, topic_patterns
+from bridge.command.output import console, event_json, laid_out
+from bridge.command.parameters import MOST_ROWS, archive_option, json_option, position, since, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
+
+OFFSET_COLUMNS = 10  # before what is said of an event
 
 
 @click.command("tail")
@@ -29,16 +32,17 @@ from bridge.model import Position
 @click.option("--client", shell_complete=known_clients, metavar="CLIENT", help="Only events that match its topics.")
 @click.option(
     "--since",
-    type=moment_or_span,
+    "after",
+    type=since,
     metavar="TIME",
     help="Begin with what is so old, as in 10m, 2h or 3d, or was published since a timestamp.",
 )
 @click.option(
     "--from",
     "start",
-    type=Position.parse,
+    type=position,
     metavar="POSITION",
-    help="Begin at an offset, a timestamp, `beginning`, or `now`.  [default: the last events]",
+    help="Begin at an offset, a timestamp, so long ago, at the `beginning`, or `now`.  [default: the last events]",
 )
 @click.option("--follow", "-f", is_flag=True, help="Wait for more events when the end is reached.")
 @click.option(
@@ -58,7 +62,7 @@ def tail_command(
     topics: Sequence[str],
     key: str | None,
     client: str | None,
-    since: Position | float | None,
+    after: Position | None,
     start: Position | None,
     follow: bool,
     most: int | None,
@@ -71,21 +75,25 @@ def tail_command(
     event is one line, which `publish --many` can read; otherwise a long payload is cut off. With --archive, and --from
     or --since, events that were pruned are shown too.
     """
-    if since is not None and start is not None:
+    if after is not None and start is not None:
         raise click.UsageError("say where to begin once: --from or --since")
     operator = operator_here(ctx)
-    if isinstance(since, float):
-        since = Position(since=operator.moment_before(since))
     events = operator.tail(
         topics=topics,
         key=key,
         client=client,
-        start=start or since,
+        start=start or after,
         most=most,
         follow=follow,
         characters=None if as_json else SHOWN_CHARACTERS,
         archive=archive,
         say=say_warning,
     )
+    out = console(ctx)
     for event in events:
-        click.echo(event_json(event) if as_json else event_line(event))
+        if as_json:
+            click.echo(event_json(event))
+        elif out.is_terminal:
+            out.print(laid_out(Text.from_ansi(event_line(event)), out, indent=OFFSET_COLUMNS))
+        else:
+            click.echo(event_line(event))

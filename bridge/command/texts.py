@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
 from bridge.command.invocation import as_typed
-from bridge.operate.registering import RegisteredClient
 from bridge.settings.client import DEFAULT_BRIDGE
-from bridge.store.clients import ListedClient
-from bridge.store.events import LoggedEvent
 from bridge.wording import counted, span
+
+if TYPE_CHECKING:
+    from bridge.operate.registering import RegisteredClient
+    from bridge.store.clients import ListedClient
+    from bridge.store.events import LoggedEvent
 
 NO_CLIENTS = "no clients yet: `eventbridge register CLIENT --task NAME` makes one"
 INDENT_COLUMNS = 11  # before the words of a setting
+MOST_NAMED = 20  # offsets in a line
 SHOWN_CHARACTERS = 2000  # of a payload, in a line for people
 ORDERING = {"key": "one event at a time for each key", "none": "any", "strict": "one event at a time"}
 CALL = {
@@ -127,6 +130,12 @@ def event_line(event: LoggedEvent) -> str:
 def _cut(text: str) -> str:
     """Return a text as a terminal can show it; one that was cut off says so."""
     return plain(text) + ("…" if len(text) == SHOWN_CHARACTERS else "")
+
+
+def some_offsets(offsets: Sequence[int]) -> str:
+    """Name the first offsets of many."""
+    more = len(offsets) - MOST_NAMED
+    return ", ".join(map(str, offsets[:MOST_NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def plain(text: str) -> str:

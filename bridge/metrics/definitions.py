@@ -148,6 +148,11 @@ def _messages(snapshot: Snapshot) -> Iterator[Sample]:
         yield Sample((label(snapshot.bridge),), snapshot.broker.messages)
 
 
+def _unreadable(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.broker is not None and snapshot.broker.unreadable is not None:
+        yield Sample((label(snapshot.bridge),), snapshot.broker.unreadable)
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         name="bridge_database_up",
@@ -218,6 +223,13 @@ METRICS: tuple[Metric, ...] = (
         labels=("bridge",),
         read=_messages,
     ),
+    Metric(
+        name="bridge_unreadable_messages",
+        kind="gauge",
+        help="Messages that were set aside, because no worker can read them or Postgres refuses what they report.",
+        labels=("bridge",),
+        read=_unreadable,
+    ),
     _durations("pass_duration_seconds", "pass", "How long passes take: Postgres and the broker together."),
     _durations("settle_duration_seconds", "settle", "How long it takes to settle a batch of outcomes in Postgres."),
     _of_log("horizon_lag_events", "Offsets that were drawn and are not final.",
@@ -243,4 +255,8 @@ METRICS: tuple[Metric, ...] = (
             lambda log, _: log.oldest_seconds),
     _of_log("log_held_seconds", "Age of the oldest event that somebody has not finished, and keeps from being pruned.",
             lambda log, _: log.held_seconds),
+    _of_log("log_scheduled_events", "Events that are scheduled for later; at most 100,000 are counted.",
+            lambda log, _: log.scheduled),
+    _of_log("log_scheduled_late_seconds", "Since when the first scheduled event is due and not in the log; else 0.",
+            lambda log, _: log.scheduled_late_seconds),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from kombu.exceptions import KombuError
 from bridge.app import bridge_of
 from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import queue_length
+from bridge.contract import unreadable_queue
 from bridge.errors import BridgeError
 from bridge.metrics.latest import Latest
 from bridge.settings.amount import bytes_of, seconds_of
@@ -34,9 +35,15 @@ BROKER_FRESH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerNumbers:
-    """What the broker has said; None of messages where it does not tell."""
+    """What the broker has said; None where it does not tell.
+
+    Attributes:
+        messages: That wait in the bridge's own queue.
+        unreadable: That were set aside.
+    """
 
     messages: int | None
+    unreadable: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +135,11 @@ class Reading:
         try:
             with connection_to(self._app, transport_options=options, connect_timeout=seconds) as connection:
                 connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
-                found = BrokerNumbers(messages=queue_length(connection, self._settings.queue, seconds=seconds))
+                queue = self._settings.queue
+                found = BrokerNumbers(
+                    messages=queue_length(connection, queue, seconds=seconds),
+                    unreadable=queue_length(connection, unreadable_queue(queue), seconds=seconds),
+                )
         except (KombuError, OSError, BridgeError) as error:
             self._broker_trouble.went(error)
             return None

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from bridge.operate.doctor import Finding, diagnose, gather
-from bridge.operate.health import COLLECTOR_SECONDS, PUMP_SECONDS, Health, look_at_health, look_at_worker
+from typing import TYPE_CHECKING
+
 from bridge.operate.viewer import Viewer
+
+if TYPE_CHECKING:  # what it asks, and the drivers of brokers, are imported when it asks
+    from bridge.operate.doctor import Finding
+    from bridge.operate.health import Health
+
+PUMP_SECONDS = 30.0
+COLLECTOR_SECONDS = 30.0
 
 
 class Examiner(Viewer):
@@ -21,6 +28,8 @@ class Examiner(Viewer):
             What each check found, what matters most first: its level is `at-risk` (time, order or events are),
             `warning`, `unknown` (it could not be asked) or `ok`.
         """
+        from bridge.operate.doctor import diagnose, gather
+
         return diagnose(gather(self.app, timeout_seconds=timeout_seconds))
 
     def health(
@@ -37,6 +46,8 @@ class Examiner(Viewer):
             collector_seconds: Likewise a collector.
             timeout_seconds: How long to wait for each connection.
         """
+        from bridge.operate.health import look_at_health
+
         return look_at_health(
             self.app,
             pump_seconds=pump_seconds,
@@ -51,4 +62,6 @@ class Examiner(Viewer):
             worker: Name of the node, such as `celery@host`.
             timeout_seconds: How long to wait for the connection, and for the answer.
         """
+        from bridge.operate.health import look_at_worker
+
         return look_at_worker(self.app, worker, timeout_seconds=timeout_seconds)

@@ -14,11 +14,11 @@ from bridge.archive.events import archived_events
 from bridge.errors import UsageError
 from bridge.operate.fate import Fate, fate_of
 from bridge.operate.viewer import Viewer
-from bridge.operate.workers import tasks_unknown
 from bridge.store.archive import log_identity
 from bridge.store.events import LoggedEvent
 from bridge.store.journal import JournalEntry
 from bridge.store.looking_up import (
+    EventFound,
     KeyAtClient,
     event_at_clients,
     find_event,
@@ -77,9 +77,7 @@ class Finder(Viewer):
             event, note = self._archived(offset, archive)
             where = "archive" if event else "nowhere"
         elif event is None:
-            never = "its transaction was rolled back" if offset <= found.horizon else "its transaction is still open"
-            drawn = f"the last offset that was drawn is {found.drawn}"
-            note = f"there is no such event: {never if offset <= found.drawn else drawn}"
+            note = f"there is no such event: {_never(offset, found)}"
             return FoundEvent(
                 offset=offset, generation=found.generation, found="nowhere", note=note, event=None, fates=()
             )
@@ -114,10 +112,24 @@ class Finder(Viewer):
             *clients: Ids of clients; none for all of this bridge.
             timeout_seconds: How long to wait for the broker, and then for its workers' answers.
         """
+        from bridge.operate.workers import tasks_unknown  # only now: it comes with the drivers of brokers
+
         own = bridge_of(self.app).settings.queue
         asked = [it for it in self.clients() if not it.is_reader and it.settings["bridge"] == own]
         asked = [it for it in asked if it.id in clients] if clients else asked
         return tasks_unknown(self.app, asked, timeout_seconds=timeout_seconds) if asked else {}
+
+    def unreadable(self, *, timeout_seconds: float = 1.0) -> int | None:
+        """Count the messages of this bridge that were set aside; None where no broker is set, it is away or silent.
+
+        Args:
+            timeout_seconds: How long to wait for the broker.
+        """
+        if not (self.app.conf.broker_url or self.app.conf.broker_write_url):
+            return None
+        from bridge.operate.workers import count_unreadable  # only now: it comes with the drivers of brokers
+
+        return count_unreadable(self.app, bridge_of(self.app).settings.queue, timeout_seconds=timeout_seconds)
 
     def moment_before(self, seconds: float) -> datetime:
         """Return the moment that was so many seconds ago by Postgres' clock, which dates the events."""
@@ -158,6 +170,15 @@ class Finder(Viewer):
                 "it was pruned from the log, and is in the archive",
             )
         return None, "it was pruned, and is not in the archive; or there never was one"
+
+
+def _never(offset: int, found: EventFound) -> str:
+    """Say why the log never had an event at an offset."""
+    if offset == 0:
+        return "the first offset is 1"
+    if offset > found.drawn:
+        return f"the last offset that was drawn is {found.drawn}" if found.drawn > 0 else "the log is empty"
+    return "its transaction was rolled back" if offset <= found.horizon else "its transaction is still open"
 
 
 def _follow(read: Callable[[int], Sequence[Item]], name: Callable[[Item], Hashable], *, most: int) -> Iterator[Item]:

@@ -23,10 +23,9 @@ from bridge.operate.workers import connected
 from bridge.store import Store
 from bridge.store.checkup import ProcessesSeen, look_at_processes
 from bridge.store.locks import LOOK_LOCK_SECONDS
+from bridge.store.migrate import check_schema
 from bridge.wording import one_line, span
 
-PUMP_SECONDS = 30.0
-COLLECTOR_SECONDS = 30.0
 COLLECTED = ("redis", "amqp")  # transports on which a collector is at work
 STEPS = 3  # of a question, each with the time-out; libpq rounds up
 
@@ -148,6 +147,7 @@ def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen:
         role="health",
     )
     try:
+        check_schema(store.engine)
         with store.looking(lock_seconds=min(timeout_seconds, LOOK_LOCK_SECONDS)) as connection:
             return look_at_processes(connection, bridge=settings.queue)
     finally:

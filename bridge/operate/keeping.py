@@ -44,7 +44,7 @@ class Keeper(Viewer):
             dry_run: Only say what would be removed.
 
         Raises:
-            UsageError: neither age nor number is given, or one of them can't be; or somebody began to need an event
+            UsageError: neither span nor number is given, or one of them can't be; or somebody began to need an event
                 while it went on, which ends it.
         """
         if keep is not None and not 0 <= keep <= MOST_OFFSET:
@@ -99,11 +99,11 @@ class Keeper(Viewer):
         return list_holds(self._store)
 
 
-def _moment_before(age: timedelta | str) -> datetime:
+def _moment_before(span: timedelta | str) -> datetime:
     try:
-        seconds = seconds_of(age) if isinstance(age, str) else age.total_seconds()
+        seconds = seconds_of(span) if isinstance(span, str) else span.total_seconds()
         if seconds < 0:
             raise ValueError("must not be negative")
         return datetime.now(UTC) - timedelta(seconds=seconds)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"age {age!r} can't be used: {error}") from None
+        raise UsageError(f"span {span!r} can't be used: {error}") from None

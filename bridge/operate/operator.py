@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
@@ -16,7 +16,7 @@ from bridge.operate.finding import Finder
 from bridge.operate.keeping import Keeper
 from bridge.operate.lifecycle import Resumed, pause, remove, resume
 from bridge.operate.parked import choose, discard, redrive
-from bridge.operate.places import PlaceInLog, position_of
+from bridge.operate.places import PlaceInLog, dated, position_of
 from bridge.operate.publishing import Publisher
 from bridge.operate.recall import recall
 from bridge.operate.registering import (
@@ -29,12 +29,14 @@ from bridge.operate.registering import (
 )
 from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
-from bridge.operate.resync import Resynced, resync
 from bridge.operate.seek import Sought, seek
 from bridge.operate.user import user_at_host
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
+
+if TYPE_CHECKING:
+    from bridge.operate.resync import Resynced
 
 
 class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
@@ -172,7 +174,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
         """
         place = self._archive(archive)
         begin = replay if place is None else partial(replay_archived, archive=place)
-        first, last = position_of(start), position_of(end)
+        first, last = (dated(self._store, position_of(it)) for it in (start, end))
         return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)
 
     def stop_replays(self, client: str) -> list[StoppedReplay]:
@@ -269,4 +271,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
             UsageError: the broker has no mark of this log, and one was asked for.
             BrokerUnavailable: the broker can't be asked, and no offset was given instead.
         """
+        from bridge.operate.resync import resync  # only now: it comes with the drivers of brokers
+
+        _ = self._store  # a schema that is not there is said before anything else
         return resync(bridge_of(self.app), by=self.by, from_broker_mark=from_broker_mark, above=above, dry_run=dry_run)

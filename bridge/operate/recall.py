@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from celery import Celery
 
 from bridge.bounds import REVOKED_TASKS
-from bridge.broker.revoking import revoke
-from bridge.operate.workers import connected
 from bridge.store import Store
 from bridge.store.held import hold_driven_client
 from bridge.store.recall import Recalled, recall_open
@@ -57,6 +55,9 @@ def recall(
 
 def _drop(app: Celery, task_ids: Sequence[str]) -> None:
     """Ask the workers to drop these tasks; where that does not work, nothing is lost but the work of a copy."""
+    from bridge.broker.revoking import revoke  # only now: they come with the drivers of brokers
+    from bridge.operate.workers import connected
+
     try:
         with connected(app, timeout_seconds=REVOKE_SECONDS) as connection:
             revoke(app, connection, task_ids, seconds=REVOKE_SECONDS)

@@ -31,7 +31,8 @@ class RegisteredClient:
         created: Whether it is new.
         offset: Its committed cursor; -1 is the beginning of the log. That of a client that existed has not moved.
         changed: The settings that changed: name to old and new value.
-        unknown_task: The task that was named, if the app does not know it. This is right where only the fleet does.
+        unknown_task: The task that was named, if the app does not know it, and knows others. This is right where only
+            the fleet does.
         notes: What does not go along with its events, or does not fit: options of its task in the app.
     """
 
@@ -107,7 +108,7 @@ def register_client(
         created=result.created,
         offset=result.offset,
         changed=result.changed,
-        unknown_task=task if task is not None and task not in app.tasks else None,
+        unknown_task=task if task is not None and task not in app.tasks and _has_tasks(app) else None,
         notes=tuple(options_left_out(app, result.settings, registration.given)),
     )
 
@@ -159,6 +160,11 @@ def import_tasks(app: Celery) -> None:
         raise
     except Exception as error:  # a user's module may raise anything
         raise BridgeError(f"the tasks of app {name_of(app)!r} can't be imported: {where_it_failed(error)}") from error
+
+
+def _has_tasks(app: Celery) -> bool:
+    """Tell whether an app has tasks at all that are not the bridge's or Celery's: the ready app has none."""
+    return any(not name.startswith(("celery.", "bridge.")) for name in app.tasks)
 
 
 def name_of(app: Celery) -> str:

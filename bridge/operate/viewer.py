@@ -13,11 +13,10 @@ from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
 from bridge.operate.explain.database import explain_tables
-from bridge.operate.explain.log import explain_size
+from bridge.operate.explain.log import explain_size, say_holder
 from bridge.operate.parked import choose
-from bridge.operate.places import PlaceInLog, position_of
+from bridge.operate.places import PlaceInLog, dated, position_of
 from bridge.operate.tail import tail
-from bridge.operate.workers import ask_workers
 from bridge.retention.size import size_warning
 from bridge.settings.amount import bytes_of
 from bridge.store import Store
@@ -26,7 +25,7 @@ from bridge.store.events import LoggedEvent, Wanted
 from bridge.store.facts import collect_facts
 from bridge.store.fate import EventFate, read_fate
 from bridge.store.journal import JournalEntry, list_journal
-from bridge.store.locks import table_holders
+from bridge.store.locks import lock_holders, table_holders
 from bridge.store.migrate import check_schema
 from bridge.store.parked import ParkedEvent, Selection, count_parked, list_parked
 from bridge.store.pruning import log_bytes
@@ -47,7 +46,13 @@ class Viewer:
 
     def __init__(self, app: Celery) -> None:
         self.app = app
+        self.lock_seconds: float | None = None
         self._opened: Store | None = None
+
+    @property
+    def bridge(self) -> str:
+        """The name of the bridge that the app has: its `bridge_queue`."""
+        return bridge_of(self.app).settings.queue
 
     def clients(self) -> list[ListedClient]:
         """List the clients with their settings, in the order of their ids."""
@@ -61,8 +66,8 @@ class Viewer:
         try:
             return read_status(self._store, client)
         except StoreLocked as error:
-            if causes := explain_tables(table_holders(self._store)):
-                raise StoreLocked(f"{causes[0].text}: {causes[0].do}") from error
+            if causes := explain_tables(table_holders(bridge_of(self.app).store)):
+                raise StoreLocked(f"{causes[0].text}: {causes[0].do}", names_holder=True) from error
             raise
 
     def count_scheduled(self) -> ScheduledCount:
@@ -87,11 +92,13 @@ class Viewer:
             At least one cause, the one that matters most first. A broker that is away is a cause, and no error. The
             broker of another bridge is not asked.
         """
+        from bridge.operate.workers import ask_workers  # only now: it comes with the drivers of brokers
+
         settings = bridge_of(self.app).settings
         try:
             facts = collect_facts(self._store, client)
         except StoreLocked:
-            if causes := explain_tables(table_holders(self._store)):
+            if causes := explain_tables(table_holders(bridge_of(self.app).store)):
                 return causes
             raise
         seen = None
@@ -152,7 +159,7 @@ class Viewer:
         Raises:
             UsageError: `start` is no place in the log.
         """
-        position = None if start is None else position_of(start)
+        position = None if start is None else dated(self._store, position_of(start))
         place = self._archive(archive)
         also = tuple(read_status(self._store, client)[0].topics) if client is not None else ("#",)
         wanted = Wanted(topics=tuple(topics), also=also, key=key, characters=characters)
@@ -228,13 +235,23 @@ class Viewer:
     def journal(self, client: str | None = None, *, most: int = 20) -> list[JournalEntry]:
         """List what was done to a client, or to any, the newest first.
 
-        A client that was removed is still in it, so an unknown id is no error.
+        A client that was removed is still in it, so the id of none that is registered is only an error if nothing was
+        ever done to it.
 
         Args:
             client: Id of a client; None for all clients.
             most: How many entries at most.
         """
-        return list_journal(self._store, client, most=most)
+        found = list_journal(self._store, client, most=most)
+        if client is not None and not found:
+            self._check_client(client)
+        return found
+
+    def who_locks(self) -> str:
+        """Say in a sentence who holds what a verb has waited for in vain (`StoreLocked`); empty if nobody is seen."""
+        found = lock_holders(bridge_of(self.app).store)
+        told = [f"{who} has locked {table}: {do}" for table, holder in found for who, do in [say_holder(holder)]]
+        return "; ".join(told)
 
     def close(self) -> None:
         """Close this process's connections to Postgres; the next verb opens new ones."""
@@ -251,7 +268,9 @@ class Viewer:
     def _store(self) -> Store:
         """The store, once its schema is known to be the one that this code needs."""
         if self._opened is None:
-            store = bridge_of(self.app).store
+            bridge = bridge_of(self.app)
+            bridge.lock_seconds = bridge.lock_seconds or self.lock_seconds
+            store = bridge.store
             check_schema(store.engine)
             self._opened = store
         return self._opened

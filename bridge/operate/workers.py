@@ -93,6 +93,21 @@ def ask_workers(
     )
 
 
+def count_unreadable(app: Celery, bridge_queue: str, *, timeout_seconds: float) -> int | None:
+    """Count the messages that were set aside; None where the broker does not tell, or can't be asked.
+
+    Args:
+        app: The Celery app whose broker it is.
+        bridge_queue: The queue of the bridge's own tasks.
+        timeout_seconds: How long to wait for the broker.
+    """
+    try:
+        with connected(app, timeout_seconds=timeout_seconds) as connection:
+            return queue_length(connection, unreadable_queue(bridge_queue), seconds=timeout_seconds)
+    except Exception:  # whatever it is, the broker can't be asked
+        return None
+
+
 def tasks_unknown(app: Celery, clients: Iterable[ListedClient], *, timeout_seconds: float) -> dict[str, str]:
     """Return the clients whose task no worker on their queue knows, each with a sentence that says so.
 

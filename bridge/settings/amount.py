@@ -1,11 +1,11 @@
-"""Read amounts with their unit: an age such as `30d`, a size such as `200GB`, and a rate such as `100/s`. Pure."""
+"""Read amounts with their unit: a span such as `30d`, a size such as `200GB`, and a rate such as `100/s`. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-AGES: Mapping[str, float] = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SPANS: Mapping[str, float] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 SIZES: Mapping[str, float] = {
     **{"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
@@ -15,14 +15,14 @@ MOST_SECONDS = 100 * 365 * 86_400.0  # a moment before that would be none that a
 
 
 def seconds_of(text: str) -> float:
-    """Read an age.
+    """Read a span of time, such as `30d`, `12h`, `10m` (or `10min`) or `45s`.
 
     Raises:
         ValueError: it is none, or nothing, or more than a century.
     """
-    seconds = _amount(text, AGES)
+    seconds = _amount(text.strip(), SPANS)
     if seconds is None or not 0 < seconds <= MOST_SECONDS:
-        raise ValueError(f"must be an age such as 30d: a number and one of {', '.join(AGES)}")
+        raise ValueError("must be a span such as 30d: a number and one of s, m (or min), h, d, w")
     return seconds
 
 

@@ -21,6 +21,7 @@ from bridge.settings.setting import About, Setting, settings_of
 LogFormat = Literal["text", "json"]
 
 PREFIX = "bridge_"
+LISTED = "`eventbridge about settings` lists those that there are"
 RENAMED = {"batch": "pass_limit"}
 NEAR = 0.8  # of 1: names that differ by a letter or two; BRIDGE_TEST_POSTGRES and BRIDGE_IMAGE are not near any setting
 
@@ -182,13 +183,13 @@ def _unknown(conf: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[st
     for key in conf:
         name = key.removeprefix(PREFIX)
         if name != key and name not in SETTINGS:
-            advice = f"did you mean {PREFIX}{meant}" if (meant := _meant(name)) else "see docs/running.md"
+            advice = f"did you mean {PREFIX}{meant}?" if (meant := _meant(name)) else LISTED
             yield f"setting {key} is unknown and ignored: {advice}"
     for variable in environ:
         name = variable.removeprefix(PREFIX.upper()).lower()
         # A variable that is near no setting may be meant for another program.
         if variable.startswith(PREFIX.upper()) and name not in SETTINGS and (meant := _meant(name)):
-            yield f"{variable} in the environment is unknown and ignored: did you mean {(PREFIX + meant).upper()}"
+            yield f"{variable} in the environment is unknown and ignored: did you mean {(PREFIX + meant).upper()}?"
 
 
 def _meant(name: str) -> str | None:

@@ -158,8 +158,11 @@ def resolve_position(connection: Connection, position: Position, *, horizon: int
     """
     if position.end:
         return horizon
-    if position.since is not None:
-        binds = {"since": position.since, "horizon": horizon}
+    since = position.since
+    if position.ago_seconds is not None:
+        since = connection.execute(statement("look/moment_before"), {"seconds": position.ago_seconds}).scalar_one()
+    if since is not None:
+        binds = {"since": since, "horizon": horizon}
         return int(connection.execute(statement("log/offset_since"), binds).scalar_one())
     if position.offset is not None and position.offset > horizon:
         raise UsageError(

@@ -47,6 +47,7 @@ class Store:
         idle_seconds: Longest that a transaction may stand still between two statements; by default twice as long as
             the longest wait for the broker within a pass.
         role: What this process does, shown as its `application_name`.
+        lock_seconds: Longest wait for a lock, where that is to be shorter than a statement may take.
 
     Raises:
         ConfigurationError: libpq can't read `url`.
@@ -60,12 +61,15 @@ class Store:
         statement_timeout_seconds: float = 60,
         idle_seconds: float | None = None,
         role: str = "bridge",
+        lock_seconds: float | None = None,
     ) -> None:
         self._address = read_address(url)
         self._connect_timeout_seconds = connect_timeout_seconds
         # The broker may take twice the connection's time-out for an answer: see `bridge_connect_timeout_seconds`.
         idle_seconds = idle_seconds or max(SHORTEST_IDLE_SECONDS, 4 * connect_timeout_seconds)
-        self._settings = session_settings(statement_seconds=statement_timeout_seconds, idle_seconds=idle_seconds)
+        self._settings = session_settings(
+            statement_seconds=statement_timeout_seconds, idle_seconds=idle_seconds, lock_seconds=lock_seconds
+        )
         self._handlers_settings = session_settings(statement_seconds=statement_timeout_seconds, idle_seconds=None)
         self._role = role
         self._engines: dict[str, Engine] = {}

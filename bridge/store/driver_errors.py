@@ -20,6 +20,7 @@ from bridge.errors import (
     StoreUnavailable,
     UsageError,
 )
+from bridge.store.sessions import READ_ONLY_WHY
 
 # After these the same call may succeed: no connection (08), a statement that was prepared before a migration (0A), a
 # session that is read-only or in a failed transaction (25) or has lost what was prepared (26), rolled back because of
@@ -31,6 +32,11 @@ TRANSIENT = ("08", "0A", "25", "26", "40", "53", "57", "55P03", "58")
 BROKEN = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
 READ_ONLY = "25006"
 LOCKED = "55P03"
+NO_RIGHT = "42501"
+WITHOUT_RIGHTS = (
+    "the role in bridge_database_url lacks rights: as the schema's owner run `eventbridge migrate --roles`, "
+    "then GRANT fq_operator (for a bridge worker fq_bridge, to look fq_monitor) to it"
+)
 REWOUND = "FQ003"  # FQ…: raised by the functions in sql/schema
 MISUSED = ("FQ001", "FQ002")
 MISSING = ("42P01", "3F000", "42883")  # table, schema, function
@@ -77,9 +83,11 @@ def _meaning(error: DBAPIError) -> BridgeError:
     if state == CHECK_VIOLATION and constraint.startswith("clients_"):
         return InvalidClient(primary)
     if state == READ_ONLY:
-        return StoreReadOnly(f"Postgres takes no writes: {primary}")
+        return StoreReadOnly(f"Postgres takes no writes ({primary}): {READ_ONLY_WHY}")
     if state == LOCKED:
-        return StoreLocked(f"Postgres is not available: {primary}")
+        return StoreLocked(f"a lock was not to be had in time: {primary}")
+    if state == NO_RIGHT:
+        return StoreRefused(f"{full}: {WITHOUT_RIGHTS}")
     if not state and isinstance(cause, BROKEN):
         return StoreUnavailable(
             f"Postgres is not available: {primary}: is it up, and does bridge_database_url name it?"

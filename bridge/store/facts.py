@@ -113,6 +113,9 @@ class ClientFacts:
         tokens: How many events may go out at once now; None where there is no limit.
         token_seconds: Until its bucket wakes the client; 0 if it has enough tokens.
         ready: Keys whose next event may go out.
+        scheduled_late_seconds: Since when the first scheduled event is due that is not in the log; None where none is
+            scheduled, negative where none is due.
+        scheduled_held: Whether Postgres refused to append it, so that it is tried again later.
     """
 
     client: str
@@ -162,6 +165,8 @@ class ClientFacts:
     tokens: float | None = None
     token_seconds: float | None = None
     ready: int = 0
+    scheduled_late_seconds: float | None = None
+    scheduled_held: bool = False
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:

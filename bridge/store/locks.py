@@ -12,6 +12,8 @@ from bridge.sql import statement
 from bridge.store.connect import Store
 
 LOOK_LOCK_SECONDS = 3.0  # a person who looks waits no longer than this for a lock
+LOCKED_SECONDS = 2.0  # a transaction that is open for longer may be what somebody waited for
+MOST_HOLDERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,14 @@ class TableHolder(NamedTuple):
 def blockers(connection: Connection) -> tuple[Holder, ...]:
     """Return the transactions of others that hold up the bridge, the oldest first."""
     return tuple(Holder(**row) for row in connection.execute(statement("look/blockers")).mappings())
+
+
+def lock_holders(store: Store) -> list[TableHolder]:
+    """Return the transactions that have locked more of the bridge's tables than reading takes, the oldest first."""
+    with store.reading() as connection:
+        binds = {"seconds": LOCKED_SECONDS, "most": MOST_HOLDERS}
+        rows = [dict(row) for row in connection.execute(statement("look/lock_holders"), binds).mappings()]
+    return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
 
 
 def table_holders(store: Store) -> list[TableHolder]:

@@ -82,6 +82,8 @@ class LogNumbers:
     pruned: int
     oldest_seconds: float | None
     held_seconds: float | None
+    scheduled: int = 0
+    scheduled_late_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,13 @@ from bridge.settings.bridge import BridgeSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.driver_errors import translated
+from bridge.store.locks import LOOK_LOCK_SECONDS
 from bridge.store.roles import make_roles
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `eventbridge migrate`"
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
 def migrate(database: Celery | str | Engine, *, roles: bool = False) -> list[str]:
@@ -65,9 +67,11 @@ def check_schema(engine: Engine) -> None:
     Raises:
         SchemaMissing, SchemaOutdated, SchemaTooNew, SchemaForeign: each says what to do.
         StoreUnavailable: Postgres does not answer.
+        StoreLocked: of these, somebody lets nobody read the schema's version.
     """
     with translated(), engine.begin() as connection:
         connection.execute(statement("boot/look_nowhere_else"))
+        connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(LOOK_LOCK_SECONDS * 1000))})
         _refuse_old_server(connection)
         _refuse_encoding(connection)
         _refuse_unusable(connection)
@@ -185,8 +189,8 @@ def _config() -> Any:
 
 @cache
 def _revisions() -> list[str]:
-    """Return every revision that this code knows, oldest first."""
-    config = _config()
-    from alembic.script import ScriptDirectory
+    """Return every revision that this code knows, oldest first: the numbers that the names of their files begin with.
 
-    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    Alembic says the same, and takes a tenth of a second to be imported, which every command would cost.
+    """
+    return sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))

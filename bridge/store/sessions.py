@@ -24,6 +24,10 @@ from bridge.sql import for_psycopg, statement
 PREPARE_AFTER = 2  # executions of a statement on a direct connection
 RESTED_SECONDS = 10.0  # a session that nobody used for so long is looked at before its next use
 
+READ_ONLY_WHY = (
+    "it is a standby, or default_transaction_read_only is on: let bridge_database_url name the primary, or promote it"
+)
+
 # Marks in the `info` of a connection.
 DIRECT = "direct"
 READ_ONLY = "read only"
@@ -53,18 +57,21 @@ CLIENT_TCP_OPTIONS = {
 }
 
 
-def session_settings(*, statement_seconds: float, idle_seconds: float | None) -> dict[str, str]:
+def session_settings(
+    *, statement_seconds: float, idle_seconds: float | None, lock_seconds: float | None = None
+) -> dict[str, str]:
     """Return what is set for every session; behind a pooler, for every transaction.
 
     Args:
         statement_seconds: Longest that one statement, or one wait for a lock, may take.
         idle_seconds: Longest that a transaction may stand still between two statements; None: no limit of ours.
+        lock_seconds: Longest that one wait for a lock may take, where that is shorter.
     """
     settings = {
         "search_path": "pg_catalog, pg_temp",  # whatever the role or the database says: see decision 30
         "row_security": "off",  # it would hide rows: now it is an error
         "statement_timeout": _milliseconds(statement_seconds),
-        "lock_timeout": _milliseconds(statement_seconds),
+        "lock_timeout": _milliseconds(min(statement_seconds, lock_seconds or statement_seconds)),
     }
     if idle_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = _milliseconds(idle_seconds)
@@ -120,7 +127,7 @@ def renew_if_read_only(connection: Connection) -> bool:
 
 def read_only() -> StoreReadOnly:
     """Return the error that says that the database takes no writes."""
-    return StoreReadOnly("Postgres takes no writes: it is a standby, or default_transaction_read_only is on")
+    return StoreReadOnly(f"Postgres takes no writes: {READ_ONLY_WHY}")
 
 
 class _Attendant:

@@ -44,6 +44,9 @@ class ClientStatus:
         stopped: Why nothing is handed over or settled for any client; None if nothing stands in the way.
         declared_by: The app whose code declares it; None where a person or plain SQL has registered it.
         undeclared_at: Since when that app has run without declaring it; None if it does.
+        scheduled: Events of the log that are scheduled for later, counted up to `MOST_EVENTS_COUNTED`; they are
+            nobody's yet, so each client has the same number here, as it has the same horizon.
+        scheduled_late_seconds: Since when the first of them is due, and not appended to the log; 0 where none is late.
     """
 
     client: str
@@ -72,6 +75,8 @@ class ClientStatus:
     stopped: str | None = None
     declared_by: str | None = None
     undeclared_at: datetime | None = None
+    scheduled: int = 0
+    scheduled_late_seconds: float = 0.0
 
     @property
     def lag_is_exact(self) -> bool:

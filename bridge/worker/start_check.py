@@ -7,6 +7,7 @@ is refused here. A fleet's worker is never refused anything, whether it has the 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from celery import Celery, bootsteps
 from bridge.app import bridge_of
 from bridge.broker.accepting import accepts
 from bridge.broker.transports import why_missing
+from bridge.errors import ConfigurationError
+from bridge.settings.address import read_address
+from bridge.settings.bridge import BridgeSettings
 from bridge.wording import said
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
@@ -35,16 +39,26 @@ class StartCheck(bootsteps.Step):
         """Look at the worker's configuration; there is nothing to do later."""
         app = parent.app
         if bridge_of(app).is_served_here:
-            for refusal in refusals(app, parent.pool_cls):
-                logger.critical("this worker can't run the bridge: %s", refusal)
+            for refusal in (*refusals(app, parent.pool_cls), *_without_database(app)):
+                logger.critical("this worker can't run the bridge: %s", said(refusal))
                 raise SystemExit(WRONG_CONFIGURATION)
         return False
 
 
-def end_without(app: Celery) -> None:
-    """End this process if the app's broker needs a package that is missing."""
-    if why := why_missing(app):
-        logger.critical("this worker can't start: %s", said(why))
+def end_without(app: Celery, *, what: str = "worker") -> None:
+    """End this process if the app's broker needs a package that is missing, or a setting of the bridge can't be used.
+
+    Args:
+        app: Its configuration is looked at.
+        what: `worker` or `beat`.
+    """
+    try:
+        why = why_missing(app)
+        BridgeSettings.read(app.conf, os.environ)
+    except ConfigurationError as error:
+        why = str(error)
+    if why:
+        logger.critical("this %s can't start: %s", what, said(why))
         raise SystemExit(WRONG_CONFIGURATION)
 
 
@@ -72,6 +86,14 @@ def refusals(app: Celery, pool: Any) -> Iterator[str]:
         )
     if _is_a(pool, "celery.concurrency.gevent") and not _is_patched():
         yield "worker_pool is gevent, which Celery learns of too late: give -P gevent on the command line"
+
+
+def _without_database(app: Celery) -> Iterator[str]:
+    """Say why an app has no database that a bridge worker could work with: none is named, or nobody can read it."""
+    try:
+        read_address(bridge_of(app).settings.need_database_url())
+    except ConfigurationError as error:
+        yield str(error)
 
 
 def _is_a(pool: Any, module: str) -> bool:

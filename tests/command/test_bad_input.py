@@ -56,12 +56,14 @@ BAD = [
     (["journal", "-n", "9" * 20], 2, "is not in the range"),
     (["parked", "c", "-n", "9" * 20], 2, "is not in the range"),
     (["status", "--watch", "0"], 2, "0.0 is not in the range"),
-    (["recall"], 2, "Missing argument 'CLIENT'"),
+    (["recall"], 2, "missing argument 'CLIENT': see `bridge recall --help`\n"),
     (["recall", "nobody"], 2, "no client 'nobody' is registered"),
     (["recall", "c", "--offset", "x"], 2, "'x' is not the offset of an event"),
     (["recall", "c", "--offset", "-1"], 2, "'-1' is not the offset of an event"),
-    (["nonsense"], 2, "No such command 'nonsense'"),
-    (["status", "--nonsense"], 2, "No such option"),
+    (["nonsense"], 2, "error: no such command 'nonsense'"),
+    (["status", "--nonsense"], 2, "error: no such option"),
+    (["redrive", "c"], 2, "error: say which parked events of client 'c'"),
+    (["tail", "--from", "1", "--since", "1h"], 2, "error: say where to begin once: --from or --since"),
     (["demo", "--events", "0"], 2, "0 is not in the range"),
 ]
 

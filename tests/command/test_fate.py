@@ -6,7 +6,7 @@ import bridge
 from bridge.model import Failure
 from bridge.operate.user import user_at_host
 from bridge.settle.settle import settle
-from tests.command.running import Run, done, parsed
+from tests.command.running import Run, done, parsed, refused
 from tests.support.world import World, outcome
 
 TOLD = Failure(
@@ -72,10 +72,9 @@ def test_an_event_that_was_discarded_or_never_parked_is_shown_too(run: Run, worl
     assert "a duplicate" in done(run("parked", "c", "--offset", str(offset)))
     [ahead] = world.publish(None)
     assert "it was not handed over yet" in done(run("parked", "c", "--offset", str(ahead)))
-    assert done(run("parked", "c", "--offset", "999")) == (
-        "there is no event 999 in the log, and none is parked for client c\n"
+    assert refused(run("parked", "c", "--offset", "999")) == (
+        "error: there is no event 999 in the log, and none is parked for client c\n"
     )
-    assert parsed(run("parked", "c", "--offset", "999", "--json")) == []
 
 
 def test_where_no_reason_is_known_it_is_said_how_to_learn_it(run: Run, world: World) -> None:

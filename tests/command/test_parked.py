@@ -71,5 +71,5 @@ def test_discard_asks_first(run: Run, parked: World) -> None:
 def test_parked_events_are_chosen_by_their_age(run: Run, parked: World) -> None:
     parked.eyes.execute("UPDATE fq.parked SET parked_at = now() - interval '91 days' WHERE \"offset\" > 1")
     assert [row["offset"] for row in parsed(run("parked", "c", "--older-than", "90d", "--json"))] == [3, 2]
-    assert "'90' must be an age such as" in run("discard", "c", "--older-than", "90").stderr
+    assert "'90' must be a span such as" in run("discard", "c", "--older-than", "90").stderr
     assert done(run("discard", "c", "--older-than", "90d", "--yes")) == "2 parked events of client c are discarded\n"

@@ -25,7 +25,7 @@ def test_recall_says_how_many_events_go_out_again(run: Run, world: World) -> Non
     ]
     assert [(it.offset, it.attempt) for it in world.hand_over()] == [(1, 3), (2, 2)]
     assert [action for action, _ in actions(world)] == ["recall"] * 3
-    assert "1 open" not in done(run("recall", "c", "--key", "b", "--key", "nobody", "--offset", "1"))
+    assert "not recalled: 1 (" in refused(run("recall", "c", "--key", "b", "--key", "nobody", "--offset", "1"))
 
 
 def test_recall_says_that_nothing_fits_and_refuses_what_the_bridge_does_not_drive(run: Run, world: World) -> None:

@@ -14,8 +14,8 @@ import pytest
 from click.shell_completion import BashComplete
 
 from bridge.__main__ import main
-from bridge.command.parameters import moment_or_span
-from tests.command.running import ROOT, Run, Start, done, lines, parsed
+from bridge.command.parameters import since, span_seconds
+from tests.command.running import ROOT, Run, Start, done, lines, parsed, refused
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -31,8 +31,10 @@ def test_show_tells_an_event_and_its_fate_at_every_client(run: Run, parked: Worl
     assert (it["offset"], it["found"], it["event"]["topic"]) == (1, "log", "order.created")
     assert [(fate["client"], fate["fate"]) for fate in it["fates"]] == [("c", "parked"), ("idle", "not-read")]
     assert it["fates"][0]["data"]["error_type"] == "ValueError"
-    assert "there is no such event" in done(run("show", "99"))
-    assert parsed(run("show", "99", "--json"))["event"] is None
+    assert "there is no such event: the last offset that was drawn is 3" in refused(run("show", "99"))
+    assert "there is no such event: the first offset is 1" in refused(run("show", "0"))
+    missing = run("show", "99", "--json")
+    assert (missing.exit_code, json.loads(missing.stdout)["event"], missing.stderr) == (1, None, "")
 
 
 def test_show_key_tells_which_clients_have_handled_it(run: Run, parked: World) -> None:
@@ -82,9 +84,11 @@ def test_tail_by_key_topic_client_and_time(run: Run, world: World) -> None:
 
 
 def test_a_span_of_minutes_is_written_as_everybody_does() -> None:
-    assert [moment_or_span(text) for text in ("10m", "1.5h", "2d", "45s", "3min")] == [600, 5400, 172_800, 45, 180]
+    spans = ("10m", "1.5h", "2d", "45s", "3min")
+    assert [span_seconds(text) for text in spans] == [600, 5400, 172_800, 45, 180]
+    assert [since(text).ago_seconds for text in spans] == [span_seconds(text) for text in spans]
     with pytest.raises(click.BadParameter, match="is no span such as 10m"):
-        moment_or_span("now")
+        since("now")
 
 
 @pytest.mark.parametrize("command", ["journal", "parked"])

@@ -79,7 +79,7 @@ def test_status_says_why_a_client_stands_still(run: Run, eyes: psycopg.Connectio
     assert "billing could not be served: no [red]queue" in said
 
 
-@pytest.mark.parametrize("width", [140, 100, 60, 40])
+@pytest.mark.parametrize("width", [140, 104, 60, 40])
 def test_a_narrow_terminal_loses_columns_and_no_digits(width: int) -> None:
     out = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     rows = [a_row(), a_row(client="a-client-with-a-very-long-name.production", lag_events=100_000, parked=123_456)]

@@ -10,7 +10,7 @@ import pytest
 from bridge.broker.checkup import BrokerSeen, QueueMade, RedisSeen
 from bridge.broker.fleet import FleetSeen, TaskSeen, WorkerSeen
 from bridge.operate.doctor import CHECKS, Finding, diagnose
-from bridge.operate.doctor.facts import AppSeen, Facts, MarkSeen, Unasked
+from bridge.operate.doctor.facts import AppSeen, ArchiveSeen, Facts, MarkSeen, Unasked
 from bridge.settings.bridge import BridgeSettings
 from bridge.store.checkup import ClientSeen, DatabaseSeen, LogSeen, ProcessesSeen, Rights, ServerSeen
 from bridge.store.locks import Holder
@@ -177,6 +177,9 @@ def test_of_good_facts_every_check_says_ok_in_a_sentence() -> None:
         (redis(limit=100, used=95), {"eviction": "at-risk"}),
         (replace(GOOD, broker=replace(BROKER, version="5.0.14")), {"broker": "warning"}),
         (replace(GOOD, broker=BrokerSeen(kind="sqs", product="sqs")), {"broker": "warning"}),
+        (replace(GOOD, broker=replace(BROKER, unreadable=3)), {"unreadable": "warning"}),
+        (replace(GOOD, archive=Unasked("no such bucket")), {"archive": "warning"}),
+        (replace(GOOD, archive=ArchiveSeen(2, 1, 900, 60.0)), {}),
         (database(processes=PROCESSES._replace(pump_seconds=None)), {"pump": "at-risk"}),
         (database(processes=PROCESSES._replace(pump_seconds=90.0), clients=()), {"pump": "warning"}),
         (replace(GOOD, settings=BridgeSettings(interval_seconds=60)), {}),

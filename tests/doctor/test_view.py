@@ -41,10 +41,10 @@ def test_what_matters_comes_first_on_eighty_columns(monkeypatch: pytest.MonkeyPa
         "  a worker that consumes a queue and does not know a task drops what it gets,\n"
         "  which is not what anybody wants\n"
         "  -> `bridge register c --task NAME`\n"
-        "  docs/d.md#tasks\n"
+        "  more: `bridge about tasks`\n"
         "warning  topics\n"
         "  odd \\x1b[2J name\n"
-        "  docs/doctor.md\n"
+        "  more: `bridge about topics`\n"
         "unknown  not looked at: away\n"
         "  broker, eviction, queues\n"
         "ok\n"
@@ -72,3 +72,32 @@ def test_programs_get_everything_as_json(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (result.exit_code, told["at_risk"]) == (1, True)
     assert [it["check"] for it in told["findings"]] == [it.check for it in FOUND]
     assert set(told["findings"][0]) == {"check", "level", "text", "do", "page", "data"}
+
+
+def test_many_findings_of_one_kind_are_one_paragraph_and_all_are_in_the_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [
+        Finding(
+            check="topics",
+            level="warning",
+            text=f"no event in the log matches the topic t{n} of client c{n}",
+            do=f"`eventbridge register c{n}`",
+            data={"client": f"c{n}", "pattern": f"t{n}"},
+        )
+        for n in range(1, 889)
+    ]
+    other = Finding(check="topics", level="warning", text="quite another thing")
+    result = doctor(monkeypatch, [*many, other])
+    assert result.output == (
+        "warning  topics\n"
+        "  no event in the log matches the topic t1 of client c1\n"
+        "  and 887 more like this of clients c2, c3, c4, …; --json has all\n"
+        "  -> `bridge register c1`\n"
+        "  more: `bridge about topics`\n"
+        "warning  topics\n"
+        "  quite another thing\n"
+        "  more: `bridge about topics`\n"
+        "\n"
+        "889 warnings\n"
+    )
+    assert len(json.loads(doctor(monkeypatch, many, "--json").output)["findings"]) == 888
+    assert doctor(monkeypatch, many[:3]).output.count("no event in the log") == 3, "a few are shown one by one"

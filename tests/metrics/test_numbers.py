@@ -245,6 +245,7 @@ def test_a_role_that_only_reads_can_export(world: World, database: str, connect:
         "bridge_client_parked_by_type",
         "bridge_collector_silent_seconds",
         "bridge_queue_messages",
+        "bridge_unreadable_messages",
         "bridge_settle_duration_seconds",
         "bridge_log_limit_bytes",
         "bridge_log_keep_seconds",

@@ -18,6 +18,7 @@ from bridge.store.facts import ClientFacts, collect_facts
 from bridge.store.horizon import advance_horizon
 from bridge.store.locks import Holder
 from bridge.store.migrate import check_schema
+from bridge.store.status import read_status
 from tests.conftest import Connect
 from tests.operate.explaining import causes, kinds, the
 from tests.operate.replaying import finished
@@ -162,3 +163,16 @@ def test_g10_a_broker_that_is_away_is_no_reason_to_ask_for_beat(world: World) ->
     found = causes(world, seen=WorkersSeen(trouble="the broker is not available"))
     assert found[0].kind == "broker-away"
     assert the("caught-up", found)
+
+
+def test_a_scheduled_event_that_is_late_is_named(world: World) -> None:
+    world.client()
+    world.eyes.execute("INSERT INTO fq.scheduled (due_at, topic) VALUES (now() + interval '1 hour', 'a')")
+    assert "scheduled-late" not in kinds(world)
+    world.eyes.execute("INSERT INTO fq.scheduled (due_at, topic) VALUES (now() - interval '3 hours', 'a')")
+    cause = the("scheduled-late", causes(world))
+    assert cause.severity == "warning" and "it was due 3 h ago" in cause.text and "refused" not in cause.text
+    world.eyes.execute("UPDATE fq.scheduled SET held_until = now() - interval '1 second' WHERE due_at < now()")
+    assert "Postgres refused to append it" in the("scheduled-late", causes(world)).text
+    [row] = read_status(world.store)
+    assert row.scheduled == 2 and 10_800 <= row.scheduled_late_seconds < 14_400

@@ -11,7 +11,7 @@ from celery import Celery
 from bridge.app import Bridge
 from bridge.bounds import ORIGIN_CHARACTERS
 from bridge.contract import BEAT_HEADER
-from bridge.install import beat_entry
+from bridge.installing import beat_entry
 from bridge.pump import beats
 from bridge.settings.bridge import BridgeSettings
 from tests.support.world import World

@@ -43,7 +43,9 @@ REFUSED = [
     (f"postgresql://u:{SECRET}%zz@h/db", "libpq can't read it"),
     (f"postgresql://u:{SECRET}@h/db?sslmoed=require", "libpq knows no option sslmoed"),
     ("host=h porrt=1", "libpq knows no option porrt"),
-    (f"postgresql://u:{SECRET}/x@h/db", "in a password write / as %2F"),
+    (f"postgresql://u:{SECRET}/x@h/db", "in a user or password write / as %2F"),
+    (f"postgresql://u:{SECRET}@x@h/db", "cut in a wrong place, as by a password: in a user or password write"),
+    (f"postgresql://u:5/{SECRET}@h/db", "write / as %2F, @ as %40"),
     ("postgresql://h:99999/db", "no number from 1 to 65535"),
     ("postgresql://[::1/db", "libpq can't read it"),
 ]

@@ -57,11 +57,11 @@ def test_an_unknown_setting_is_ignored_with_a_warning_that_names_the_nearest(cap
     )
     assert read == BridgeSettings()
     assert [record.getMessage() for record in caplog.records] == [
-        "setting bridge_pol_seconds is unknown and ignored: did you mean bridge_poll_seconds",
-        "setting bridge_batch is unknown and ignored: did you mean bridge_pass_limit",
-        "setting bridge_colour is unknown and ignored: see docs/running.md",
-        "BRIDGE_BATCH in the environment is unknown and ignored: did you mean BRIDGE_PASS_LIMIT",
-        "BRIDGE_DATABASEURL in the environment is unknown and ignored: did you mean BRIDGE_DATABASE_URL",
+        "setting bridge_pol_seconds is unknown and ignored: did you mean bridge_poll_seconds?",
+        "setting bridge_batch is unknown and ignored: did you mean bridge_pass_limit?",
+        "setting bridge_colour is unknown and ignored: `eventbridge about settings` lists those that there are",
+        "BRIDGE_BATCH in the environment is unknown and ignored: did you mean BRIDGE_PASS_LIMIT?",
+        "BRIDGE_DATABASEURL in the environment is unknown and ignored: did you mean BRIDGE_DATABASE_URL?",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     caplog.clear()
@@ -74,5 +74,5 @@ def test_the_settings_of_a_celery_app_are_all_known(caplog: pytest.LogCaptureFix
     app.conf.update(bridge_pass_limit=7, bridge_bach=1)
     assert Bridge(app).settings.pass_limit == 7
     assert [record.getMessage() for record in caplog.records if record.name == "bridge.settings.bridge"] == [
-        "setting bridge_bach is unknown and ignored: see docs/running.md"
+        "setting bridge_bach is unknown and ignored: `eventbridge about settings` lists those that there are"
     ]

@@ -139,7 +139,10 @@ def run(directory: Path, env: dict[str, str], *command: str) -> subprocess.Compl
         ("redis://", ""),
         ("amqp://", ""),
         ("memory://", ""),
-        ("nonsense://x", "the broker's URL can't be used: No such transport: nonsense: docs/brokers.md lists"),
+        (
+            "nonsense://x",
+            "the broker's URL can't be used: No such transport: nonsense: `eventbridge about brokers` lists",
+        ),
         ("redis://:pass/word@host", "the broker's URL can't be read"),
         ("confluentkafka://h", "a broker at confluentkafka:// needs the package confluent-kafka, which is missing or"),
         ("kafka://h", "a broker at kafka:// needs the package confluent-kafka, which is missing or"),

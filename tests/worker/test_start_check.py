@@ -65,3 +65,26 @@ def test_g10_a_bridge_worker_that_is_refused_ends_with_one_line_and_a_fleet_s_wo
     assert len(lines) == 1 and next(iter(settings)) in lines[0]
     assert "Traceback" not in it.log
     worker("shop", directory=tmp_path, env=env, queues=["celery"], name="fleet")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"BRIDGE_PASS_LIMIT": "lots"}, "this worker can't start: BRIDGE_PASS_LIMIT in the environment is 'lots'"),
+        (
+            {"BRIDGE_DATABASE_URL": "postgresql://u:s3cr3t/x@h/db"},
+            "can't run the bridge: bridge_database_url",
+        ),
+    ],
+    ids=str,
+)
+def test_g10_a_setting_that_can_not_be_used_ends_a_bridge_worker_with_one_line_and_no_secret(
+    tmp_path: Path, worker: StartWorker, env: dict[str, str], said: str
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    env = {"SETTINGS": "{}", "C_FORCE_ROOT": "1", **env}
+    it = worker("shop", directory=tmp_path, env=env, queues=["bridge"], name="bridge", wait=False)
+    wait_until(lambda: it.exit_code is not None, timeout=120, what="the bridge worker has ended")
+    assert it.exit_code == WRONG_CONFIGURATION
+    assert len([line for line in it.log.splitlines() if said in line]) == 1, it.log
+    assert "Traceback" not in it.log and "s3cr3t" not in it.log

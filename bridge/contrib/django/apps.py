@@ -19,11 +19,12 @@ class EventBridgeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Let the bridge find its database in `DATABASES`, and Django its checks."""
-        from bridge.contrib.django import checks, database
+        """Let the bridge find its database in `DATABASES`, Django its checks, and people what they can type."""
+        from bridge.contrib.django import checks, database, words
         from bridge.contrib.django.operations import migrate_without_migrations
         from bridge.settings.database import find_database_by
 
         find_database_by(database.database_url)
         checks.register()
+        words.advise_as_typed()
         post_migrate.connect(migrate_without_migrations, sender=self)

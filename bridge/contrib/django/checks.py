@@ -99,7 +99,8 @@ def _names(conf: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
                 yield checks.Error(f"{name} is not read", hint=f"write {NAMESPACE}{name}", id=f"{TAG}.E006")
         elif setting not in SETTINGS:
             near = get_close_matches(setting, SETTINGS, 1)
-            hint = f"did you mean {NAMESPACE}BRIDGE_{near[0].upper()}" if near else "see docs/running.md"
+            listed = "`manage.py bridge about settings` lists those that there are, in small letters"
+            hint = f"did you mean {NAMESPACE}BRIDGE_{near[0].upper()}?" if near else listed
             yield checks.Warning(f"{name} is no setting of the bridge", hint=hint, id=f"{TAG}.W002")
         elif conf.get(PREFIX + setting) is None and getattr(settings, name) is not None:
             yield checks.Error(f"{name} does not reach Celery", hint=f"write {NAMESPACED}", id=f"{TAG}.E007")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -10,11 +12,13 @@ import psycopg
 from django.conf import settings
 from django.db import connections
 from django.utils.connection import ConnectionDoesNotExist
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.errors import ConfigurationError
 
 DEFAULT_ALIAS = "default"
+VARIABLE = "BRIDGE_DATABASE_URL"
+PLACE = {"host": "localhost", "port": "5432", "dbname": ""}  # with what libpq takes where nothing is said
 TAKEN = ("NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
 
 _last: list[tuple[dict[str, Any], str]] = []  # what the address was made of when it was last asked for, and the address
@@ -54,6 +58,25 @@ def database_url() -> str:
     if not _last or _last[0][0] != taken:  # libpq takes a tenth of a millisecond to make it, and it is asked for often
         _last[:] = [(taken, address_of(taken))]
     return _last[0][1]
+
+
+def overruled() -> str:
+    """Say that a variable of the environment names another database than Django does; nothing where it does not."""
+    named, name = os.environ.get(VARIABLE, ""), alias()
+    if not named or name is None or vendor(name) != "postgresql":
+        return ""
+    try:
+        ours = conninfo_to_dict(re.sub(r"^postgres(?:ql)?\+\w+:", "postgresql:", named.strip()))
+    except psycopg.Error:  # what is wrong with it is said by who needs it
+        return ""
+    theirs = conninfo_to_dict(address_of(connections[name].settings_dict))
+    differ = [part for part in PLACE if str(ours.get(part) or PLACE[part]) != str(theirs.get(part) or PLACE[part])]
+    if not differ:
+        return ""
+    return (
+        f"{VARIABLE} in the environment wins over DATABASES[{name!r}], and names another {' and '.join(differ)}: "
+        "unset it to work on Django's database"
+    )
 
 
 def address_of(database: Mapping[str, Any]) -> str:

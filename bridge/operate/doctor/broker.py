@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.broker.visibility import KOMBUS_OWN_SECONDS
-from bridge.contract import ticks_queue
+from bridge.contract import ticks_queue, unreadable_queue
 from bridge.operate.doctor.facts import Facts, MarkSeen
 from bridge.operate.doctor.finding import Check, Fault
 from bridge.operate.explain.marks import advice_of
@@ -126,6 +126,18 @@ def _queues_fine(facts: Facts) -> str:
     return "durable: " + ", ".join(f"{name} ({kind or 'of some type'})" for name, kind in there.items())
 
 
+def _unreadable(facts: Facts) -> Iterator[Fault]:
+    if facts.brk.unreadable:
+        queue = unreadable_queue(facts.settings.queue)
+        number = counted(facts.brk.unreadable, "message is", "messages are")
+        yield Fault(
+            "warning",
+            f"{number} set aside on queue {queue!r}: no worker can read it, or Postgres refuses what it reports",
+            "the log of the bridge worker says why; find who sends them, then purge the queue",
+            {"queue": queue, "messages": facts.brk.unreadable},
+        )
+
+
 def _visibility(facts: Facts) -> Iterator[Fault]:
     timeouts = _timeouts(facts)
     longer = [it for it in facts.served if any(seconds < _needed(facts, it) for seconds in timeouts.values())]
@@ -227,6 +239,7 @@ CHECKS = (
     Check("persistence", ("broker",), _persistence, _persistence_fine),
     Check("eviction", ("broker",), _eviction, _eviction_fine),
     Check("queues", ("broker", "log"), _queues, _queues_fine),
+    Check("unreadable", ("broker",), _unreadable, lambda _: "no message was set aside"),
     Check("visibility-timeout", ("broker", "log"), _visibility, _visibility_fine),
     Check("marks", ("log", "mark"), _marks, _marks_fine),
 )

@@ -22,21 +22,24 @@ def _clients(facts: Facts) -> Iterator[Fault]:
                 "warning",
                 f"client {client.id} is released and does not hold the log any more{why}",
                 f"`eventbridge resume {client.id}`, or `eventbridge remove {client.id}`",
+                {"client": client.id},
             )
         elif client.state == "halted":
             do = f"mend what failed, then `eventbridge resume {client.id}`"
-            yield Fault("at-risk", f"client {client.id} is halted{why}", do)
+            yield Fault("at-risk", f"client {client.id} is halted{why}", do, {"client": client.id})
         elif client.state == "paused" and (client.state_seconds or 0) > FORGOTTEN_SECONDS:
             yield Fault(
                 "warning",
                 f"client {client.id} has been paused for {span(client.state_seconds or 0)}{why}",
                 f"`eventbridge resume {client.id}`, or `eventbridge release {client.id}` to let it hold no events",
+                {"client": client.id},
             )
         if client.trouble:
             yield Fault(
                 "at-risk",
                 f"client {client.id} could not be served: {one_line(client.trouble)}",
                 f"`eventbridge explain {client.id}` says more; the bridge tries again every second or so",
+                {"client": client.id, "trouble": one_line(client.trouble)},
             )
         if client.parked:
             events = counted(client.parked, "event is", "events are")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.mark import RESYNC
-from bridge.operate.doctor.facts import Facts
+from bridge.operate.doctor.facts import ArchiveSeen, Facts, Unasked
 from bridge.operate.doctor.finding import Check, Fault
 from bridge.operate.explain.log import say_holder
 from bridge.retention.size import size_warning
@@ -210,7 +210,7 @@ def _secret(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             "warning",
             f"the secret that the database keeps is {span(facts.db.secret_seconds or 0)} old",
-            "set bridge_secret to a new one, and restart the bridge workers: docs/doctor.md#secret says how",
+            "set bridge_secret to a new one, and restart the bridge workers: `eventbridge about secret` says how",
         )
 
 
@@ -238,7 +238,7 @@ def _retention(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             "warning",
             f"bridge_keep is {settings.keep}, and the oldest event is {span(log.oldest_seconds or 0)} old: it is held, "
-            "or no beat runs bridge.prune",
+            "or no beat runs bridge.prune, or the archive refuses it",
             f"`eventbridge prune --older-than {settings.keep} --dry-run` says who holds it",
         )
 
@@ -246,6 +246,26 @@ def _retention(facts: Facts) -> Iterator[Fault]:
 def _retention_fine(facts: Facts) -> str:
     kept = f"for {facts.settings.keep}" if facts.settings.keep else "for ever"
     return f"events are kept {kept}; the log has {facts.log.bytes / 1e6:,.1f} MB"
+
+
+def _archive(facts: Facts) -> Iterator[Fault]:
+    if isinstance(facts.archive, Unasked):
+        yield Fault(
+            "warning",
+            f"the archive can't be read: {facts.archive.why}. Nothing is removed unarchived: the log grows",
+            "mend the place that bridge_archive names, or the rights on it; pruning goes on by itself",
+        )
+
+
+def _archive_fine(facts: Facts) -> str:
+    seen = facts.archive
+    if not isinstance(seen, ArchiveSeen):
+        return "no archive is set: what is pruned is gone"
+    if seen.first is None or seen.last is None:
+        return "the archive answers, and has nothing of this log yet"
+    newest = f", the newest {span(seen.newest_seconds)} old" if seen.newest_seconds is not None else ""
+    files = counted(seen.files, "file")
+    return f"the archive has {files} with events between offset {seen.first} and {seen.last}{newest}"
 
 
 CHECKS = (
@@ -258,4 +278,5 @@ CHECKS = (
     Check("horizon", ("log",), _horizon, lambda it: f"everything up to offset {it.log.horizon} is final"),
     Check("secret", ("log",), _secret, _secret_fine),
     Check("retention", ("log",), _retention, _retention_fine),
+    Check("archive", ("log",), _archive, _archive_fine),
 )

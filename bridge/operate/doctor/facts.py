@@ -56,6 +56,22 @@ class MarkSeen(NamedTuple):
     log: str = ""
 
 
+class ArchiveSeen(NamedTuple):
+    """The archive of old events that `bridge_archive` names.
+
+    Attributes:
+        files: How many there are of this log.
+        first: The first offset in them; None where there is no file.
+        last: The last one.
+        newest_seconds: The age of the newest file.
+    """
+
+    files: int
+    first: int | None = None
+    last: int | None = None
+    newest_seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that was gathered.
@@ -70,6 +86,7 @@ class Facts:
         broker: What the broker says.
         mark: What the broker's mark proves.
         fleet: What the workers say.
+        archive: What is in the archive; None where none is set.
     """
 
     settings: BridgeSettings
@@ -81,6 +98,7 @@ class Facts:
     broker: BrokerSeen | Unasked
     mark: MarkSeen | Unasked
     fleet: FleetSeen | Unasked
+    archive: ArchiveSeen | Unasked | None = None
 
     def why_not(self, source: Source) -> str:
         """Say why a source could not be asked; nothing where it was."""

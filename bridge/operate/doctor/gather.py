@@ -8,26 +8,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.archive.files import manifests
+from bridge.archive.places import place_of
 from bridge.broker.checkup import BrokerSeen, look_at_broker
 from bridge.broker.conformance import problem_of
 from bridge.broker.fast_ways import ALL
 from bridge.broker.fleet import FleetSeen, ask_fleet
 from bridge.broker.marks import MarkRefused, address, keeper_on
-from bridge.contract import ticks_queue
+from bridge.broker.queue_length import queue_length
+from bridge.contract import ticks_queue, unreadable_queue
 from bridge.declare import registrations
 from bridge.errors import BridgeError
 from bridge.mark import Mark
 from bridge.operate.doctor.deadline import Asking
-from bridge.operate.doctor.facts import AppSeen, Facts, MarkSeen, Unasked
+from bridge.operate.doctor.facts import AppSeen, ArchiveSeen, Facts, MarkSeen, Unasked
 from bridge.operate.registering import import_tasks, name_of
 from bridge.operate.workers import connected
 from bridge.store import Store
+from bridge.store.archive import log_identity
 from bridge.store.checkup import DatabaseSeen, contradiction, look_at_database, look_at_server
 from bridge.store.pooler import PoolerSeen, look_at_pooler
 from bridge.wording import one_line
@@ -70,6 +75,9 @@ def gather(app: Celery, *, timeout_seconds: float) -> Facts:
     broker = Asking("the broker", partial(_ask_broker, app, queues, timeout_seconds)).answer(patience)
     if isinstance(broker, Unasked):
         broker = _Broker(broker, broker, broker)
+    archive = None
+    if settings.archive:
+        archive = Asking("the archive", partial(_ask_archive, app, timeout_seconds)).answer(patience)
     return Facts(
         settings=settings,
         app=_app(app),
@@ -80,6 +88,7 @@ def gather(app: Celery, *, timeout_seconds: float) -> Facts:
         broker=broker.broker,
         mark=broker.mark,
         fleet=broker.fleet,
+        archive=archive,
     )
 
 
@@ -127,6 +136,8 @@ def _ask_broker(app: Celery, queues: Sequence[str], timeout_seconds: float) -> _
     try:
         with connected(app, timeout_seconds=timeout_seconds) as connection:
             seen = look_at_broker(connection, queues=queues, seconds=timeout_seconds)
+            aside = unreadable_queue(bridge_of(app).settings.queue)
+            seen = replace(seen, unreadable=queue_length(connection, aside, seconds=timeout_seconds))
             fleet = _attempt(partial(ask_fleet, app, connection, seconds=timeout_seconds))
     except Exception as error:  # whatever it is, the broker can't be asked
         away = Unasked(f"the broker {place} can't be asked: {one_line(error) or type(error).__name__}")
@@ -167,6 +178,17 @@ def _store(app: Celery, timeout_seconds: float) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def _ask_archive(app: Celery, timeout_seconds: float) -> ArchiveSeen:
+    """Look at the names of the archive's files and at what they say of themselves; none is opened for its events."""
+    place = place_of(bridge_of(app).settings.archive)
+    with _store(app, timeout_seconds) as store:
+        found = manifests(place, log=log_identity(store).id)
+    if not found:
+        return ArchiveSeen(0)
+    newest = min(place.age_seconds(it.name) for it in (found[0], found[-1]))
+    return ArchiveSeen(len(found), min(it.first for it in found), max(it.last for it in found), newest)
 
 
 def _queues(bridge: str, database: DatabaseSeen | Unasked) -> list[str]:

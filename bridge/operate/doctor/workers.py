@@ -103,21 +103,22 @@ def _consumers(facts: Facts) -> Iterator[Fault]:
         if facts.workers.consumers(client.queue) or (made is not None and made.consumers):
             continue
         what = f"queue {_quoted(client.queue)} of client {client.id}"
-        yield from _nobody(facts, client.queue, what, "its events wait", at_risk=client.state in ("active", "draining"))
+        active = client.state in ("active", "draining")
+        yield from _nobody(facts, client.queue, what, "its events wait", at_risk=active, client=client.id)
 
 
-def _nobody(facts: Facts, queue: str, what: str, so: str, *, at_risk: bool) -> Iterator[Fault]:
+def _nobody(facts: Facts, queue: str, what: str, so: str, *, at_risk: bool, client: str = "") -> Iterator[Fault]:
     """Say that no worker is seen to consume a queue; where others are silent, one of them may."""
+    data = {"queue": one_line(queue), "client": client} if client else {"queue": one_line(queue)}
     silent = _silent(facts)
     answered = counted(len(facts.workers.workers), "worker") + " answered"
     if silent > 0:
         text = f"no worker that answers consumes {what}; {counted(silent, 'other')} on this broker may, and say nothing"
-        yield Fault("unknown", text, "worker_enable_remote_control = True lets a worker answer")
+        yield Fault("unknown", text, "worker_enable_remote_control = True lets a worker answer", data)
         return
     level: Level = "at-risk" if at_risk else "warning"
-    yield Fault(
-        level, f"no worker consumes {what}, so {so} ({answered})", f"start a worker with `-Q {one_line(queue)}`"
-    )
+    text = f"no worker consumes {what}, so {so} ({answered})"
+    yield Fault(level, text, f"start a worker with `-Q {one_line(queue)}`", data)
 
 
 def _silent(facts: Facts) -> int:
@@ -192,6 +193,7 @@ def _serializers(facts: Facts) -> Iterator[Fault]:
                 f"kombu knows no serializer {_quoted(client.serializer)} here, which client {client.id} asks for: its "
                 "events can't be sent",
                 f"install its package in the bridge worker, or `eventbridge register {client.id} --serializer json`",
+                {"client": client.id},
             )
             continue
         consumers = [it for it in facts.workers.consumers(client.queue) if it.accept_content is not None]

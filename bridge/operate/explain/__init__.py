@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.operate.explain import client, database, deliveries, log, lost, marks, processes
 from bridge.operate.explain.cause import Cause, Severity
-from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
+
+if TYPE_CHECKING:
+    from bridge.operate.workers import WorkersSeen
+
 
 __all__ = ["Cause", "Severity", "explain"]
 
@@ -48,6 +53,7 @@ def explain(
         *lost.explain_ignorant(facts, seen),
         *lost.explain_lost(facts, seen),
         *log.explain_horizon(facts),
+        *log.explain_scheduled(facts),
         *deliveries.explain_window(facts),
         *client.explain_rate(facts),
         *deliveries.explain_keys(facts),

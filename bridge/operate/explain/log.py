@@ -11,6 +11,7 @@ from bridge.wording import counted, moment, span
 
 MOST_QUERY_CHARACTERS = 120
 MOST_HOLDERS = 3
+LATE_SECONDS = 5.0  # a pump looks for what is due once a second
 
 
 def explain_rewind(facts: ClientFacts) -> Iterator[Cause]:
@@ -43,6 +44,21 @@ def explain_horizon(facts: ClientFacts) -> Iterator[Cause]:
     if len(facts.holders) > MOST_HOLDERS:
         others = counted(len(facts.holders) - MOST_HOLDERS, "younger transaction holds", "younger transactions hold")
         yield Cause(kind="horizon-held", severity="warning", text=f"{others} the horizon too")
+
+
+def explain_scheduled(facts: ClientFacts) -> Iterator[Cause]:
+    """Say that a scheduled event is due, and not in the log."""
+    late = facts.scheduled_late_seconds or 0
+    if late <= LATE_SECONDS:
+        return
+    why = ": Postgres refused to append it, and it is tried again" if facts.scheduled_held else ""
+    yield Cause(
+        kind="scheduled-late",
+        severity="warning",
+        text=f"a scheduled event is late: it was due {span(late)} ago, and is not in the log yet{why}",
+        do="`eventbridge scheduled` shows it; a pump appends what is due: what does the log of the bridge worker say?",
+        data={"late_seconds": late, "held": facts.scheduled_held},
+    )
 
 
 def explain_size(warning: str) -> Iterator[Cause]:

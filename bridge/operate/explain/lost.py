@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from bridge.operate.explain.cause import Cause
-from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
 from bridge.wording import counted
+
+if TYPE_CHECKING:
+    from bridge.operate.workers import WorkersSeen
 
 
 def explain_lost(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[Cause]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.contract import unreadable_queue
 from bridge.operate.explain.cause import Cause
-from bridge.operate.workers import WorkersSeen
 from bridge.store.facts import ClientFacts
 from bridge.wording import counted, span
+
+if TYPE_CHECKING:
+    from bridge.operate.workers import WorkersSeen
+
 
 SILENT_SECONDS = 20  # beat comes every ten seconds or so; this long without a pump is no accident
 
@@ -61,7 +64,7 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             kind="no-consumer",
             severity="error",
             text=f"no worker consumes queue {facts.queue!r}{waiting}{others}",
-            do=f"start one with `celery -A fleet worker -Q {facts.queue}`; workers without remote control don't answer",
+            do=f"start a worker of the fleet with `-Q {facts.queue}`; workers without remote control don't answer",
             data=data,
         )
     elif seen.messages:
@@ -77,7 +80,7 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             kind="no-bridge-worker",
             severity="error",
             text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
-            do=f"start one with `celery -A proj worker -Q {bridge_queue}`",
+            do=f"start a bridge worker, such as `celery -A bridge worker -B -Q {bridge_queue}`",
             data={"queue": bridge_queue, "answered": seen.answered},
         )
     if seen.messages is None or not seen.keeps_order:

@@ -10,7 +10,9 @@
 --            more than five seconds ago), retrying, parked, held, redriving, waiting (keys), unread (matching events
 --            above dispatched, at most as many as were looked at), unread_seconds (age of the oldest of them), rate,
 --            tokens (NULL without a rate), token_seconds (until they are enough for a pass, 0 if they are), ready (keys
---            whose next event may go out); no row if there is no such client
+--            whose next event may go out), scheduled_late_seconds (since when the first scheduled event is due that is
+--            not in the log; NULL or negative where none is), scheduled_held (whether Postgres refused it); no row if
+--            there is no such client
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, c.task,
        ARRAY(SELECT c.task UNION SELECT r ->> 1 FROM jsonb_array_elements(c.routes) r) AS tasks,
@@ -30,8 +32,12 @@ SELECT c.id AS client, c.bridge, c.task,
        c.rate, CASE WHEN c.rate <> '' THEN fq.tokens_of(c, clock_timestamp()) END AS tokens,
        CASE WHEN c.rate <> '' THEN greatest(
             0, (fq.enough_tokens(c) - fq.tokens_of(c, clock_timestamp())) / fq.rate_of(c)) END AS token_seconds,
-       (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id AND l.ready) AS ready
+       (SELECT count(*) FROM fq.lanes l WHERE l.client_id = c.id AND l.ready) AS ready,
+       CAST(extract(epoch FROM clock_timestamp() - s.due_at) AS double precision) AS scheduled_late_seconds,
+       coalesce(s.held_until IS NOT NULL, false) AS scheduled_held
   FROM fq.clients c
+  LEFT JOIN (SELECT e.due_at, e.held_until FROM fq.scheduled e
+              ORDER BY coalesce(e.held_until, e.due_at), e.number LIMIT 1) s ON true
  CROSS JOIN fq.horizon h
   LEFT JOIN fq.turns tick ON tick.bridge = c.bridge AND tick.name = 'tick'
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying,

@@ -6,7 +6,8 @@
 --            task, queue, topics, ordering, window, lag_events (matching events above the cursor, at most `most`),
 --            lag_seconds (age of the oldest of them), open, waiting (events read that wait for their key), retrying,
 --            parked, delivered, succeeded, trouble, stopped (why nothing goes on for any client, NULL if it does),
---            declared_by, undeclared_at
+--            declared_by, undeclared_at, and of the whole log: scheduled (events for later, at most `most`),
+--            scheduled_late_seconds (since when the first of them is due; 0 where none is)
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state,
        c.state_reason, c.state_by,
@@ -16,8 +17,13 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble,
        CASE WHEN c.task IS NOT NULL
             THEN (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge) END AS stopped,
-       c.declared_by, c.undeclared_at
+       c.declared_by, c.undeclared_at, s.scheduled,
+       CAST(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - s.due_at), 0)) AS double precision)
+           AS scheduled_late_seconds
   FROM fq.clients c
+ CROSS JOIN (SELECT (SELECT count(*) FROM (SELECT FROM fq.scheduled LIMIT :most) few) AS scheduled,
+                    (SELECT e.due_at FROM fq.scheduled e ORDER BY coalesce(e.held_until, e.due_at), e.number LIMIT 1)
+                        AS due_at) s
  CROSS JOIN (SELECT fq.read_horizon(0) AS "offset") h
  CROSS JOIN LATERAL (SELECT count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying
                        FROM fq.open(c.id)) d

@@ -186,7 +186,7 @@ def test_a_project_that_is_in_order_hears_nothing(project: str) -> None:
         ("E004", {"BRIDGE_APP": None}, "no Celery app is found"),
         ("E006", {"BRIDGE_QUEUE": "b"}, "write CELERY_BRIDGE_QUEUE"),
         ("E007", {"CELERY_BRIDGE_QUEUE": "b"}, 'namespace="CELERY"'),
-        ("W002", {"CELERY_BRIDGE_QUEU": "b"}, "did you mean CELERY_BRIDGE_QUEUE"),
+        ("W002", {"CELERY_BRIDGE_QUEU": "b"}, "did you mean CELERY_BRIDGE_QUEUE?"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named_with_the_way_out(
@@ -244,3 +244,18 @@ def test_manage_py_bridge_runs_the_commands_of_eventbridge(project: str, capsys:
     assert ended.value.code == 0 and "caught up" in capsys.readouterr().out
     execute_from_command_line(["manage.py", "help", "bridge"])
     assert "redrive" in capsys.readouterr().out
+
+
+def test_a_variable_that_names_another_database_than_django_s_is_warned_of(
+    project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bridge.contrib.django.database import overruled
+
+    monkeypatch.delenv("BRIDGE_DATABASE_URL", raising=False)
+    assert overruled() == ""
+    monkeypatch.setenv("BRIDGE_DATABASE_URL", project)
+    assert overruled() == "", "it is the same one"
+    monkeypatch.setenv("BRIDGE_DATABASE_URL", "postgresql+psycopg2://u:s3cr3t@db.example/other")
+    said = overruled()
+    assert "wins over DATABASES['default'], and names another host" in said and "dbname" in said
+    assert "s3cr3t" not in said

@@ -12,7 +12,8 @@ from celery.bin.base import CLIContext
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from bridge.command import bridge
-from bridge.command.group import BridgeGroup
+from bridge.command.group import BridgeGroup, say_warning
+from bridge.contrib.django.database import overruled
 from bridge.contrib.django.project import celery_app
 
 IGNORED = {"--settings": True, "--pythonpath": True, "--traceback": False, "--skip-checks": False}  # with a value?
@@ -26,6 +27,8 @@ def commands(ctx: click.Context, no_color: bool) -> None:
     """Run the commands of `bridge` on the project's Celery app."""
     colourless = no_color or "NO_COLOR" in os.environ
     ctx.obj = CLIContext(app=celery_app(), no_color=colourless, workdir=None)
+    if why := overruled():
+        say_warning(why)
 
 
 commands.include(bridge)

@@ -16,6 +16,7 @@ from celery.signals import beat_init, celeryd_init
 
 from bridge.broker.internals.workers import real_app
 from bridge.contract import BEAT_HEADER, PRUNE, PUMP
+from bridge.errors import ConfigurationError
 from bridge.settings.bridge import BridgeSettings
 
 EARLY_SECONDS = 0.02
@@ -68,8 +69,15 @@ def install(app: Celery) -> None:
 
 
 def _schedule_pump(sender: Celery, **_: Any) -> None:
-    """Add the pump to the app's beat schedule, beside the app's own entries."""
-    entry = beat_entry(BridgeSettings.read(sender.conf, os.environ))
+    """Add the pump to the app's beat schedule, beside the app's own entries.
+
+    A setting that can't be used is no trouble of whoever happens to finalize the app: a worker and a beat say so when
+    they start, and the bridge wherever it is used.
+    """
+    try:
+        entry = beat_entry(BridgeSettings.read(sender.conf, os.environ))
+    except ConfigurationError:
+        return
     sender.conf.beat_schedule = {**(sender.conf.beat_schedule or {}), **entry}
 
 
@@ -86,8 +94,10 @@ def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
     """
     from bridge.broker.periodic import quieten
     from bridge.observe.log_format import use
-    from bridge.worker.start_check import StartCheck
+    from bridge.worker.start_check import StartCheck, end_without
 
+    if StartCheck in sender.app.steps["worker"]:
+        end_without(sender.app, what="beat")
     quieten()
     use(BridgeSettings.read(sender.app.conf, os.environ).log_format)
     if StartCheck in sender.app.steps["worker"] and PUMP not in sender.scheduler.schedule:
@@ -95,7 +105,7 @@ def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
 
 
 def _check_transport(instance: Any, **_: Any) -> None:
-    """End a worker whose broker needs a package that is missing, in one line; Celery would end it with a traceback."""
+    """End a worker that can't start in one line, and not with a traceback: a package is missing, a setting is wrong."""
     from bridge.worker.start_check import StartCheck, end_without
 
     if StartCheck in instance.app.steps["worker"]:
