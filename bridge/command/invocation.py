@@ -6,20 +6,20 @@ Everywhere in the package a message writes a command as `eventbridge …` betwee
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 
 import click
 
-NEUTRAL = re.compile(r"`eventbridge(?= )")
+from bridge.calling import as_called
+
 REPEATED = {"app": "-A", "config": "--config", "workdir": "--workdir"}  # without these, celery may take another app
 
 
 def as_typed(text: str) -> str:
     """Replace `eventbridge` in the commands that a text advises by the way in which the running command was called."""
     context = click.get_current_context(silent=True)
-    return text if context is None else NEUTRAL.sub(lambda _: f"`{prefix(context)}", text)
+    return text if context is None else as_called(text, prefix(context))
 
 
 def say(text: str) -> None:
