@@ -45,6 +45,7 @@ OTHERS = {
     "python",
     "python3",
     "systemctl",
+    "useradd",
     "uvicorn",
 }
 ELSEWHERE = ("http://", "https://", "mailto:")
