@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
 from bridge.command.project import operator_here
@@ -42,9 +43,9 @@ def resync_command(
     for line in said(done):
         click.echo(line)
     if done.done and not done.mark_renewed:
-        click.echo("the broker could not be told: once it is back, run `eventbridge resync --yes` again")
+        say("the broker could not be told: once it is back, run `eventbridge resync --yes` again")
     if not done.done:
-        click.echo("nothing was changed: `eventbridge resync --yes` does it")
+        say("nothing was changed: `eventbridge resync --yes` does it")
 
 
 def said(done: Resynced) -> Iterator[str]:

@@ -20,7 +20,7 @@ def test_resync_says_what_it_would_do_and_does_it_with_yes(run: Run, world: Worl
         "generation 2 would begin at offset 11",
         "the sequence would go from 3 to 10",
         "1 open delivery would go out again",
-        "nothing was changed: `eventbridge resync --yes` does it",
+        "nothing was changed: `bridge resync --yes` does it",
     ]
     assert (world.ask("SELECT fq.last_drawn()"), world.ask("SELECT fq.generation()"), actions(world)) == (3, 1, [])
     assert "has no mark of this log" in refused(run("resync", "--yes", "--from-broker-mark"))
