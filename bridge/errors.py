@@ -32,17 +32,23 @@
     └── BatchInterrupted      nothing: an event of the batch is done already, the rest goes out again without it
 
 Messages are lower case, name the thing and its state, and say what to do. Where a message advises a command, it writes
-it as `eventbridge …` between backticks, which works in every shell. The command line shows it in the way in which it
-was called itself, such as `celery -A shop bridge …`.
+it as `eventbridge …` between backticks, which works in every shell. In a Django project it is shown as
+`manage.py bridge …`, and the command line shows it in the way in which it was called itself, such as
+`celery -A shop bridge …`.
 """
 
 from __future__ import annotations
 
 from celery.exceptions import Ignore
 
+from bridge.calling import as_called
+
 
 class BridgeError(Exception):
     """Anything that the bridge raises on purpose."""
+
+    def __str__(self) -> str:
+        return as_called(super().__str__())
 
 
 class UsageError(BridgeError):

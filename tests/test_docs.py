@@ -46,6 +46,7 @@ OTHERS = {
     "python",
     "python3",
     "systemctl",
+    "useradd",
     "uvicorn",
 }
 ELSEWHERE = ("http://", "https://", "mailto:")

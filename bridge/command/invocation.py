@@ -7,7 +7,6 @@ Everywhere in the package a message writes a command as `eventbridge …` betwee
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from shutil import get_terminal_size
@@ -15,7 +14,8 @@ from textwrap import fill
 
 import click
 
-NEUTRAL = re.compile(r"`eventbridge(?= )")
+from bridge.calling import as_called
+
 NARROWEST_COLUMNS = 40  # on a narrower terminal, lines break where it breaks them
 PIPE_COLUMNS = 500  # nothing is cut off where no terminal sets a width
 REPEATED = {"app": "-A", "config": "--config", "workdir": "--workdir"}  # without these, celery may take another app
@@ -24,7 +24,7 @@ REPEATED = {"app": "-A", "config": "--config", "workdir": "--workdir"}  # withou
 def as_typed(text: str) -> str:
     """Replace `eventbridge` in the commands that a text advises by the way in which the running command was called."""
     context = click.get_current_context(silent=True)
-    return text if context is None else NEUTRAL.sub(lambda _: f"`{prefix(context)}", text)
+    return text if context is None else as_called(text, prefix(context))
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -71,6 +71,16 @@ def message_headers(entries: tuple[str, ...]) -> MessageHeaders:
     return MessageHeaders(fixed, passed)
 
 
+def travelling(passed: Mapping[str, str], texts: Sequence[str | None]) -> dict[str, str]:
+    """Return what a message gets from its event's headers: what is not there, too long or not printable stays behind.
+
+    Args:
+        passed: Names of message headers, each with that of the event's header.
+        texts: The values of the event's headers, in the same order; None for one that is not there or too long.
+    """
+    return {name: text for name, text in zip(passed, texts, strict=False) if text is not None and text.isprintable()}
+
+
 def entries_of(value: object) -> object:
     """Return headers as they are kept: a mapping of names and texts becomes entries; anything else stays as it is."""
     if isinstance(value, Mapping):

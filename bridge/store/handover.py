@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from bridge.bounds import ASIDE_EVENTS, HEADER_CHARACTERS
 from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
-from bridge.settings.headers import message_headers
+from bridge.settings.headers import message_headers, travelling
 from bridge.sql import statement
 from bridge.store.tally import Tally
 from bridge.tracing.context import trace_headers
@@ -261,16 +261,7 @@ def _with_headers(connection: Connection, found: list[Delivery], passed: Mapping
     binds = {"offsets": [it.offset for it in found], "names": [*passed.values()], "most": HEADER_CHARACTERS}
     rows = connection.execute(statement("pass/fetch_headers"), binds)
     texts: dict[int, list[str | None]] = {offset: values for offset, values in rows}
-    return [
-        it._replace(
-            headers={
-                name: text
-                for name, text in zip(passed, texts.get(it.offset, ()), strict=False)
-                if text is not None and text.isprintable()
-            }
-        )
-        for it in found
-    ]
+    return [it._replace(headers=travelling(passed, texts.get(it.offset, ()))) for it in found]
 
 
 def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from celery import Celery
 
+from bridge.bounds import HEADER_CHARACTERS
 from bridge.errors import BridgeError
 from bridge.model import Client, Delivery
 from bridge.sender.parcels import task_for
+from bridge.settings.headers import message_headers, travelling
 from bridge.testing.handing import Delivered, hand_over
 from bridge.tracing.context import trace_headers
 
@@ -35,6 +37,7 @@ class Courier:
     def __init__(self, client: Client, *, after: int) -> None:
         self.client = client
         self.waiting: list[Delivery] = []
+        self._passed = message_headers(client.headers).passed
         self._keys: dict[int, str | None] = {}
         self._upto = after
         self._held: set[str] = set()
@@ -44,7 +47,14 @@ class Courier:
     def binds(self) -> dict[str, Any]:
         """What `testing/bodies.sql` needs to find the client's next events."""
         client = self.client
-        return {"after": self._upto, "topics": list(client.topics), "client": client.id, "call": client.call}
+        return {
+            "after": self._upto,
+            "topics": list(client.topics),
+            "client": client.id,
+            "call": client.call,
+            "names": [*self._passed.values()],
+            "most": HEADER_CHARACTERS,
+        }
 
     @property
     def next_offset(self) -> int:
@@ -53,9 +63,12 @@ class Courier:
 
     def take(self, rows: Iterable[Any]) -> None:
         """Take the rows of `testing/bodies.sql`, for later."""
-        for offset, topic, key, body, *trace in rows:
+        for offset, topic, key, body, *trace, texts in rows:
             self._upto, self._keys[offset] = offset, key
-            self.waiting.append(Delivery(self.client, offset, 1, 1, topic, body, trace=trace_headers(trace), key=key))
+            headers = travelling(self._passed, texts)
+            self.waiting.append(
+                Delivery(self.client, offset, 1, 1, topic, body, trace=trace_headers(trace), key=key, headers=headers)
+            )
 
     def deliver(self, app: Celery, *, raise_errors: bool) -> list[Delivered]:
         """Hand the next message over, with one event or a batch, and say what became of it."""

@@ -7,23 +7,29 @@ the client's serializer makes of the event, under the task id and with the heade
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery
+from celery.exceptions import Retry
+from celery.result import EagerResult
+from celery.states import IGNORED, REJECTED
 from kombu import Connection, Producer
 
 from bridge.contract import CallbackArgs
-from bridge.errors import InvalidEvent, UsageError
+from bridge.errors import BridgeError, InvalidEvent, UsageError
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish
 from bridge.sender.parcels import headers_of, is_batch, task_for
 from bridge.sender.reading import sort_out
 from bridge.sender.shown import argument_of, label_of
+from bridge.settings.headers import message_headers
 
 BROKER = "memory://"
+MOST_RETRIES = 1000  # of Celery's own, in one attempt
 CUSTOM = "bridge_"  # begins the names of the headers that the bridge adds
 
 
@@ -56,6 +62,7 @@ def hand_over(app: Celery, client: Client, parcel: Sequence[Delivery]) -> None:
     Raises:
         InvalidEvent: no worker could read an event; in production it is parked.
         UsageError: the app does not know the task.
+        BridgeError: the task has ended in a way of which Celery reports nothing.
         Exception: what the task raised, as it raised it.
     """
     _, unreadable = sort_out(client, parcel)
@@ -67,9 +74,37 @@ def hand_over(app: Celery, client: Client, parcel: Sequence[Delivery]) -> None:
         raise UsageError(
             f"task {name!r} of client {client.id!r} is not known to app {app.main!r}: import the module that has it"
         )
-    custom = {header: value for header, value in headers.items() if header.startswith(CUSTOM)}
-    custom |= {header: headers[header] for header in parcel[0].trace}
-    app.tasks[name].apply(args, kwargs, task_id=headers["id"], throw=True, headers=custom)
+    asked_for = {*message_headers(client.headers).fixed, *headers_of(parcel), *parcel[0].trace}
+    custom = {header: it for header, it in headers.items() if header.startswith(CUSTOM) or header in asked_for}
+    _call(partial(app.tasks[name].apply, args, kwargs, task_id=headers["id"], headers=custom))
+
+
+def _call(apply: Callable[..., EagerResult]) -> None:
+    """Call a task, and again as often as it retries itself: all of it is one attempt, and nothing waits in between.
+
+    Raises:
+        BridgeError: Celery would report nothing, or the task retries itself without end.
+        Exception: what the task raised, in its last retry if there was one.
+    """
+    for retries in range(1, MOST_RETRIES + 1):
+        try:
+            result = apply(throw=True)
+        except Retry as again:
+            if again.sig is None:
+                raise
+            apply = partial(again.sig.apply, retries=retries)
+            continue
+        _raise_if_unreported(result)
+        return
+    raise BridgeError(f"a task has retried itself {MOST_RETRIES:,} times: give it max_retries")
+
+
+def _raise_if_unreported(result: EagerResult) -> None:
+    if result.state in (IGNORED, REJECTED):
+        raise BridgeError(
+            f"task {result.name!r} has raised {'Ignore' if result.state == IGNORED else 'Reject'}: Celery reports "
+            "nothing then, so the event would go out again at the end of its lease"
+        )
 
 
 def _through_a_queue(
@@ -79,7 +114,7 @@ def _through_a_queue(
     queue = f"bridge.testing.{uuid4()}"
     there = replace(client, queue=queue, report_by="callback")  # nothing reports: the test sees what happens
     with Connection(BROKER) as connection, connection.SimpleQueue(queue, accept=[client.serializer]) as simple:
-        publish(app, Producer(connection.default_channel), there, _call(client, parcel), queue=queue)
+        publish(app, Producer(connection.default_channel), there, _task_call(client, parcel), queue=queue)
         message = simple.get(block=False)
         args, kwargs, _ = message.payload
         message.ack()
@@ -87,7 +122,7 @@ def _through_a_queue(
     return message.headers["task"], args, kwargs, message.headers
 
 
-def _call(client: Client, parcel: Sequence[Delivery]) -> TaskCall:
+def _task_call(client: Client, parcel: Sequence[Delivery]) -> TaskCall:
     """Return the call of the client's task with these events."""
     head, batched = parcel[0], is_batch(client, parcel)
     contents = [_content(client, delivery) for delivery in parcel]

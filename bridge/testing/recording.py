@@ -14,9 +14,9 @@ from bridge.errors import UsageError
 from bridge.model import Client
 from bridge.operate.registering import declared_registrations
 from bridge.settings.client import SETTINGS
-from bridge.store.callers import Target, arun_on, run_on
+from bridge.store.callers import Target, arun_on, is_djangos, run_on
 from bridge.testing.courier import MOST_ROUNDS, Courier, too_many_rounds
-from bridge.testing.effect import effect_in
+from bridge.testing.effect import effect_in, usable_after
 from bridge.testing.events import PublishedEvent, events_of
 from bridge.testing.handing import Delivered
 from bridge.worker.transaction import stand_in
@@ -58,7 +58,7 @@ class Recording:
     @classmethod
     async def abegin(cls, connection: Target, app: Celery | None = None) -> Self:
         """Begin a recording on an asynchronous connection, or in an asynchronous test of Django's."""
-        if _is_djangos(connection):
+        if is_djangos(connection):
             return await _in_djangos_thread(cls, connection, app)
         return cls(connection, app, after=int((await arun_on(connection, LAST_DRAWN, {}))[0][0]))
 
@@ -72,7 +72,7 @@ class Recording:
 
     async def apublished(self, *topics: str) -> list[PublishedEvent]:
         """Return the same, on an asynchronous connection, or in an asynchronous test of Django's."""
-        if _is_djangos(self.connection):
+        if is_djangos(self.connection):
             return await _in_djangos_thread(self.published, *topics)
         return events_of(await arun_on(self.connection, PUBLISHED, self._binds(topics)))
 
@@ -115,7 +115,7 @@ class Recording:
         self, *clients: str, raise_errors: bool = True, scheduled: bool = False
     ) -> list[Delivered]:
         """Do the same in an asynchronous test; handlers run in a thread, as they may block: Django's with Django."""
-        if _is_djangos(self.connection):
+        if is_djangos(self.connection):
             return await _in_djangos_thread(
                 self.deliver_eagerly, *clients, raise_errors=raise_errors, scheduled=scheduled
             )
@@ -139,7 +139,8 @@ class Recording:
         try:
             while waiting := [courier for courier in couriers if courier.waiting]:
                 courier = min(waiting, key=lambda one: one.next_offset)
-                done += courier.deliver(self.app, raise_errors=raise_errors)
+                with usable_after(self.connection):
+                    done += courier.deliver(self.app, raise_errors=raise_errors)
         finally:
             stand_in.reset(token)
         return done
@@ -186,11 +187,6 @@ def _declared(app: Celery) -> list[Client]:
             )
         )
     return found
-
-
-def _is_djangos(connection: object) -> bool:
-    """Tell whether this is a connection of Django's, which is asynchronous nowhere."""
-    return any(base.__module__.startswith("django.") for base in type(connection).__mro__)
 
 
 async def _in_djangos_thread(function: Callable[..., T], *args: Any, **options: Any) -> T:

@@ -25,6 +25,8 @@ from sqlalchemy.orm import Session
 from bridge.app import bridge_of
 from bridge.contract import MAP
 from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
+from bridge.store.callers import is_djangos
+from bridge.store.callers.way import HasCursor
 from bridge.store.effect import HandedOver, await_pass, begin_effect, end_effect, finish_soon
 from bridge.store.sessions import look_as_role
 
@@ -41,6 +43,8 @@ def transaction(event: Mapping[str, Any], on: Session) -> AbstractContextManager
 def transaction(
     event: Mapping[str, Any], on: psycopg.Connection[Any]
 ) -> AbstractContextManager[psycopg.Connection[Any]]: ...
+@overload
+def transaction(event: Mapping[str, Any], on: HasCursor) -> AbstractContextManager[Any]: ...
 @contextmanager
 def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
     """Run a handler's writes in one transaction with the end of its delivery.
@@ -55,8 +59,8 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
     Args:
         event: The event as the handler got it: `client`, `offset`, `generation`, `epoch` and `attempt` say which
             hand-over it is.
-        on: A SQLAlchemy session or psycopg connection on the bridge's database, outside of any transaction; by default
-            a session of the bridge's own.
+        on: A SQLAlchemy session, a psycopg connection or `django.db.connection` on the bridge's database, outside of
+            any transaction; by default a session of the bridge's own.
 
     Yields:
         The session or connection. Leaving the block commits, an exception rolls everything back.
@@ -123,7 +127,7 @@ def _pass_has_ended(on: Any, mine: HandedOver) -> bool:
 
 def _finish(on: Any, mine: HandedOver) -> None:
     """Have a done event finished by the next pass; where that is not possible soon, the end of its lease does it."""
-    with suppress(DBAPIError, psycopg.Error), _begun(on) as connection:
+    with suppress(DBAPIError, psycopg.Error, *_djangos_errors(on)), _begun(on) as connection:
         finish_soon(connection, mine)
 
 
@@ -144,7 +148,27 @@ def _begun(on: Any) -> Iterator[Any]:
             raise UsageError("the connection is inside a transaction already: bridge.transaction must begin and end it")
         with on.transaction():
             yield on
+    elif is_djangos(on):
+        from django.db import transaction as djangos
+
+        if on.in_atomic_block or not on.get_autocommit():
+            raise UsageError(
+                f"Django's connection {on.alias!r} is inside a transaction already: bridge.transaction must begin and "
+                "end it, so call it outside of atomic"
+            )
+        with djangos.atomic(using=on.alias):
+            yield on
     else:
         raise UsageError(
-            f"can't begin a transaction on a {type(on).__name__}: pass a SQLAlchemy session or a psycopg connection"
+            f"can't begin a transaction on a {type(on).__name__}: pass a SQLAlchemy session, a psycopg connection or "
+            "django.db.connection"
         )
+
+
+def _djangos_errors(on: Any) -> tuple[type[Exception], ...]:
+    """Return what Django's connections raise, where this is one."""
+    if not is_djangos(on):
+        return ()
+    from django.db import Error
+
+    return (Error,)

@@ -53,6 +53,12 @@ def test_messages_of_the_package_name_commands_in_the_form_that_the_command_line
     assert {path: found for path, found in wrong.items() if found} == {}
 
 
+def test_what_a_command_prints_and_advises_goes_through_say() -> None:
+    printed = re.compile(r"click\.(?:echo|secho)\([^)]*?`eventbridge ")
+    folder = ROOT / "bridge" / "command"
+    assert [path.name for path in folder.glob("*.py") if printed.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_there_are_commands_to_be_checked() -> None:
     counts = {path: len(NAMED.findall(text)) for path, text in texts()}
     assert counts["README.md"] >= 2

@@ -9,66 +9,14 @@ from typing import Any
 import psycopg
 import psycopg2
 import pytest
-from celery import Celery
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import bridge
-from bridge import declare
 from bridge.errors import BridgeError, InvalidEvent, UsageError
 from bridge.testing import Recording
-from tests.support.databases import Databases
-
-
-class Shop:
-    """A Celery app with handlers that note what they are called with."""
-
-    def __init__(self) -> None:
-        self.app = Celery("shop", broker="memory://", set_as_current=False)
-        self.calls: list[Any] = []
-
-    def client(self, id: str = "billing", *, fails: int = 0, name: str | None = None, **settings: Any) -> None:
-        """Declare a client whose handler fails so many times."""
-        calls, left = self.calls, [fails]
-
-        def handle(*args: Any, **kwargs: Any) -> None:
-            calls.append((id, *args, kwargs) if kwargs else (id, *args))
-            if left[0]:
-                left[0] -= 1
-                raise KeyError(f"attempt {left[0]}")
-
-        bridge.client(id, **settings)(self.app.task(shared=False, name=name or f"shop.{id}")(handle))
-
-    @property
-    def offsets(self) -> list[tuple[str, int]]:
-        return [(id, event["offset"]) for id, event in self.calls]
-
-
-@pytest.fixture
-def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
-    monkeypatch.setattr(declare, "_declared", {})
-    return Shop()
-
-
-@pytest.fixture(scope="module")
-def database(_databases: Databases) -> Iterator[str]:
-    """One for all tests of the module: they roll back."""
-    with _databases.clone() as url:
-        yield url
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(database) as connection:
-        yield connection
-        connection.rollback()
-
-
-@pytest.fixture
-def recording(connection: psycopg.Connection[Any], shop: Shop) -> Recording:
-    bridge.publish(connection, "order.before", {})
-    return Recording(connection, shop.app)
+from tests.testing.shop import Shop
 
 
 @pytest.fixture(params=["psycopg", "psycopg2", "sqlalchemy", "session"])

@@ -1,12 +1,17 @@
-"""What the admin does to parked events: redrive and discard, after a confirmation, as `bridge.Operator` does it."""
+"""What the admin pages do: after a question, as `bridge.Operator` does it, with the user's name in the journal.
+
+A row that has changed between the question and the answer is left alone: the answer was about what the user saw.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -14,77 +19,106 @@ from django.template.response import TemplateResponse
 from bridge.contrib.django.project import celery_app
 from bridge.errors import BridgeError
 from bridge.operate.operator import Operator
-from bridge.wording import counted
+from bridge.wording import cleaned, counted, one_line
 
 MOST_AT_ONCE = 1000
+OTHER_FIELDS = 10  # of the form, beside one for each row: Django refuses a form with more fields than it allows
 BY_CHARACTERS = 200
+REASON_CHARACTERS = 300
 
-Verb = Callable[[Operator, str, Sequence[int]], list[int]]
+CHANGED = "left alone, because it has changed since you were asked"  # Django capitalizes how a message begins: no name
 
-
-def _redrive(operator: Operator, client: str, offsets: Sequence[int]) -> list[int]:
-    return operator.redrive(client, offsets=offsets)
-
-
-def _discard(operator: Operator, client: str, offsets: Sequence[int]) -> list[int]:
-    return operator.discard(client, offsets=offsets)
+Step = tuple[str, Callable[[Operator], str]]  # what it is about, and what does it and says what was done
 
 
-@admin.action(description="Redrive selected parked events", permissions=["redrive"])
-def redrive_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Hand the selected events to their clients again."""
-    question = "They are handed to their clients again, each when its client has room and its key is free."
-    return _confirmed(model_admin, request, queryset, verb="redrive", done="redriven", question=question, act=_redrive)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Something that may be done to the rows that a user has selected.
+
+    Attributes:
+        action: Name of the admin's action.
+        verb: The same in one word.
+        one: What a row is called.
+        question: What will happen.
+        line: Says a row in a line of the question.
+        seen: Returns what an answer is about: a row of which this has changed meanwhile is left alone.
+        steps: Takes rows and the reason, and returns what is to be done, each in a transaction of its own.
+        asks_reason: Whether the question asks for a reason, too.
+    """
+
+    action: str
+    verb: str
+    one: str
+    question: str
+    line: Callable[[Any], str]
+    seen: Callable[[Any], str]
+    steps: Callable[[Sequence[Any], str], Iterator[Step]]
+    asks_reason: bool = False
 
 
-@admin.action(description="Discard selected parked events", permissions=["discard"])
-def discard_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Give the selected events up for good."""
-    question = "Their clients never get them. The events themselves stay in the log. There is no way back."
-    return _confirmed(model_admin, request, queryset, verb="discard", done="discarded", question=question, act=_discard)
+def most_at_once() -> int:
+    """Return how many rows can be acted on at once: each is a field of the form that asks."""
+    fields: int | None = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    return MOST_AT_ONCE if fields is None else max(1, min(MOST_AT_ONCE, fields - OTHER_FIELDS))
 
 
-def _confirmed(
-    model_admin: Any, request: HttpRequest, queryset: Any, *, verb: str, done: str, question: str, act: Verb
-) -> TemplateResponse | None:
+def ask_or_act(act: Act, model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
     """Ask first; act when the answer comes."""
-    rows = list(queryset.order_by("client_id", "offset")[: MOST_AT_ONCE + 1])
-    if len(rows) > MOST_AT_ONCE:
-        advice = f"`manage.py bridge {verb} CLIENT --all` takes any number"
-        messages.error(request, f"at most {MOST_AT_ONCE:,} events at once: {advice}")
+    most = most_at_once()
+    rows = list(queryset.order_by(*model_admin.asked_in_order_of)[: most + 1])
+    if len(rows) > most:
+        messages.error(request, f"at most {most:,} at once: `manage.py bridge {act.verb} --help` says how to take more")
         return None
-    if request.POST.get("confirmed") != "yes":
-        context: Mapping[str, Any] = {
-            **model_admin.admin_site.each_context(request),
-            "title": f"{verb.capitalize()} {counted(len(rows), 'parked event')}?",
-            "question": question,
-            "verb": verb,
-            "rows": rows,
-            "opts": model_admin.model._meta,
-            "action": f"{verb}_selected",
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "media": model_admin.media,
-        }
-        return TemplateResponse(request, "admin/event_bridge/confirm.html", context)
-    _act(request, rows, verb=verb, done=done, act=act)
+    answered = request.POST.get("confirmed") == "yes"
+    gone = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME))) - len(rows)
+    if gone > 0 and (answered or not rows):
+        messages.warning(request, f"{counted(gone, f'{act.one} is', f'{act.one}s are')} not there any more")
+    if answered:
+        _act(act, request, _unchanged(act, request, rows))
+    elif rows:
+        return TemplateResponse(request, "admin/event_bridge/confirm.html", _question(act, model_admin, request, rows))
     return None
 
 
-def _act(request: HttpRequest, rows: Sequence[Any], *, verb: str, done: str, act: Verb) -> None:
-    """Do it for each client in a transaction of its own, and say what was done."""
-    from bridge.command.texts import plain
+def _question(act: Act, model_admin: Any, request: HttpRequest, rows: Sequence[Any]) -> Mapping[str, Any]:
+    """Return what the page that asks is made of."""
+    return {
+        **model_admin.admin_site.each_context(request),
+        "title": f"{act.verb.capitalize()} {counted(len(rows), act.one)}?",
+        "act": act,
+        "rows": [(row.pk, act.line(row)) for row in rows],
+        "seen": json.dumps({str(row.pk): act.seen(row) for row in rows}),
+        "opts": model_admin.model._meta,
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "back": request.get_full_path(),
+        "reason_characters": REASON_CHARACTERS,
+        "media": model_admin.media,
+    }
 
-    offsets: dict[str, list[int]] = defaultdict(list)
+
+def _unchanged(act: Act, request: HttpRequest, rows: Sequence[Any]) -> list[Any]:
+    """Return the rows that are as they were when the user was asked, and name the others."""
+    try:
+        seen = json.loads(request.POST.get("seen", "{}"))
+    except ValueError:
+        seen = {}
+    left = []
     for row in rows:
-        offsets[row.client_id].append(row.offset)
-    by = f"{plain(request.user.get_username())} (admin)"[-BY_CHARACTERS:]
-    for client, theirs in offsets.items():
+        if isinstance(seen, dict) and seen.get(str(row.pk)) == act.seen(row):
+            left.append(row)
+        else:
+            messages.warning(request, f"{CHANGED}: {act.line(row)}")
+    return left
+
+
+def _act(act: Act, request: HttpRequest, rows: Sequence[Any]) -> None:
+    """Do each step in a transaction of its own, and say what was done."""
+    name = cleaned(str(request.user.get_username()), most=10 * BY_CHARACTERS)
+    by = f"{name} (admin)"[-BY_CHARACTERS:]
+    reason = one_line(request.POST.get("reason", ""), most=REASON_CHARACTERS)
+    for about, step in act.steps(rows, reason):
         try:
             with Operator(celery_app(), by=by) as operator:
-                number = len(act(operator, client, theirs))
+                messages.success(request, step(operator))
         except BridgeError as error:
-            messages.error(request, f"client {client}: {error}")
-            continue
-        left = len(theirs) - number
-        aside = f"; {left:,} not, because they were not parked any more or go out already" if left else ""
-        messages.success(request, f"{counted(number, 'event')} of client {client} {done}{aside}")
+            messages.error(request, f"not done for {about}: {one_line(error, most=1000)}")

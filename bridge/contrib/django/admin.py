@@ -1,74 +1,63 @@
-"""The admin pages: clients, parked events, the journal and the log. They are read-only, but for two actions.
+"""The admin pages: clients, parked events, scheduled events, the journal and the log. They are read-only.
 
-Redrive and discard ask for a permission of their own and for a confirmation, and go through `bridge.Operator`.
+What their actions do asks for a permission of its own and for a confirmation, and goes through `bridge.Operator`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, OuterRef, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html
 
-from bridge.contrib.django.acting import discard_selected, redrive_selected
+from bridge.contrib.django.acts import (
+    cancel_selected,
+    discard_selected,
+    drain_selected,
+    pause_selected,
+    redrive_selected,
+    resume_selected,
+)
 from bridge.contrib.django.database import alias
-from bridge.contrib.django.models import Client, JournalEntry, LoggedEvent, ParkedEvent
-from bridge.contrib.django.paginator import MOST_ROWS, BoundedPaginator
-from bridge.contrib.django.parked_id import LARGEST_OFFSET
-from bridge.contrib.django.texts import PAGE_CHARACTERS, beginning, in_a_line, shortened
-
-
-class ReadOnly(admin.ModelAdmin):
-    """Pages on which nothing can be added, changed or deleted."""
-
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    list_per_page = 100
-    list_max_show_all = 0
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-
-class ClientFilter(admin.SimpleListFilter):
-    """The rows of one client; its clients come from their own table, for the rows may be many."""
-
-    title = "client"
-    parameter_name = "client"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
-        """Name the clients."""
-        for id in Client.objects.order_by("id").values_list("id", flat=True)[:1000]:
-            yield id, id
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Take the chosen one."""
-        return queryset if self.value() is None else queryset.filter(client_id=self.value())
+from bridge.contrib.django.models import Client, JournalEntry, LoggedEvent, ParkedEvent, ScheduledEvent
+from bridge.contrib.django.pages import ClientFilter, ReadOnly, WithPayload, beginning_of
+from bridge.contrib.django.paginator import MOST_ROWS
+from bridge.contrib.django.parked_id import LARGEST_OFFSET, parts_of
+from bridge.contrib.django.texts import in_a_line, shortened
 
 
 class ClientAdmin(ReadOnly):
     """Where each client stands."""
 
-    list_display = ("id", "task", "queue", "state", "offset", "dispatched", "parked", "trouble_in_short")
+    list_display = ("id", "task", "queue", "topics_in_short", "state", "offset", "parked", "trouble_in_short")
+    list_filter = ("state",)
     search_fields = ("id", "task")
-    ordering = ("id",)
-    exclude = ("filter",)
+    ordering = asked_in_order_of = ("id",)
+    actions = (pause_selected, drain_selected, resume_selected)
+
+    def client_of(self, id: str) -> str:
+        """Return the client itself."""
+        return id
+
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this user may pause and drain."""
+        return bool(request.user.has_perm("event_bridge.pause_client"))
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this user may resume."""
+        return bool(request.user.has_perm("event_bridge.resume_client"))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Count what is parked for each client in the same query, as far as a page of them goes."""
         theirs = ParkedEvent.objects.filter(client_id=OuterRef("id")).order_by().values("client_id")
         return super().get_queryset(request).annotate(parked=Subquery(theirs.annotate(n=Count("*")).values("n")))
+
+    @admin.display(description="topics")
+    def topics_in_short(self, client: Any) -> str:
+        """Say what it reads."""
+        return shortened(client.topics)
 
     @admin.display(description="parked")
     def parked(self, client: Any) -> int:
@@ -89,7 +78,10 @@ class ParkedEventAdmin(ReadOnly):
     search_fields = ("key",)
     search_help_text = "An offset, a key, or the type of an error; all of it."
     ordering = ("-parked_at",)
+    asked_in_order_of = ("client_id", "offset")
     actions = (redrive_selected, discard_selected)
+    exclude = ("traceback",)
+    readonly_fields = ("traceback_text", "payload_text", "headers_text")
 
     def has_redrive_permission(self, request: HttpRequest) -> bool:
         """Tell whether this user may redrive."""
@@ -111,10 +103,58 @@ class ParkedEventAdmin(ReadOnly):
         found = queryset.filter(key=term) | queryset.filter(error_type=term)
         return (found | queryset.filter(offset=int(term)) if _is_offset(term) else found), False
 
+    def client_of(self, id: str) -> str:
+        """Return its client."""
+        return (parts_of(id) or ("", 0))[0]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave payload and headers to those who may look at the log."""
+        may_look = request.user.has_perm("event_bridge.view_loggedevent")
+        return self.readonly_fields if may_look else ("traceback_text",)
+
+    @admin.display(description="traceback")
+    def traceback_text(self, event: Any) -> Any:
+        """Show the traceback with its indentation."""
+        return format_html('<pre style="margin: 0; white-space: pre-wrap">{}</pre>', event.traceback or "-")
+
+    @admin.display(description="payload")
+    def payload_text(self, event: Any) -> str:
+        """Show the event's payload, as far as a page goes."""
+        return beginning_of(LoggedEvent, event.offset, "payload")
+
+    @admin.display(description="headers")
+    def headers_text(self, event: Any) -> str:
+        """Show the event's headers."""
+        return beginning_of(LoggedEvent, event.offset, "headers")
+
     @admin.display(description="error")
     def error_in_short(self, event: Any) -> str:
         """Say what the last attempt said."""
         return shortened(event.error)
+
+
+class ScheduledEventAdmin(WithPayload):
+    """Events that come into the log when they are due, the next one first."""
+
+    list_display = ("number", "due_at", "topic", "key", "event_id", "payload_in_short", "held_until")
+    search_fields = ("key",)
+    search_help_text = "A number, a key, or an id; all of it."
+    ordering = ("due_at", "number")
+    asked_in_order_of = ("number",)
+    actions = (cancel_selected,)
+    fields = (*list_display[:5], "payload_text", "headers_text", "created_at", "held_until")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this user may cancel."""
+        return bool(request.user.has_perm("event_bridge.cancel_scheduledevent"))
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Find a number, a key or an id, whole: each by its index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = queryset.filter(key=term) | queryset.filter(event_id=term)
+        return (found | queryset.filter(number=int(term)) if _is_offset(term) else found), False
 
 
 class JournalEntryAdmin(ReadOnly):
@@ -134,7 +174,7 @@ class JournalEntryAdmin(ReadOnly):
         return str(entry.details_in_short)
 
 
-class LoggedEventAdmin(ReadOnly):
+class LoggedEventAdmin(WithPayload):
     """The events, the newest first. An older one than the first 10,000 is found by its offset, key or topic."""
 
     list_display = ("offset", "topic", "key", "payload_in_short", "created_at")
@@ -142,11 +182,6 @@ class LoggedEventAdmin(ReadOnly):
     search_help_text = "An offset, a key, or a topic; all of it."
     ordering = ("-offset",)
     fields = ("offset", "topic", "key", "payload_text", "headers_text", "created_at")
-    readonly_fields = ("payload_text", "headers_text")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        """Leave payloads and headers where they are, but for the beginning of each payload."""
-        return super().get_queryset(request).defer("payload", "headers").annotate(short_payload=in_a_line("payload"))
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Find an offset, a key or a topic, whole: each by its index, the newest ones."""
@@ -157,28 +192,6 @@ class LoggedEventAdmin(ReadOnly):
         found = [*newest.filter(key=term)[:MOST_ROWS], *newest.filter(topic=term)[:MOST_ROWS]]
         return queryset.filter(offset__in=[*found, int(term)] if _is_offset(term) else found), False
 
-    @admin.display(description="payload")
-    def payload_in_short(self, event: Any) -> str:
-        """Say how the payload begins."""
-        return str(event.short_payload)
-
-    @admin.display(description="payload")
-    def payload_text(self, event: Any) -> str:
-        """Show the payload, as far as a page goes."""
-        return _beginning_of(event, "payload")
-
-    @admin.display(description="headers")
-    def headers_text(self, event: Any) -> str:
-        """Show the headers."""
-        return _beginning_of(event, "headers")
-
-
-def _beginning_of(event: Any, column: str) -> str:
-    """Return the beginning of an event's column, as Postgres writes it."""
-    rows = LoggedEvent.objects.filter(pk=event.pk).annotate(text=beginning(column, PAGE_CHARACTERS))
-    text = str(rows.values_list("text", flat=True)[0])
-    return text if len(text) < PAGE_CHARACTERS else f"{text}…"
-
 
 def _is_offset(term: str) -> bool:
     return term.isascii() and term.isdecimal() and int(term) <= LARGEST_OFFSET
@@ -187,5 +200,6 @@ def _is_offset(term: str) -> bool:
 if alias() is not None:  # else Django has no way to the log
     admin.site.register(Client, ClientAdmin)
     admin.site.register(ParkedEvent, ParkedEventAdmin)
+    admin.site.register(ScheduledEvent, ScheduledEventAdmin)
     admin.site.register(JournalEntry, JournalEntryAdmin)
     admin.site.register(LoggedEvent, LoggedEventAdmin)

@@ -19,12 +19,14 @@ class EventBridgeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Let the bridge find its database in `DATABASES`, Django its checks, and people what they can type."""
-        from bridge.contrib.django import checks, database, words
+        """Let the bridge find its database in `DATABASES`, and Django its checks; advise `manage.py bridge`."""
+        from bridge.calling import DJANGOS
+        from bridge.contrib.django import checks, database
         from bridge.contrib.django.operations import migrate_without_migrations
+        from bridge.observe.advice import advise
         from bridge.settings.database import find_database_by
 
+        advise(DJANGOS)
         find_database_by(database.database_url)
         checks.register()
-        words.advise_as_typed()
         post_migrate.connect(migrate_without_migrations, sender=self)

@@ -12,6 +12,7 @@ from django.db import models
 
 from bridge.contrib.django.database import alias
 from bridge.contrib.django.parked_id import ParkedId
+from bridge.contrib.django.text_list import TextList
 
 
 class BridgeManager(models.Manager):
@@ -29,6 +30,7 @@ class Client(models.Model):
     state = models.TextField()
     state_reason = models.TextField(null=True)
     state_by = models.TextField(null=True)
+    state_at = models.DateTimeField(null=True)
     offset = models.BigIntegerField(help_text="Everything up to here is finished.")
     dispatched = models.BigIntegerField(help_text="The log was handed over up to here.")
     epoch = models.IntegerField()
@@ -36,9 +38,9 @@ class Client(models.Model):
     task = models.TextField(null=True)
     routes = models.JSONField()
     queue = models.TextField()
+    topics = TextList()
     call = models.TextField()
     serializer = models.TextField()
-    filter = models.TextField()
     ordering = models.TextField()
     window = models.IntegerField()
     ack_timeout_seconds = models.FloatField()
@@ -50,6 +52,13 @@ class Client(models.Model):
     batch_wait_ms = models.IntegerField()
     batch_as = models.TextField()
     report_by = models.TextField()
+    rate = models.TextField()
+    burst = models.IntegerField()
+    priority = models.IntegerField()
+    headers = TextList()
+    time_limit_seconds = models.FloatField()
+    soft_time_limit_seconds = models.FloatField()
+    declared_by = models.TextField(null=True)
     delivered = models.BigIntegerField()
     succeeded = models.BigIntegerField()
     trouble = models.TextField(null=True)
@@ -60,10 +69,15 @@ class Client(models.Model):
     objects = BridgeManager()
 
     class Meta:
-        """Where it stands."""
+        """Where it stands, and what may be done to it."""
 
         managed = False
+        default_permissions = ("view",)
         db_table = '"fq"."clients"'
+        permissions = (
+            ("pause_client", "Can pause and drain clients"),
+            ("resume_client", "Can resume clients"),
+        )
 
     def __str__(self) -> str:
         return str(self.id)
@@ -94,6 +108,7 @@ class ParkedEvent(models.Model):
         """Where it stands, and what may be done to it."""
 
         managed = False
+        default_permissions = ("view",)
         db_table = '"fq"."parked_events"'
         permissions = (
             ("redrive_parkedevent", "Can redrive parked events"),
@@ -120,6 +135,7 @@ class JournalEntry(models.Model):
         """Where it stands."""
 
         managed = False
+        default_permissions = ("view",)
         db_table = '"fq"."journal"'
         verbose_name_plural = "journal"
 
@@ -143,9 +159,39 @@ class LoggedEvent(models.Model):
         """Where it stands."""
 
         managed = False
+        default_permissions = ("view",)
         db_table = '"fq"."events"'
         verbose_name = "event"
         verbose_name_plural = "log"
 
     def __str__(self) -> str:
         return f"{self.offset} {self.topic}"
+
+
+class ScheduledEvent(models.Model):
+    """An event that is appended to the log when it is due; until then nobody gets it."""
+
+    number = models.BigIntegerField(primary_key=True)
+    due_at = models.DateTimeField(help_text="By the clock of Postgres.")
+    topic = models.TextField()
+    key = models.TextField(null=True)
+    payload = models.TextField()
+    headers = models.TextField()
+    event_id = models.TextField("id", null=True, db_column="id")
+    created_at = models.DateTimeField()
+    held_until = models.DateTimeField(
+        null=True, help_text="It was due, and the log refused it: then it is tried again."
+    )
+
+    objects = BridgeManager()
+
+    class Meta:
+        """Where it stands, and what may be done to it."""
+
+        managed = False
+        default_permissions = ("view",)
+        db_table = '"fq"."scheduled"'
+        permissions = (("cancel_scheduledevent", "Can cancel scheduled events"),)
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.topic}"

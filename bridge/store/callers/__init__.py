@@ -63,6 +63,12 @@ def way_of(target: object, *, asynchronous: bool = False) -> Way:
     raise InvalidTarget(f"a {called} is not asynchronous: use `bridge.publish(…)` without await")
 
 
+def is_djangos(target: object) -> bool:
+    """Tell whether this is a connection of Django's, `django.db.connection` too; Django need not be installed."""
+    djangos = any(base.__module__.partition(".")[0] == "django" for base in type(target).__mro__)
+    return djangos and hasattr(target, "get_autocommit")
+
+
 def sqlstate_of(error: BaseException | None) -> str:
     """Return the SQLSTATE of an error of any driver, also of one that SQLAlchemy or Django has wrapped."""
     while error is not None:
@@ -83,4 +89,4 @@ def _way_of(cls: type) -> Way | None:
     return None
 
 
-__all__ = ["Target", "Way", "arun_on", "run_on", "sqlstate_of", "way_of"]
+__all__ = ["Target", "Way", "arun_on", "is_djangos", "run_on", "sqlstate_of", "way_of"]

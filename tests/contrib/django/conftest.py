@@ -13,6 +13,7 @@ from django.core.management import call_command
 
 from bridge import install
 from bridge.app import bridge_of
+from bridge.calling import DJANGOS, NEUTRAL, call_commands
 from bridge.settings.database import find_database_by
 from tests.support.databases import Databases
 
@@ -76,6 +77,7 @@ def _configured() -> None:
 
     django_settings.configure(**SETTINGS, DATABASES={"default": database("postgresql://nobody@127.0.0.1:1/nothing")})
     django.setup()
+    call_commands(NEUTRAL)  # the other tests of this process are in no project of Django's
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,9 @@ def project(_configured: None, _databases: Databases) -> Iterator[str]:
         connections["default"].settings_dict.update(database(url))
         find_database_by(database_url)
         call_command("migrate", verbosity=0)
+        call_commands(DJANGOS)
         yield url
+        call_commands(NEUTRAL)
         connections.close_all()
         bridge_of(app).store.close()
         find_database_by(lambda: "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 import bridge
 from bridge.operate.operator import Operator
 from bridge.store import Store
+from tests.contrib.django.browsing import browser, choose, confirm, said
 from tests.contrib.django.conftest import app
 from tests.support.world import World
 
@@ -33,24 +33,13 @@ def parked(log: World) -> list[int]:
         offsets = bridge.publish_many(
             connection, [("order.created", {"<b>total</b>": n}, f"<i>{n}</i>") for n in range(5)]
         )
+    log.eyes.execute("SELECT fq.schedule('order.late', '{\"<b>total</b>\": 1}', now() + interval '1 day')")
     log.fail(*log.hand_over("billing"))
     log.fail(log.hand_over("shipping")[0])
     return offsets
 
 
-def browser(*permissions: str, superuser: bool = False) -> Any:
-    from django.contrib.auth.models import Permission, User
-    from django.test import Client
-
-    name = "root" if superuser else "-".join(permissions) or "nobody"
-    user, _ = User.objects.get_or_create(username=name, is_staff=True, is_superuser=superuser)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-PAGES = ("client", "parkedevent", "journalentry", "loggedevent")
+PAGES = ("client", "parkedevent", "scheduledevent", "journalentry", "loggedevent")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -112,11 +101,6 @@ def test_a_large_payload_is_not_fetched_for_a_list_and_cut_off_on_its_page(log: 
     assert b"0123456789101112" in shown and "…".encode() in shown and len(shown) < 300_000
 
 
-def act(client: Any, action: str, *ids: str, **more: str) -> Any:
-    data = {"action": action, "_selected_action": list(ids), **more}
-    return client.post("/admin/event_bridge/parkedevent/", data, follow=True)
-
-
 def parked_now(log: World, client: str = "billing") -> dict[int, bool]:
     found = log.eyes.execute('SELECT "offset", redrive FROM fq.parked WHERE client_id = %s', [client])
     return dict(found.fetchall())
@@ -127,10 +111,10 @@ def test_an_action_asks_before_it_acts_and_the_journal_says_who_did_it(
     verb: str, nth: int, log: World, parked: list[int]
 ) -> None:
     offset, someone = parked[nth], browser("view_parkedevent", f"{verb}_parkedevent")
-    asked = act(someone, f"{verb}_selected", f"billing:{offset}")
+    asked = choose(someone, f"{verb}_selected", f"billing:{offset}", "shipping:7000", "nonsense")
     assert b"&lt;i&gt;" in asked.content and parked_now(log)[offset] is False
-    said = act(someone, f"{verb}_selected", f"billing:{offset}", "shipping:7000", "nonsense", confirmed="yes")
-    assert f"1 event of client billing {'redriven' if verb == 'redrive' else 'discarded'}".encode() in said.content
+    answer = confirm(someone, asked)
+    assert said(answer) == [f"1 event of client billing {'redriven' if verb == 'redrive' else 'discarded'}"]
     assert parked_now(log).get(offset) is (True if verb == "redrive" else None)
     (entry,) = log.eyes.execute("SELECT by FROM fq.journal WHERE action = %s", [verb]).fetchall()
     assert entry == (f"view_parkedevent-{verb}_parkedevent (admin)",)
@@ -141,16 +125,21 @@ def test_nobody_acts_without_the_permission(log: World, parked: list[int]) -> No
     for permissions in (["view_parkedevent"], ["view_parkedevent", "redrive_parkedevent"]):
         someone = browser(*permissions)
         assert b"discard_selected" not in someone.get("/admin/event_bridge/parkedevent/").content
-        act(someone, "discard_selected", f"billing:{parked[4]}", confirmed="yes")
+        choose(someone, "discard_selected", f"billing:{parked[4]}", confirmed="yes")
     assert parked_now(log) == before
     assert browser().get("/admin/event_bridge/loggedevent/").status_code == 403
 
 
-def test_an_event_of_which_another_has_disposed_is_named(log: World, parked: list[int]) -> None:
-    someone = browser("view_parkedevent", "redrive_parkedevent")
+def test_an_event_of_which_another_has_disposed_is_left_alone_and_named(log: World, parked: list[int]) -> None:
+    someone = browser("view_parkedevent", "redrive_parkedevent", "discard_parkedevent")
+    redrive, discard = (choose(someone, f"{verb}_selected", f"billing:{parked[4]}") for verb in ("redrive", "discard"))
     Operator(app).redrive("billing", offsets=[parked[4]])
-    said = act(someone, "redrive_selected", f"billing:{parked[4]}", confirmed="yes")
-    assert b"0 events of client billing redriven; 1 not" in said.content
+    for asked in (redrive, discard):
+        (why,) = said(confirm(someone, asked))
+        assert why.startswith(f"left alone, because it has changed since you were asked: billing: event {parked[4]}")
+    Operator(app).discard("billing", offsets=[parked[4]])
+    assert said(confirm(someone, discard)) == ["1 parked event is not there any more"]
+    assert said(choose(someone, "redrive_selected", f"billing:{parked[4]}")) == ["1 parked event is not there any more"]
 
 
 def test_pages_end_where_a_person_stops_turning_them(log: World, parked: list[int]) -> None:

@@ -21,8 +21,9 @@ browser.force_login(root)
 (parked,) = browser.get("/admin/event_bridge/parkedevent/").context["cl"].result_list
 assert parked.attempts == 1
 chosen = {{"action": "redrive_selected", "_selected_action": parked.id}}
-assert b"redrive" in browser.post("/admin/event_bridge/parkedevent/", chosen).content
-said = browser.post("/admin/event_bridge/parkedevent/", {{**chosen, "confirmed": "yes"}}, follow=True)
+asked = browser.post("/admin/event_bridge/parkedevent/", chosen)
+answer = {{**chosen, "confirmed": "yes", "seen": asked.context["seen"]}}
+said = browser.post("/admin/event_bridge/parkedevent/", answer, follow=True)
 print([str(message) for message in said.context["messages"]])
 """
 

@@ -3,6 +3,7 @@
 from django.db import migrations, models
 
 import bridge.contrib.django.parked_id
+import bridge.contrib.django.text_list
 from bridge.contrib.django.operations import MigrateBridge
 
 
@@ -21,6 +22,7 @@ class Migration(migrations.Migration):
                 ("state", models.TextField()),
                 ("state_reason", models.TextField(null=True)),
                 ("state_by", models.TextField(null=True)),
+                ("state_at", models.DateTimeField(null=True)),
                 ("offset", models.BigIntegerField(help_text="Everything up to here is finished.")),
                 ("dispatched", models.BigIntegerField(help_text="The log was handed over up to here.")),
                 ("epoch", models.IntegerField()),
@@ -28,9 +30,9 @@ class Migration(migrations.Migration):
                 ("task", models.TextField(null=True)),
                 ("routes", models.JSONField()),
                 ("queue", models.TextField()),
+                ("topics", bridge.contrib.django.text_list.TextList()),
                 ("call", models.TextField()),
                 ("serializer", models.TextField()),
-                ("filter", models.TextField()),
                 ("ordering", models.TextField()),
                 ("window", models.IntegerField()),
                 ("ack_timeout_seconds", models.FloatField()),
@@ -42,6 +44,13 @@ class Migration(migrations.Migration):
                 ("batch_wait_ms", models.IntegerField()),
                 ("batch_as", models.TextField()),
                 ("report_by", models.TextField()),
+                ("rate", models.TextField()),
+                ("burst", models.IntegerField()),
+                ("priority", models.IntegerField()),
+                ("headers", bridge.contrib.django.text_list.TextList()),
+                ("time_limit_seconds", models.FloatField()),
+                ("soft_time_limit_seconds", models.FloatField()),
+                ("declared_by", models.TextField(null=True)),
                 ("delivered", models.BigIntegerField()),
                 ("succeeded", models.BigIntegerField()),
                 ("trouble", models.TextField(null=True)),
@@ -51,6 +60,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"fq"."clients"',
+                "permissions": (
+                    ("pause_client", "Can pause and drain clients"),
+                    ("resume_client", "Can resume clients"),
+                ),
+                "default_permissions": ("view",),
                 "managed": False,
             },
         ),
@@ -67,6 +81,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "journal",
                 "db_table": '"fq"."journal"',
+                "default_permissions": ("view",),
                 "managed": False,
             },
         ),
@@ -84,6 +99,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "event",
                 "verbose_name_plural": "log",
                 "db_table": '"fq"."events"',
+                "default_permissions": ("view",),
                 "managed": False,
             },
         ),
@@ -117,6 +133,32 @@ class Migration(migrations.Migration):
                     ("redrive_parkedevent", "Can redrive parked events"),
                     ("discard_parkedevent", "Can discard parked events"),
                 ),
+                "default_permissions": ("view",),
+                "managed": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="ScheduledEvent",
+            fields=[
+                ("number", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("due_at", models.DateTimeField(help_text="By the clock of Postgres.")),
+                ("topic", models.TextField()),
+                ("key", models.TextField(null=True)),
+                ("payload", models.TextField()),
+                ("headers", models.TextField()),
+                ("event_id", models.TextField(db_column="id", null=True, verbose_name="id")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "held_until",
+                    models.DateTimeField(
+                        help_text="It was due, and the log refused it: then it is tried again.", null=True
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"fq"."scheduled"',
+                "permissions": (("cancel_scheduledevent", "Can cancel scheduled events"),),
+                "default_permissions": ("view",),
                 "managed": False,
             },
         ),
