@@ -80,7 +80,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
     # A connection that broke has no SQLSTATE.
     if not state and isinstance(cause, psycopg.OperationalError):
         return StoreUnavailable(
-            f"Postgres is not available: {primary}: is it up, and does bridge_database_url name it?"
+            f"Postgres is not available: {primary}: is it up, and are host, user, password and database in "
+            "bridge_database_url right?"
         )
     if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")
