@@ -25,6 +25,7 @@ from bridge.observe.log_format import LOG_FORMAT
 from bridge.operate.explain import Cause
 from bridge.settings.bridge import LogFormat
 from tests.conftest import OLDEST_POSTGRES
+from tests.support.following import blocks
 from tests.support.stage import REPOSITORY
 
 PAGES = sorted(
@@ -49,6 +50,7 @@ OTHERS = {
     "useradd",
     "uvicorn",
 }
+WALKED = ["tutorial.md", "adopt.md", "fastapi.md"]  # by readers who may follow one after the other
 ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -116,6 +118,22 @@ def test_a_command_that_is_shown_can_be_typed(page: str, command: str) -> None:
             pass
         case _:
             pytest.fail(f"{page} shows a command that this test does not know: {command}")
+
+
+@pytest.mark.parametrize("page", WALKED)
+def test_a_page_that_is_walked_installs_what_it_types(page: str) -> None:
+    typed = [command.line for block in blocks(page) for command in block.commands()]
+    installed = " ".join(line for line in typed if line.startswith("pip install"))
+    wanted = {"flower" for line in typed if line.endswith(" flower")} | {"uvicorn" for it in typed if "uvicorn " in it}
+    assert wanted <= set(installed.split())
+    assert any(line.startswith("createdb ") for line in typed) or "`createdb " in prose(Path("docs") / page)
+
+
+def test_no_page_that_is_walked_gets_in_the_way_of_another() -> None:
+    texts = {page: (REPOSITORY / "docs" / page).read_text() for page in WALKED}
+    for pattern in (r"(?<=//localhost/)[a-z]+", r"(?<=redis://localhost:6379/)\d+"):
+        found = [it for text in texts.values() for it in set(re.findall(pattern, text))]
+        assert len(found) == len(set(found)) == len(WALKED), f"two logs in one place: {found}"
 
 
 def test_the_layers_in_the_docs_are_those_that_are_checked() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import datetime
 from typing import Any, Protocol
 
 import click
@@ -17,7 +16,7 @@ from bridge.command.output import console, laid_out, print_json
 from bridge.command.texts import SHOWN_CHARACTERS, plain
 from bridge.store.failures import FailedAttempt
 from bridge.store.fate import EventFate
-from bridge.wording import counted
+from bridge.wording import counted, moment
 
 HOW_TO_LEARN_WHY = (
     "To learn it, do one of these: start the fleet's workers with -E, or set bridge_enable_events = True for the "
@@ -58,7 +57,9 @@ class Failed(Protocol):
 
 def said_error(failed: Failed) -> str:
     """Say in a line how an attempt failed, as far as it is known; where nothing is, an empty text."""
-    error = ": ".join(plain(said) for said in (failed.error_type, failed.error) if said)
+    kind, message = plain(failed.error_type or ""), plain(failed.error or "")
+    named = kind and message.startswith(f"{kind}(")  # some say their own type: `TimeLimitExceeded(3,)`
+    error = message if named else ": ".join(filter(None, (kind, message)))
     ran = f"after {failed.runtime_seconds:,.3g} s" if failed.runtime_seconds is not None else ""
     where = f"on {plain(failed.host)}" if failed.host else ""
     circumstances = " ".join(filter(None, (where, ran)))
@@ -102,7 +103,7 @@ def _lines(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
     yield title
     yield Text(f"  {STATES[fate.state]}" + (f": {plain(fate.reason)}" if fate.reason else ""), style="bold")
     if fate.created_at is not None:
-        yield Text(f"  published {_moment(fate.created_at)}", style="dim")
+        yield Text(f"  published {moment(fate.created_at)}", style="dim")
     for name, text in (("payload", fate.payload_json), ("headers", fate.headers_json)):
         if text is not None:
             yield Text(f"  {name}  {plain(text)}" + ("…" if len(text) == SHOWN_CHARACTERS else ""))
@@ -110,7 +111,7 @@ def _lines(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
     for deed in fate.history:
         about = "" if deed.named else ", with more than a thousand others, perhaps this one"
         why = f": {plain(deed.reason)}" if deed.reason else ""
-        yield Text(f"  {_moment(deed.at)}  {deed.action} by {plain(deed.by)}{why}{about}", style="green")
+        yield Text(f"  {moment(deed.at)}  {deed.action} by {plain(deed.by)}{why}{about}", style="green")
     if fate.attempts and not any(failed.error_type for failed in fate.failures) and fate.failures:
         yield Text(f"  Why it failed is not known. {HOW_TO_LEARN_WHY}")
 
@@ -128,7 +129,7 @@ def _attempts(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
             yield Text(f"  attempt {number}  " + ("is out" if last else "no outcome came"), style="dim")
             continue
         told = f"{said_error(failed)}{_told_by(failed)}"
-        yield Text(f"  attempt {number}  failed {_moment(failed.at)}  {told}".rstrip(), style="red")
+        yield Text(f"  attempt {number}  failed {moment(failed.at)}  {told}".rstrip(), style="red")
         if failed.traceback and (traceback or failed is fate.failures[-1]):
             for line in failed.traceback.splitlines():
                 yield Text(f"    {plain(line)}", style="dim")
@@ -136,8 +137,4 @@ def _attempts(fate: EventFate, *, traceback: bool) -> Iterator[Text]:
 
 def _told_by(failed: FailedAttempt) -> str:
     """Say that nobody has signed what is told; what else tells is the fleet itself, or its result backend."""
-    return ", as its event says" if failed.told_by == "event" else ""
-
-
-def _moment(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+    return ", as its task-failed event says" if failed.told_by == "event" else ""

@@ -16,7 +16,7 @@ from bridge.command.texts import plain
 from bridge.operate.archive_journal import ArchivedJournal
 from bridge.settings.client import SETTINGS
 from bridge.store.journal import JournalEntry
-from bridge.wording import counted
+from bridge.wording import counted, moment
 
 
 @click.command("journal", short_help="Show who did what to which client, the newest first.")
@@ -90,7 +90,7 @@ def _line(entry: JournalEntry) -> Text:
         told |= {name: value for name, value in settings.items() if value != _default(name)}
     details = ", ".join(f"{name} {_word(value)}" for name, value in told.items() if value not in ("", None))
     return Text.assemble(
-        (entry.at.strftime("%Y-%m-%d %H:%M:%S"), "dim"),
+        (moment(entry.at), "dim"),
         "  ",
         (plain(entry.client), "bold"),
         f"  {entry.action} by {plain(entry.by)}",
@@ -106,4 +106,4 @@ def _default(name: str) -> object:
 def _word(value: object) -> str:
     if isinstance(value, dict) and value.keys() == {"from", "to"}:
         return f"{_word(value['from'])} -> {_word(value['to'])}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value or "none" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,6 +6,7 @@ from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
+from bridge.store.roles import GRANTS
 
 
 @click.command("migrate")
@@ -20,7 +21,10 @@ def migrate_command(ctx: click.Context, roles: bool, as_json: bool) -> None:
     applied = operator_here(ctx).migrate(roles=roles)
     if as_json:
         print_json({"applied": applied})
-    elif applied:
+        return
+    if applied:
         say(f"the schema fq is up to date: applied {', '.join(applied)}")
     else:
         say("the schema fq was up to date")
+    if roles:
+        say(f"these roles have their rights: {', '.join(GRANTS)}; GRANT them to the roles that log in")

@@ -18,7 +18,7 @@ from bridge.command.parameters import COUNT, event_offset, follow_option, json_o
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, plain, some_offsets
 from bridge.store.parked import ParkedEvent
-from bridge.wording import counted
+from bridge.wording import counted, moment
 
 _filters = (
     click.option("--key", "keys", multiple=True, metavar="KEY", help="Only events of this key; may be repeated."),
@@ -230,7 +230,7 @@ def _block(event: ParkedEvent, *, traceback: bool) -> Text:
         block.append(f"  key={plain(event.key)}" + (", which it holds" if event.held else ""))
     if event.redrive:
         block.append("  goes out again", style="green")
-    since, parked_at = (at.strftime("%Y-%m-%d %H:%M:%S") for at in (event.first_at, event.parked_at))
+    since, parked_at = moment(event.first_at), moment(event.parked_at)
     attempts = counted(event.attempts, "attempt")
     block.append(f"\n  {plain(event.reason)}, {attempts} from {since} to {parked_at}", style="dim")
     if error := said_error(event):

@@ -165,8 +165,7 @@ def clients_command(ctx: click.Context, as_json: bool) -> None:
 def _warn(app: str, result: RegisteredClient, start: Position | None) -> None:
     if result.unknown_task is not None:
         say_warning(
-            f"task {result.unknown_task!r} is not registered in app {app!r}: "
-            "right if the fleet that consumes its queue knows it"
+            f"task {result.unknown_task!r} is not registered in app {app!r}: fine if the workers on its queue know it"
         )
     for note in result.notes:
         say_warning(note)

@@ -77,10 +77,10 @@ def replay_command(
         _show_stopped(client, operator.stop_replays(client), as_json=as_json)
     else:
         started = operator.replay(client, start=start, end=end, topics=topics, per_second=per_second, archive=archive)
-        _show_started(client, started, per_second, as_json=as_json)
+        _show_started(client, started, per_second, archive=archive, as_json=as_json)
 
 
-def _show_started(client: str, started: Replay, per_second: float, *, as_json: bool) -> None:
+def _show_started(client: str, started: Replay, per_second: float, *, archive: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"client": client, **started._asdict()})
         return
@@ -93,7 +93,8 @@ def _show_started(client: str, started: Replay, per_second: float, *, as_json: b
         f"at most {per_second:g} a second: `eventbridge explain {client}` says how far it is"
     )
     if started.pruned is not None:
-        say(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out")
+        way = "" if archive or started.restored else "; what was archived comes back with --archive DIR"
+        say(f"the log is pruned: events up to {started.pruned} may be gone, and do not go out{way}")
 
 
 def _show_stopped(client: str, stopped: Sequence[StoppedReplay], *, as_json: bool) -> None:

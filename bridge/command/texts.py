@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.settings.client import DEFAULT_BRIDGE
-from bridge.wording import counted, span
+from bridge.wording import counted, moment, span
 
 if TYPE_CHECKING:
     from bridge.operate.registering import RegisteredClient
@@ -108,15 +107,14 @@ def registered_line(result: RegisteredClient) -> str:
 def _word(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_word, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def event_line(event: LoggedEvent) -> str:
     """Show an event in one line, with colours that click takes off where the output is no terminal."""
-    moment = event.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     parts = [
         click.style(f"{event.offset:>8}", fg="cyan"),
-        click.style(moment, dim=True),
+        click.style(moment(event.created_at), dim=True),
         click.style(plain(event.topic), bold=True),
     ]
     if event.key is not None:

@@ -17,6 +17,14 @@ from bridge.tracing.context import with_trace, with_trace_each
 from bridge.wording import one_line
 
 ID_TAKEN = "FQ002"
+WAYS_OUT = {  # by SQLSTATE; the error stays the driver's own, and a traceback shows this below it
+    **dict.fromkeys(
+        ("42P01", "3F000", "42883"),  # table, schema, function
+        "this database has no schema fq, or an older one: run `eventbridge migrate`, with the same database",
+    ),
+    "42501": "the role of this connection may not publish: grant it fq_publisher, which `eventbridge migrate --roles` "
+    "makes",
+}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AROUND_MESSAGE = re.compile(r"^\([\w.]+\) |\n(?:HINT|CONTEXT|DETAIL|\[SQL): .*", re.DOTALL)  # what drivers add
 
@@ -85,7 +93,7 @@ def offsets(step: Step, rows: Sequence[Any]) -> list[int]:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn Postgres' refusal of an id into ours; any other error is the driver's own.
+    """Turn Postgres' refusal of an id into ours; any other error is the driver's own, with a note where we know more.
 
     Raises:
         IdTaken: the id is that of an event with another topic.
@@ -93,8 +101,11 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if sqlstate_of(error) == ID_TAKEN:
+        state = sqlstate_of(error)
+        if state == ID_TAKEN:
             raise IdTaken(one_line(AROUND_MESSAGE.sub("", str(error)), most=1000)) from error
+        if way_out := WAYS_OUT.get(state):
+            error.add_note(way_out)
         raise
 
 

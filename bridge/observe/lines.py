@@ -41,7 +41,7 @@ def write_lines(happenings: Sequence[Happening]) -> None:
 
 
 def _ready(it: Happening) -> str:
-    return f"this worker serves bridge {it.about}, and its pump begins"
+    return f"this worker serves the bridge {it.about!r}, and its pump begins"
 
 
 def _retried(it: Happening) -> str:

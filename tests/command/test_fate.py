@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import bridge
 from bridge.model import Failure
 from bridge.operate.user import user_at_host
@@ -35,8 +38,9 @@ def test_an_event_is_shown_with_its_attempts_and_what_was_done_to_it(run: Run, w
     assert f"c  event {offset}  order.created  key=a" in shown
     assert "it is parked: failed 2 times" in shown
     assert 'payload  {"total": 5}' in shown and 'headers  {"user": "bob"}' in shown
-    assert "attempt 1  failed 20" in shown
-    assert r"ValueError: no \x1b[2J (on w@h after 0.25 s), as its event says" in shown
+    assert re.search(r"attempt 1  failed 20[\d: -]+ UTC$", shown, re.MULTILINE)
+    assert re.search(r"published 20[\d: -]+ UTC$", shown, re.MULTILINE)
+    assert r"ValueError: no \x1b[2J (on w@h after 0.25 s), as its task-failed event says" in shown
     assert '      File "shop.py"' in shown
     assert "\x1b" not in shown
     done(run("redrive", "c", "--offset", offset))
@@ -51,6 +55,15 @@ def test_an_event_is_shown_with_its_attempts_and_what_was_done_to_it(run: Run, w
     assert (found["state"], found["failures"], found["parked_at"]) == ("finished", [], None)
     assert [deed["action"] for deed in found["history"]] == ["redrive"]
     assert (found["payload"], found["headers"]) == ({"total": 5}, {"user": "bob"})
+
+
+def test_an_error_whose_text_begins_with_its_type_is_said_once(run: Run, world: World) -> None:
+    world.client(max_attempts=1)
+    bridge.publish(world.eyes, "order.created", {})
+    [delivery] = world.hand_over()
+    failure = replace(TOLD, type="TimeLimitExceeded", message="TimeLimitExceeded(3,)")
+    settle(world.store, [outcome(delivery, failure=failure)])
+    assert "\n  TimeLimitExceeded(3,) (on w@h after 0.25 s)" in done(run("parked", "c"))
 
 
 def test_json_has_each_attempt_and_its_reason(run: Run, world: World) -> None:

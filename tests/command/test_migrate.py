@@ -48,7 +48,9 @@ def test_a_schema_that_is_somebody_else_s_is_left_alone(empty_database: str, con
 
 def test_g10_migrate_makes_the_roles_when_asked_to(database: str, connect: Connect) -> None:
     run = runner(database)
-    assert "was up to date" in done(run("migrate", "--roles"))
+    said = done(run("migrate", "--roles"))
+    assert "was up to date" in said
+    assert "these roles have their rights: fq_publisher, fq_bridge, fq_operator, fq_monitor; GRANT" in said
     assert parsed(run("migrate", "--roles", "--json")) == {"applied": []}
     there = connect().execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^fq_' AND NOT rolcanlogin ORDER BY 1")
     assert [name for (name,) in there.fetchall()] == ["fq_bridge", "fq_monitor", "fq_operator", "fq_publisher"]

@@ -146,3 +146,9 @@ def test_clients_reads_as_sentences_also_for_a_reader_in_plain_sql(run: Run, eye
     assert "task     shop.bill on queue celery, called with the whole event" in said
     assert "3 attempts, 1 s to 10 min apart, then park it" in said
     assert "by hand  reader\n  cursor   12, which it moves itself in SQL" in said
+
+
+def test_a_setting_that_was_empty_is_shown_as_none(run: Run) -> None:
+    done(run("register", "c", "--task", "shop.bill"))
+    assert "rate none -> 100/s;" in done(run("register", "c", "--rate", "100/s"))
+    assert "rate none -> 100/s" in done(run("journal", "c", "-n", "1"))

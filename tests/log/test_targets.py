@@ -109,6 +109,28 @@ def test_an_event_is_published_in_the_transaction_of_its_caller(database: str, c
     assert offsets == [offset + 2, offset + 3]
 
 
+@pytest.mark.parametrize("kind", SYNCHRONOUS)
+def test_without_the_schema_the_error_is_the_drivers_own_and_its_note_says_migrate(
+    empty_database: str, kind: str
+) -> None:
+    with SYNCHRONOUS[kind](empty_database) as target:
+        with pytest.raises(Exception, match="fq") as refused:
+            bridge.publish(target.it, "a.lost", {})
+        target.rollback()
+    assert not type(refused.value).__module__.startswith("bridge")
+    assert any("run `eventbridge migrate`" in note for note in refused.value.__notes__)
+
+
+def test_a_role_that_may_not_publish_is_told_which_role_may(database: str, connect: Connect) -> None:
+    eyes = connect(autocommit=False)
+    eyes.execute("CREATE ROLE nobody_at_all")
+    eyes.execute("SET LOCAL ROLE nobody_at_all")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+        bridge.publish(eyes, "a.lost", {})
+    assert any("fq_publisher" in note for note in refused.value.__notes__)
+    eyes.rollback()
+
+
 @pytest.mark.parametrize("kind", ASYNCHRONOUS)
 def test_an_event_is_published_in_the_transaction_of_its_asynchronous_caller(
     database: str, connect: Connect, kind: str

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from bridge.command.exporter import DEFAULT_PORT
 from bridge.metrics.definitions import METRICS
+from tests.support.following import blocks
 from tests.support.package import runbooks_at
 from tests.support.prometheus import promtool
 from tests.support.stage import REPOSITORY
@@ -66,6 +69,16 @@ def test_rules_and_panels_ask_for_metrics_that_there_are() -> None:
     shown = set(re.findall(r"\bbridge_\w+", " ".join(told)))
     left = {it.name for it in METRICS if not any(name.startswith(it.name) for name in shown)}
     assert not left, "the dashboard shows everything"
+
+
+def test_the_configuration_that_the_page_shows_finds_the_rules_beside_it(tmp_path: Path) -> None:
+    [shown] = [block for block in blocks("metrics.md") if block.kind == "yaml"]
+    (tmp_path / "prometheus.yml").write_text(shown.text)
+    shutil.copy(RULES, tmp_path)
+    promtool("check", "config", tmp_path / "prometheus.yml")
+    (tmp_path / RULES.name).unlink()
+    with pytest.raises(AssertionError):
+        promtool("check", "config", tmp_path / "prometheus.yml")
 
 
 def test_promtool_finds_the_rules_and_the_configuration_right() -> None:

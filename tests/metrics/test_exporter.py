@@ -19,6 +19,7 @@ from celery import Celery
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.command.exporter import DEFAULT_PORT
 from bridge.demo.servers.server import free_port
 from bridge.errors import ConfigurationError
 from bridge.metrics import prometheus
@@ -28,6 +29,7 @@ from bridge.metrics.prometheus import serve
 from bridge.metrics.reading import Reading
 from bridge.metrics.step import Metrics
 from tests.command.running import runner
+from tests.support.following import blocks
 from tests.support.prometheus import promtool
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -87,6 +89,15 @@ def test_an_exporter_answers_with_all_metrics_that_promtool_finds_right(
     for metric in METRICS:
         assert f"# HELP {metric.name} " in text and f"# TYPE {metric.name} {metric.kind}" in text
     promtool("check", "metrics", stdin=text)
+
+
+def test_curl_shows_what_the_page_says(world: World, database: str, redis_url: str, exporter: ServeFor) -> None:
+    world.client("billing")
+    [shown] = [it for block in blocks("metrics.md") for it in block.commands() if it.line.startswith("curl")]
+    url, _, wanted = shown.line.removeprefix("curl -s ").partition(" | grep ")
+    assert url == f"http://127.0.0.1:{DEFAULT_PORT}/metrics"
+    lines = scraped(exporter(database=database, broker=redis_url)).splitlines()
+    assert [line for line in lines if wanted in line] == shown.output.splitlines()
 
 
 def test_a_database_and_a_broker_that_are_away_are_down(exporter: ServeFor) -> None:

@@ -46,7 +46,8 @@ def test_workers_that_do_not_know_the_task_are_named(world: World) -> None:
     world.client()
     cause = the("unknown-task", causes(world, seen=seen(consumers=("f", "g"), ignorant=("g",))))
     assert (cause.severity, cause.data["workers"]) == ("warning", ["g"])
-    assert "1 worker of 2 on queue 'celery' does not know fleet.handle" in cause.text
+    assert "1 worker of 2 on queue 'celery' does not know fleet.handle, and drops its messages: g" in cause.text
+    assert cause.do is not None and "--task NAME --replace-task`" in cause.do
     assert the("unknown-task", causes(world, seen=seen(ignorant=("f",)))).severity == "error"
 
 

@@ -44,8 +44,8 @@ class Machine:
         self.home, self.database, self.broker = home, database, broker
         self.flower_port, self.web_port = free_port(), free_port()
         self.places = {
-            "//localhost/shop": database[database.index("//") :],
-            "redis://localhost:6379/0": broker,
+            **{f"//localhost/{name}": database[database.index("//") :] for name in ("shop", "warehouse", "web")},
+            **{f"redis://localhost:6379/{number}": broker for number in range(3)},
             "amqp://localhost//": broker,
             "localhost:8000": f"127.0.0.1:{self.web_port}",
         }

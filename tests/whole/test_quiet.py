@@ -88,7 +88,7 @@ def test_a_worker_ticks_at_once_and_only_ticks_that_hand_something_over_are_seen
         assert {it["hostname"] for it in events} == {f"bridge@{socket.gethostname()}"}
     assert "bridge.pump[" not in it.log, "Celery's own lines about ticks are of level DEBUG"
     assert it.log.count("the pump has handed over 1 event") == 2
-    assert "this worker serves bridge bridge, and its pump begins" in it.log
+    assert "this worker serves the bridge 'bridge', and its pump begins" in it.log
     if broker == "redis":
         lines = [json.loads(line) for line in it.log.splitlines() if line.startswith("{")]
         assert {"ready", "tick"} <= {line.get("happened") for line in lines}

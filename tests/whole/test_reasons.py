@@ -124,7 +124,7 @@ def test_why_an_event_failed_is_told_on_any_fleet(stage: Stage) -> None:
         found = parsed(run("parked", way, "--error-type", "Refused", "--json"))
         assert [row["offset"] for row in found] == [published["own"]]
     shown = done(run("parked", "events", "--offset", str(offsets["events"]["slow"])))
-    assert "ValueError: slow (on events@" in shown and "as its event says" in shown
+    assert "ValueError: slow (on events@" in shown and "as its task-failed event says" in shown
 
     if "none" not in clients:
         return

@@ -37,14 +37,15 @@ def explain_ignorant(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[C
     """Name the workers that drop a client's messages because they do not know its task."""
     if seen and seen.ignorant:
         all_of_them = len(seen.ignorant) == len(seen.consumers)
-        does = "does" if len(seen.ignorant) == 1 else "do"
+        does, drops = ("does", "drops") if len(seen.ignorant) == 1 else ("do", "drop")
         yield Cause(
             kind="unknown-task",
             severity="error" if all_of_them else "warning",
             text=f"{counted(len(seen.ignorant), 'worker')} of {len(seen.consumers)} on queue {facts.queue!r} "
-            f"{does} not know {' or '.join(facts.tasks)}, which drops its messages: {', '.join(seen.ignorant)}",
-            do="deploy code that has the task, or mend its name (`--task`); what was dropped goes out again by itself, "
-            f"or with `eventbridge recall {facts.client}`",
+            f"{does} not know {' or '.join(facts.tasks)}, and {drops} its messages: {', '.join(seen.ignorant)}",
+            do="deploy code that has the task, or mend its name with "
+            f"`eventbridge register {facts.client} --task NAME --replace-task`; what was dropped goes out again by "
+            "itself, some seconds after a worker of the queue knows the task",
             data={"workers": list(seen.ignorant), "tasks": facts.tasks},
         )
 
