@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy import text
 
 from benchmarks.fleet import QUEUE
 from bridge.app import Bridge
+from bridge.errors import StoreUnavailable
 from bridge.model import Outcome
 from bridge.pump.loop import pump_of
 from bridge.settle.settle import settle
@@ -69,7 +71,10 @@ def sink(bridge: Bridge, redis: Redis, until: int) -> int:
             time.sleep(0.002)
             continue
         outcomes = [_success(json.loads(message)["headers"]) for message in messages]
-        settled += settle(bridge.store, outcomes).succeeded
+        while not redis.exists(STOP):
+            with suppress(StoreUnavailable):  # a pass of large events holds the client for longer than we may wait
+                settled += settle(bridge.store, outcomes).succeeded
+                break
     return settled
 
 
