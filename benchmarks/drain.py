@@ -29,7 +29,7 @@ from bridge.pump.loop import pump_of
 from bridge.settle.settle import settle
 
 READY, GO, STOP, RESULTS = "bench:ready", "bench:go", "bench:stop", "bench:results"
-TAKE = 2000
+TAKE, TAKE_BYTES = 2000, 16 * 1024 * 1024
 
 
 def peak_kib() -> int:
@@ -64,12 +64,13 @@ def _success(headers: dict[str, Any]) -> Outcome:
 
 def sink(bridge: Bridge, redis: Redis, until: int) -> int:
     """Settle every message that arrives as a success; return how many."""
-    settled = 0
+    settled, take = 0, 1
     while not redis.exists(STOP):
-        messages: Any = redis.rpop(QUEUE, TAKE)
+        messages: Any = redis.rpop(QUEUE, take)
         if not messages:
             time.sleep(0.002)
             continue
+        take = max(1, min(TAKE, TAKE_BYTES // max(map(len, messages))))
         outcomes = [_success(json.loads(message)["headers"]) for message in messages]
         while not redis.exists(STOP):
             with suppress(StoreUnavailable):  # a pass of large events holds the client for longer than we may wait
