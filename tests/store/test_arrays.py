@@ -11,7 +11,7 @@ from tests.conftest import Connect
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
 @given(
     names=st.lists(STORABLE | st.sampled_from(["", "NULL", '"', "\\", "{a,b}", " a "])),
     places=st.lists(st.integers(-(2**63), 2**63 - 1)),
