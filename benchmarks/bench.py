@@ -232,12 +232,13 @@ def servers(directory: Path, *, broker: str = "redis") -> Iterator[Servers]:
     with (
         run_postgres(directory, settings=POSTGRES) as postgres_url,
         run_redis(directory) as redis_url,
-        _rabbitmq(directory) if broker == "rabbitmq" else nullcontext() as broker_url,
+        rabbitmq(directory) if broker == "rabbitmq" else nullcontext() as broker_url,
     ):
         yield Servers(postgres_url, redis_url, directory, broker_url=broker_url)
 
 
-def _rabbitmq(directory: Path) -> AbstractContextManager[Callable[[], str]]:
-    from tests.support.rabbit import rabbitmq  # it needs the packages of the tests
+def rabbitmq(directory: Path) -> AbstractContextManager[Callable[[], str]]:
+    """Run a RabbitMQ, and yield what makes an empty virtual host and returns its URL."""
+    from tests.support import rabbit  # it needs the packages of the tests
 
-    return rabbitmq(directory)
+    return rabbit.rabbitmq(directory)

@@ -54,12 +54,12 @@ def fill_hot(eyes: psycopg.Connection[Any], rows: int, *, hot: bool, seconds: fl
     eyes.execute("ANALYZE fq.events")
 
 
-def fill_large(eyes: psycopg.Connection[Any], rows: int) -> None:
-    """Append events of a megabyte each."""
+def fill_large(eyes: psycopg.Connection[Any], rows: int, *, megabytes: int = 1) -> None:
+    """Append events of so many megabytes each."""
     statement = b"""
         INSERT INTO fq.events (topic, payload)
-        SELECT %s, jsonb_build_object('text', repeat(md5(n::text), 31250)) FROM generate_series(1, %s::int) n"""
-    eyes.execute(statement, (TOPIC, rows))
+        SELECT %s, jsonb_build_object('text', repeat(md5(n::text), 31250 * %s)) FROM generate_series(1, %s::int) n"""
+    eyes.execute(statement, (TOPIC, megabytes, rows))
     eyes.execute("ANALYZE fq.events")
 
 

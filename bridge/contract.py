@@ -135,7 +135,8 @@ def sign(secret: str, fields: SignedFields, *, generation: int) -> str:
         generation: The log's. It is the salt, and from the second on stands before the digits, as in `2.0f…`.
     """
     keyed = _keyed(secret, generation).copy()
-    keyed.update("{}:{}:{}:{}".format(*fields).encode(errors="replace"))
+    client, offsets, epoch, attempt = fields
+    keyed.update(f"{client}:{offsets}:{epoch}:{attempt}".encode("utf-8", "replace"))
     digest: str = keyed.hexdigest()
     return digest if generation == FIRST_GENERATION else f"{generation}.{digest}"
 

@@ -72,7 +72,7 @@ class Delivery(NamedTuple):
         return task_id(self.client.id, self.offset, self.epoch, self.attempt)
 
 
-def task_id(client: str, offset: int, epoch: int, attempt: int) -> str:
+def task_id(client: str, offset: int | str, epoch: int, attempt: int) -> str:
     """Return the Celery task id of an attempt, such as `billing:17`, or `billing:17:e2:a3` for epoch 2 and attempt 3.
 
     Each attempt has another id, because a worker on which one was revoked would drop every later message of that id.

@@ -9,6 +9,7 @@ from benchmarks.result import Figure, Row, Target
 from benchmarks.sizes import Sizes
 
 WINDOW, BATCH = 1000, 500  # the defaults
+HUGE_MEGABYTES = 9
 
 
 def measure(servers: Servers, sizes: Sizes) -> Figure:
@@ -21,10 +22,13 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
             for backlog, peaks in found.items():
                 start = bench.last() - backlog
                 peaks.append(_peak(bench, figure, start, min(backlog, sizes.drained)))
-    with servers.bench() as bench:
-        log.fill_large(bench.eyes, sizes.large)
-        large = [_peak(bench, figure, 0, sizes.large) for _ in range(min(3, sizes.rounds))]
-    figure.raw["peak_mib"] = {**{str(backlog): peaks for backlog, peaks in found.items()}, "large": large}
+    large: dict[int, list[float]] = {}
+    for megabytes, events in ((1, sizes.large), (HUGE_MEGABYTES, max(1, sizes.large // 10))):
+        with servers.bench() as bench:
+            log.fill_large(bench.eyes, events, megabytes=megabytes)
+            large[megabytes] = [_peak(bench, figure, 0, events) for _ in range(min(3, sizes.rounds))]
+    figure.raw["peak_mib"] = {str(backlog): peaks for backlog, peaks in found.items()}
+    figure.raw["peak_mib"] |= {f"{megabytes} MB": peaks for megabytes, peaks in large.items()}
     row = Row.of_rates(
         f"peak memory of the pump, {sizes.backlog:,} events of backlog",
         found[sizes.backlog],
@@ -34,16 +38,12 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         targets=(Target(most=1.1),),
     )
     figure.rows.append(row)
-    figure.rows.append(
-        Row.of_rates(
-            f"peak memory of the pump, {sizes.large:,} events of 1 MB",
-            large,
-            found[short],
-            f"{short:,} events of 200 bytes",
-            unit="MiB",
-            targets=(Target(most=1.5),),
-        )
-    )
+    for megabytes, peaks in large.items():
+        events = sizes.large if megabytes == 1 else max(1, sizes.large // 10)
+        name = f"peak memory of the pump, {events:,} events of {megabytes} MB"
+        beside = f"{short:,} events of 200 bytes"
+        targets = (Target(most=1.5),) if megabytes == 1 else ()
+        figure.rows.append(Row.of_rates(name, peaks, found[short], beside, unit="MiB", targets=targets))
     if sizes.drained < sizes.backlog:
         figure.notes.append(
             f"of the {sizes.backlog:,} events that lie before the client, {sizes.drained:,} are drained"

@@ -11,16 +11,18 @@ from celery import Celery, signals
 
 from bridge.broker.conformance import Differs, FastWay
 from bridge.contract import CallbackArgs
-from bridge.model import Client, Delivery
+from bridge.model import Client, Delivery, task_id
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.samples import SAMPLES
-from bridge.sender.shown import argument_of
+from bridge.sender.shown import argument_of, label_of
 from bridge.sender.stencil import HEADER_MARKERS, MARKERS, Stencil
 from bridge.sender.writer import Writer
 from bridge.settings.client import SETTINGS
 from bridge.tracing.listeners import is_heard
+
+MOST_STENCILS = 1_000  # of one client
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
 Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and its body
@@ -31,6 +33,8 @@ class Shape(NamedTuple):
 
     task: str
     batched: bool
+    epoch: int
+    attempt: int
     trace: tuple[str, ...]
     headers: tuple[str, ...]
 
@@ -39,7 +43,7 @@ class Kept(NamedTuple, Generic[Place]):
     """The stencils of one client, for as long as its settings and the log's generation are these."""
 
     settings: tuple[object, ...]
-    stencils: dict[Shape, tuple[Place, Stencil]]
+    stencils: dict[tuple[object, ...], tuple[Place, Stencil]]  # by the fields of a Shape
 
 
 class Cutter(Writer, Generic[Place]):
@@ -67,20 +71,26 @@ class Cutter(Writer, Generic[Place]):
         """Yield the messages of these deliveries in order: where each goes, its envelope and its body."""
         tag = uuid.uuid4().hex
         stencils = self._stencils_of(client)
+        stands_alone = client.call == "kwargs"  # what is shown of the argument; else it stands behind the label
         for nth, (task, parcel) in enumerate(pack(client, deliveries)):
-            headers = headers_of(parcel)
-            shape = Shape(task, is_batch(client, parcel), tuple(parcel[0].trace), tuple(headers))
+            first, headers, batched = parcel[0], headers_of(parcel), is_batch(client, parcel)
+            shape = (task, batched, first.epoch, first.attempt, tuple(first.trace), tuple(headers))  # tuples are cheap
             found = stencils.get(shape)
             if found is None:
-                found = stencils[shape] = self._stencil(client, shape)
+                found = self._keep(client, stencils, Shape(*shape))
             place, stencil = found
+            label = label_of(parcel)
+            argument = argument_of(client, parcel, batched=batched) if self._shows else ""
+            if argument and not stands_alone:
+                label, argument = f"{label} {argument}", ""
             texts = stencil.cut(
                 parcel,
-                batched=shape.batched,
+                batched=batched,
                 signature=signature_of(self._secret, parcel),
                 tag=f"{tag}.{nth}",
-                argument=argument_of(client, parcel, batched=shape.batched) if self._shows else "",
-                headers=[*headers.values()],
+                label=label,
+                argument=argument,
+                headers=[*headers.values()] if headers else (),
             )
             yield place, *texts
 
@@ -95,7 +105,7 @@ class Cutter(Writer, Generic[Place]):
     def _opened(self, rendered: Rendered[Place]) -> object:
         """Decode a message without the fields that are unique to each message, for comparison."""
 
-    def _stencils_of(self, client: Client) -> dict[Shape, tuple[Place, Stencil]]:
+    def _stencils_of(self, client: Client) -> dict[tuple[object, ...], tuple[Place, Stencil]]:
         """Return the client's stencils by shape; those of its earlier settings are dropped.
 
         Every setting counts. Where one that goes into messages were left out, a running pump would keep its old value.
@@ -106,12 +116,18 @@ class Cutter(Writer, Generic[Place]):
             kept = self._kept[client.id] = Kept(settings, {})
         return kept.stencils
 
-    def _stencil(self, client: Client, shape: Shape) -> tuple[Place, Stencil]:
+    def _keep(
+        self, client: Client, stencils: dict[tuple[object, ...], tuple[Place, Stencil]], shape: Shape
+    ) -> tuple[Place, Stencil]:
+        """Make a stencil of this shape, and keep it; each replay has an epoch of its own, so there may be many."""
         call = call_of_markers(client, shape, shows=self._shows)
         place, *texts = self._rendered(
             lambda producer: publish(self._app, producer, client, call, queue=self._queue), call.trace
         )
-        return place, Stencil(*texts)
+        if len(stencils) >= MOST_STENCILS:
+            stencils.clear()
+        stencils[shape] = place, Stencil(*texts)
+        return stencils[shape]
 
     def _try_out(self) -> None:
         """Cut messages of some samples, and compare them with what Celery makes of these; nothing is sent.
@@ -134,17 +150,18 @@ class Cutter(Writer, Generic[Place]):
 
 def call_of_markers(client: Client, shape: Shape, *, shows: bool) -> TaskCall:
     """Make the call that a stencil is rendered from."""
+    offsets, signature = MARKERS["offsets"], MARKERS["signature"]
     return TaskCall(
         task=shape.task,
-        task_id=MARKERS["task_id"],
+        task_id=task_id(client.id, MARKERS["offset"], shape.epoch, shape.attempt),
         value={MARKERS["event"]: None} if client.call == "kwargs" else MARKERS["event"],
         batched=shape.batched,
         label=MARKERS["label"],
-        argument=MARKERS["argument"] if shows else "",
+        argument=MARKERS["argument"] if shows and client.call == "kwargs" else "",
         offset=MARKERS["offset"],
         trace={name: MARKERS[name] for name in shape.trace},
         headers=dict(zip(shape.headers, HEADER_MARKERS, strict=False)),
-        callback=CallbackArgs(client.id, *(MARKERS[name] for name in ("offsets", "epoch", "attempt", "signature"))),
+        callback=CallbackArgs(client.id, offsets, shape.epoch, shape.attempt, signature),
     )
 
 

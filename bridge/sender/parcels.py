@@ -24,6 +24,8 @@ def matches(pattern: str, topic: str) -> bool:
 
 def task_for(client: Client, topic: str) -> str:
     """Return the name of the task that takes this topic: the first route that matches, else the client's task."""
+    if not client.routes:
+        return client.task
     return next((task for pattern, task in client.routes if matches(pattern, topic)), client.task)
 
 

@@ -9,53 +9,38 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
-from typing import NamedTuple
 
 from bridge.bounds import HEADERS_OF_A_MESSAGE
 from bridge.model import Delivery
-from bridge.sender.shown import label_of
+from bridge.sender.template import Parts, Slot, Template, encoded, in_base64
 from bridge.tracing.context import MOST_CHARACTERS
 
 _escaped = json.encoder.encode_basestring_ascii  # in quotes, as it stands in JSON
 
-# A message is rendered with these. A marker that stands for a number is cut out together with its quotes.
-_NUMBERS = {
-    "offset": "@@bridge-offset@@",
-    "offsets": "@@bridge-offsets@@",
-    "attempt": "@@bridge-attempt@@",
-    "epoch": "@@bridge-epoch@@",
-}
+# A message is rendered with these. A marker that stands for a number is cut out together with its quotes, where these
+# are all that is around it: the offset is a part of the task's id too.
+_NUMBERS = {"offset": "@@bridge-offset@@", "offsets": "@@bridge-offsets@@"}
 _TEXTS = {
-    "task_id": "@@bridge-task-id@@",
     "label": "@@bridge-label@@",
     "argument": "@@bridge-argument@@",
     "signature": "@@bridge-signature@@",
     "tag": "@@bridge-tag@@",
-    **{name: f"@@bridge-{name}@@" for name in MOST_CHARACTERS},
 }
+_TRACE = {name: f"@@bridge-{name}@@" for name in MOST_CHARACTERS}
 _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
-MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
+MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT, **_TRACE}
 UNTRACED = ("",) * len(MOST_CHARACTERS)
 HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE))  # of headers from the event
 
 
-class _Template(NamedTuple):
-    """A text in the `%` language, and a function that picks the values that fill it, in order, out of all values."""
-
-    text: str
-    pick: Callable[[Sequence[str]], tuple[str, ...]]
-
-    def filled(self, values: Sequence[str]) -> str:
-        return self.text % self.pick(values)
+_ORDER = (*MARKERS, *HEADER_MARKERS)  # of the values that fill a template
 
 
 class Stencil:
-    """Cuts messages for one client, task and set of trace headers.
+    """Cuts messages for one client, task, epoch, attempt and set of headers.
 
     Args:
         envelope: All of a message but its body, as JSON rendered with `MARKERS` in the places of the changing parts.
@@ -64,9 +49,17 @@ class Stencil:
     """
 
     def __init__(self, envelope: str, body: str) -> None:
-        self._inside = BODY in envelope
-        self._envelope = _template(envelope)
-        self._body = _template(body)
+        around, inside = _parts(envelope), _parts(body)
+        self._body = Template(inside, _ORDER)
+        self._runs: list[Template] = []  # of the body in base64: what changes
+        order = _ORDER
+        nth = next((nth for nth, slot in enumerate(around.slots) if slot.name == "body"), None)
+        if nth is not None:
+            found, runs = encoded(inside)
+            self._runs = [Template(run, _ORDER) for run in runs]
+            around = _with(around, nth, found)
+            order = (*map(str, range(len(runs))), *_ORDER)
+        self._envelope = Template(around, order)
 
     def cut(
         self,
@@ -75,17 +68,19 @@ class Stencil:
         batched: bool,
         signature: str,
         tag: str,
+        label: str,
         argument: str = "",
         headers: Sequence[str] = (),
     ) -> tuple[str, str]:
-        """Make the message of these deliveries: its envelope and its body.
+        """Make the message of these deliveries: its envelope, and its body where that is not in the envelope.
 
         Args:
             parcel: The events and where they go; their bodies are spliced in as they are.
             batched: Whether the task takes a list, even of one.
             signature: Signs its callbacks.
             tag: The message's delivery tag, unique in the broker.
-            argument: What is shown of the argument.
+            label: What is shown of it.
+            argument: What is shown of the argument, where that stands by itself.
             headers: The values of headers from the event, in the order of `HEADER_MARKERS`.
         """
         head = parcel[0]
@@ -95,22 +90,14 @@ class Stencil:
             event = f"[{', '.join([delivery.body for delivery in parcel])}]"
         else:
             offsets, event = offset, head.body
-        values = (  # in the order of MARKERS
-            offset,
-            offsets,
-            str(head.attempt),
-            str(head.epoch),
-            head.task_id,
-            _escaped(label_of(parcel))[1:-1],
-            _escaped(argument)[1:-1] if argument else "",
-            signature,
-            tag,
-            *(_of_trace(head.trace) if head.trace else UNTRACED),
-            event,
-        )
-        body = self._body.filled(values)
-        inside = b64encode(body.encode()).decode("ascii") if self._inside else ""
-        return self._envelope.filled((*values, inside, *map(_in_json, headers))), body
+        said = _escaped(argument)[1:-1] if argument else ""
+        values = (offset, offsets, _escaped(label)[1:-1], said, signature, tag, event)  # in the order of MARKERS
+        if head.trace or headers:  # else no slot is theirs
+            values += (*(_of_trace(head.trace) if head.trace else UNTRACED), *map(_in_json, headers))
+        if self._runs:
+            runs = [in_base64(run.filled(values)) for run in self._runs]
+            return self._envelope.filled((*runs, *values)), ""
+        return self._envelope.filled(values), self._body.filled(values)
 
 
 def _of_trace(trace: Mapping[str, str]) -> list[str]:
@@ -124,13 +111,21 @@ def _in_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-def _template(text: str) -> _Template:
-    """Cut the markers out of a text."""
+def _parts(text: str) -> Parts:
+    """Cut the markers out of a JSON text, which becomes compact: Celery's has a space behind each comma and colon."""
     names = {f'"{marker}"': name for name, marker in {**_NUMBERS, "event": _EVENT}.items()}
-    names |= {f'{{"{_EVENT}": null}}': "event"}  # where the event's fields are keyword arguments
-    names |= {marker: name for name, marker in {**_TEXTS, "body": BODY}.items()}
+    names |= {f'{{"{_EVENT}":null}}': "event"}  # where the event's fields are keyword arguments
+    values = set(names)
+    names |= {marker: name for name, marker in {**_NUMBERS, **_TEXTS, **_TRACE, "body": BODY}.items()}
     names |= {marker: marker for marker in HEADER_MARKERS}
-    order = [*MARKERS, "body", *HEADER_MARKERS]
-    parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", text)
-    template = "".join("%s" if part in names else part.replace("%", "%%") for part in parts)
-    return _Template(template, itemgetter(*(order.index(names[part]) for part in parts if part in names)))
+    compact = json.dumps(json.loads(text), separators=(",", ":"))
+    parts = re.split("(" + "|".join(re.escape(marker) for marker in names) + ")", compact)
+    return Parts(parts[::2], [Slot(names[found], found in values) for found in parts[1::2]])
+
+
+def _with(around: Parts, nth: int, inside: Parts) -> Parts:
+    """Put one text into a slot of another."""
+    before, behind = around.constants[: nth + 1], around.constants[nth + 1 :]
+    first, *middle, last = inside.constants
+    constants = [*before[:-1], before[-1] + first, *middle, last + behind[0], *behind[1:]]
+    return Parts(constants, [*around.slots[:nth], *inside.slots, *around.slots[nth + 1 :]])

@@ -38,11 +38,18 @@ PlacedT = TypeVar("PlacedT", bound=Placed)
 def chunks(deliveries: Sequence[PlacedT], *, most: int = CHUNK_DELIVERIES) -> Iterator[Sequence[PlacedT]]:
     """Yield these in the order of their offsets, cut in the widest gaps, and no more than `most` at once."""
     ordered = sorted(deliveries, key=attrgetter("offset"))
-    gaps = ((b.offset - a.offset, nth) for nth, (a, b) in enumerate(pairwise(ordered), start=1))
-    ends = [*sorted(nth for gap, nth in nlargest(MOST_CUTS, gaps) if gap > WIDE_GAP_OFFSETS), len(ordered)]
+    ends = [*(_cuts(ordered) if ordered else ()), len(ordered)]
     for first, end in pairwise([0, *ends]):
         for nth in range(first, end, most):
             yield ordered[nth : min(end, nth + most)]
+
+
+def _cuts(ordered: Sequence[Placed]) -> list[int]:
+    """Return where the widest gaps are; mostly all lie so close together that none can be wide."""
+    if ordered[-1].offset - ordered[0].offset <= WIDE_GAP_OFFSETS:
+        return []
+    gaps = ((b.offset - a.offset, nth) for nth, (a, b) in enumerate(pairwise(ordered), start=1))
+    return sorted(nth for gap, nth in nlargest(MOST_CUTS, gaps) if gap > WIDE_GAP_OFFSETS)
 
 
 def range_of(deliveries: Sequence[Placed]) -> dict[str, object]:

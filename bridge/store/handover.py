@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -35,6 +36,9 @@ MESSAGE_COLUMNS = (
     "within_seconds",
 )
 MANY_BATCHES = 100  # a client so far behind does not wait for a full batch: looking for its events would cost too much
+
+# As `Delivery(…)`, whose `__new__` is Python's: it would take longer than the rest of a row.
+_delivery: Callable[[tuple[object, ...]], Delivery] = partial(tuple.__new__, Delivery)
 
 
 class Todo(NamedTuple):
@@ -238,16 +242,19 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
 def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
     found = [
-        Delivery(
-            client,
-            offset,
-            epoch,
-            attempt,
-            topic,
-            body,
-            part,
-            trace=trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
-            key=key,
+        _delivery(
+            (
+                client,
+                offset,
+                epoch,
+                attempt,
+                topic,
+                body,
+                part,
+                trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+                UNTRACED,
+                key,
+            )
         )
         for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
         if offset is not None

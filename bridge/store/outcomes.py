@@ -13,6 +13,7 @@ from bridge.happened import Happening, Kind, after_commit
 from bridge.model import Client, Failure, Outcome, task_id
 from bridge.settings.client import OnExhausted
 from bridge.sql import statement
+from bridge.store.arrays import numbers, texts
 from bridge.store.chunks import Placed, chunks, range_of
 from bridge.store.failures import kept_json
 from bridge.store.tally import Tally
@@ -273,10 +274,10 @@ def _why(*known: str | None) -> str:
 def _attempt_binds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the binds that name attempts."""
     return {
-        "clients": [o.client for o in outcomes],
-        "offsets": [o.offset for o in outcomes],
-        "epochs": [o.epoch for o in outcomes],
-        "attempts": [o.attempt for o in outcomes],
+        "clients": texts([o.client for o in outcomes]),
+        "offsets": numbers([o.offset for o in outcomes]),
+        "epochs": numbers([o.epoch for o in outcomes]),
+        "attempts": numbers([o.attempt for o in outcomes]),
     }
 
 

@@ -237,10 +237,13 @@ def test_a_time_that_makes_no_sense_is_refused(connect: Connect, delay: dict[str
 def test_the_bounds_of_a_scheduled_event_are_those_of_the_log(connect: Connect) -> None:
     query = """
         SELECT replace(conname, 'scheduled_', ''), pg_get_constraintdef(oid) FROM pg_constraint
-         WHERE conrelid = %s::regclass AND contype = 'c'
+         WHERE (conrelid = %s::regclass OR contypid::regtype::text = %s) AND contype = 'c'
            AND conname !~ '(_due_at|_created_at|headers_length|_id_length)$'"""
     found = [
-        {(name.replace("events_", ""), rule) for name, rule in connect().execute(query, [table]).fetchall()}
-        for table in ("fq.events", "fq.scheduled")
+        {
+            (name.replace("events_", ""), rule.replace("VALUE", "headers"))
+            for name, rule in connect().execute(query, [table, kind]).fetchall()
+        }
+        for table, kind in (("fq.events", "fq.event_headers"), ("fq.scheduled", ""))
     ]
     assert found[0] == found[1] and len(found[0]) >= 4

@@ -39,6 +39,10 @@ CATALOGS = {
         SELECT c.relname, o.conname, o.contype, pg_get_constraintdef(o.oid)
           FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE {OURS}""",
+    "types": """
+        SELECT t.typname, format_type(t.typbasetype, t.typtypmod), t.typacl, o.conname, pg_get_constraintdef(o.oid)
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_constraint o ON o.contypid = t.oid
+         WHERE n.nspname = 'fq' AND t.typtype = 'd'""",
     "indexes": f"""
         SELECT c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid
           FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -28,8 +28,8 @@ PAGES = REPOSITORY / "docs" / "reference"
 MADE = "<!-- Made from the code by tests/support/reference.py: change the code instead. -->\n"
 WORDS = {str: "text", tuple: "list", bool: "switch", int: "whole number", float: "number"}
 COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
-  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+SELECT c.relname, a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), a.atttypmod), a.attnotnull
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
  WHERE c.relnamespace = 'fq'::regnamespace AND a.attnum > 0 AND c.relkind IN ('r', 'p')
        AND NOT a.attisdropped AND NOT c.relispartition
  ORDER BY c.relname, a.attnum

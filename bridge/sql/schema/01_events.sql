@@ -1,3 +1,13 @@
+-- The types of the columns whose bounds take long to read: Postgres reads the CHECKs of a table anew for each INSERT,
+-- and keeps those of a type (decision 57). Topics and keys are plain texts, or an array of them would be of a type that
+-- no driver knows.
+CREATE DOMAIN fq.event_headers AS jsonb
+    CONSTRAINT events_headers CHECK (jsonb_typeof(VALUE) = 'object')
+    CONSTRAINT events_headers_length  -- 8 bytes are `{}`, which most events have
+    CHECK (pg_column_size(VALUE) <= 8 OR octet_length(CAST(VALUE AS text)) <= 65536);
+CREATE DOMAIN fq.event_time AS timestamptz  -- what Python can't read is refused, infinity too
+    CONSTRAINT events_created_at CHECK (VALUE >= '1000-01-01 UTC' AND VALUE < '9999-01-01 UTC');
+
 -- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
 -- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py:
 -- a key fits into every index, together with a client's id.
@@ -9,11 +19,8 @@ CREATE TABLE fq.events (
                CONSTRAINT events_topic_length CHECK (length(topic) <= 255),
     key        text COLLATE "C" CONSTRAINT events_key_length CHECK (length(key) <= 512),
     payload    jsonb NOT NULL DEFAULT '{}',
-    headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT events_headers CHECK (jsonb_typeof(headers) = 'object')
-               CONSTRAINT events_headers_length  -- 8 bytes are `{}`, which most events have
-               CHECK (pg_column_size(headers) <= 8 OR octet_length(CAST(headers AS text)) <= 65536),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- what Python can't read is refused, infinity too
-               CONSTRAINT events_created_at CHECK (created_at >= '1000-01-01 UTC' AND created_at < '9999-01-01 UTC')
+    headers    fq.event_headers NOT NULL DEFAULT '{}',
+    created_at fq.event_time NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX events_topic_offset ON fq.events (topic, "offset");
 CREATE INDEX events_key_offset ON fq.events (key, "offset") WHERE key IS NOT NULL;
