@@ -15,7 +15,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
-from bridge.bounds import HEADERS_OF_A_MESSAGE
+from bridge.bounds import HEADERS_OF_A_MESSAGE, TRACE_HEADERS
 from bridge.model import Delivery
 from bridge.sender.shown import label_of
 from bridge.tracing.context import MOST_CHARACTERS
@@ -41,7 +41,8 @@ _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT}
 UNTRACED = ("",) * len(MOST_CHARACTERS)
-HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE))  # of headers from the event
+# Of headers from the event: what the client asks for, and those of other tracers.
+HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE + TRACE_HEADERS))
 
 
 class _Template(NamedTuple):

@@ -13,7 +13,7 @@ from bridge.settings.client import OnExhausted
 from bridge.settings.headers import message_headers
 from bridge.sql import statement
 from bridge.store.tally import Tally
-from bridge.tracing.context import trace_headers
+from bridge.tracing.context import other_headers, trace_headers
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
 WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
@@ -230,9 +230,10 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
             body,
             part,
             trace=trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+            headers=other_headers(others) if others else UNTRACED,
             key=key,
         )
-        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, others, part, _, _ in rows
         if offset is not None
     ]
     passed = message_headers(client.headers).passed
@@ -244,16 +245,12 @@ def _with_headers(connection: Connection, found: list[Delivery], passed: Mapping
     binds = {"offsets": [it.offset for it in found], "names": [*passed.values()], "most": HEADER_CHARACTERS}
     rows = connection.execute(statement("pass/fetch_headers"), binds)
     texts: dict[int, list[str | None]] = {offset: values for offset, values in rows}
-    return [
-        it._replace(
-            headers={
-                name: text
-                for name, text in zip(passed, texts.get(it.offset, ()), strict=False)
-                if text is not None and text.isprintable()
-            }
-        )
-        for it in found
-    ]
+
+    def wanted(offset: int) -> dict[str, str]:
+        pairs = zip(passed, texts.get(offset, ()), strict=False)
+        return {name: text for name, text in pairs if text is not None and text.isprintable()}
+
+    return [it._replace(headers={**it.headers, **wanted(it.offset)}) for it in found]
 
 
 def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
