@@ -83,4 +83,4 @@ def _way_of(cls: type) -> Way | None:
     return None
 
 
-__all__ = ["Target", "Way", "arun_on", "run_on", "sqlstate_of", "way_of"]
+__all__ = ["Rows", "Target", "Way", "arun_on", "run_on", "sqlstate_of", "way_of"]
