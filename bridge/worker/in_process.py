@@ -37,6 +37,7 @@ from bridge.worker.telling import failure_reported
 logger = logging.getLogger("bridge.outbox")
 
 
+_carrying: list[Callable[[Any, Any], Any]] = []  # what `Task.replace` has been made here
 TRUST_SECONDS = 10.0  # a fleet has many processes: it is enough that a bridge worker has compared so lately
 
 
@@ -53,8 +54,9 @@ def connect() -> None:
     task_success.connect(_succeeded)
     task_failure.connect(_failed)
     task_internal_error.connect(_broke)
-    if not hasattr(Task.replace, "__wrapped__"):
+    if Task.replace not in _carrying:
         Task.replace = _carrying_callbacks(Task.replace)
+        _carrying.append(Task.replace)
 
 
 def _carrying_callbacks(replace: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
