@@ -51,7 +51,8 @@ class Delivery(NamedTuple):
             not been fetched.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: Trace context from the event's headers: W3C's and Sentry's, by the names of `tracing.context`.
-        headers: Headers of its message that the client wants from the event's own, by the names that they have there.
+        headers: Headers of its message that come from the event's own, by the names that they have there: those that
+            the client wants, and those of other tracers.
         key: The event's.
     """
 

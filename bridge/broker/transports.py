@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from celery import Celery
 
@@ -67,6 +68,13 @@ def why_missing(app: Celery) -> str:
 def bounded(app: Celery, **seconds: float) -> dict[str, float]:
     """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them."""
     return seconds if app.connection_for_write().transport.driver_type in TIMED else {}
+
+
+def amazons_code(error: Any) -> str:
+    """Return the code of an error that Amazon has answered with, such as `InvalidParameterValue`; empty for others."""
+    response = getattr(error, "response", None)
+    said = response.get("Error") if isinstance(response, dict) else None
+    return str(said.get("Code", "")) if isinstance(said, dict) else ""
 
 
 def _look_for(modules: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
-from bridge.store.roles import GRANTS
 
 
 @click.command("migrate")
@@ -27,4 +26,6 @@ def migrate_command(ctx: click.Context, roles: bool, as_json: bool) -> None:
     else:
         say("the schema fq was up to date")
     if roles:
+        from bridge.store.roles import GRANTS  # SQLAlchemy, which `--help` does without
+
         say(f"these roles have their rights: {', '.join(GRANTS)}; GRANT them to the roles that log in")

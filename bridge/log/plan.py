@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ WAYS_OUT = {  # by SQLSTATE; the error stays the driver's own, and a traceback s
     "42501": "the role of this connection may not publish: grant it fq_publisher, which `eventbridge migrate --roles` "
     "makes",
 }
+NAMES = ("topic", "key", "id")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 AROUND_MESSAGE = re.compile(r"^\([\w.]+\) |\n(?:HINT|CONTEXT|DETAIL|\[SQL): .*", re.DOTALL)  # what drivers add
 
 
@@ -43,9 +46,11 @@ def one(event: NewEvent, *, deliver_after: timedelta | float | None, deliver_at:
         InvalidEvent: the event can't be stored, or the time at which it is due makes no sense.
     """
     headers = with_trace(event.headers)
-    binds = encoded(event if headers is event.headers else event._replace(headers=headers))
+    event = event if headers is event.headers else event._replace(headers=headers)
+    binds = encoded(event)
     if deliver_after is not None or deliver_at is not None:
-        return Step("log/schedule", {"id": None, **binds, **_due(deliver_after, deliver_at)})
+        names = json.dumps([binds.pop(name, None) for name in NAMES])
+        return Step("log/schedule", {"names": names, **binds, **_due(deliver_after, deliver_at)})
     return Step("log/publish" if event.id is None else "log/publish_once", binds)
 
 
@@ -59,6 +64,25 @@ def many(events: Iterable[NewEvent | NewEventTuple]) -> list[Step]:
     texts = arrays_of(checked)  # all of them first: where one can't be stored, none is sent
     name = "log/publish_many_once" if [1 for event in checked if event[4] is not None] else "log/publish_many"
     return [Step(name, {"events": text}) for text in texts]
+
+
+def in_ascii(step: Step) -> Step:
+    """Return a statement that does the same, with all of its texts in ASCII.
+
+    It is for a session with another encoding than UTF-8, which has not all of their characters. Only JSON can say every
+    character in ASCII, so topic, key and id go into it too.
+    """
+    binds = {name: _ascii(text) if isinstance(text, str) else text for name, text in step.binds.items()}
+    if step.name not in ("log/publish", "log/publish_once"):
+        return Step(step.name, binds)
+    topic, key, id = (json.dumps(step.binds.get(name)) for name in NAMES)
+    several = {"log/publish": "log/publish_many", "log/publish_once": "log/publish_many_once"}[step.name]
+    return Step(several, {"events": f"[[{topic},{binds['payload']},{key},{binds['headers']},{id}]]"})
+
+
+def _ascii(text: str) -> str:
+    """Return JSON text in ASCII: only what stands in its strings can be anything else."""
+    return text if text.isascii() else NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def refuse_in_part(steps: Sequence[Step]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from bridge.event import Json, Key, NewEvent, NewEventTuple, Scheduled
 from bridge.log import plan
-from bridge.store.callers import Target, way_of
+from bridge.store.callers import Rows, Target, Way, way_of
 
 
 @overload
@@ -87,7 +87,7 @@ def publish(
     event = NewEvent(topic, payload, key, headers, id)
     step = plan.one(event, deliver_after=deliver_after, deliver_at=deliver_at)
     with plan.told():
-        rows = way.run(target, step.name, step.binds)
+        rows = _run(way, target, step)
     return plan.offset_or_scheduled(step, rows)
 
 
@@ -116,5 +116,14 @@ def publish_many(target: Target, events: Iterable[NewEvent | NewEventTuple]) -> 
     found: list[int] = []
     with plan.told():
         for step in steps:
-            found += plan.offsets(step, way.run(target, step.name, step.binds))
+            found += plan.offsets(step, _run(way, target, step))
     return found
+
+
+def _run(way: Way, target: Target, step: plan.Step) -> Rows:
+    """Run a statement in whatever encoding the session has."""
+    try:
+        return way.run(target, step.name, step.binds)  # type: ignore[no-any-return]
+    except UnicodeEncodeError:  # by the driver, which has sent nothing
+        name, binds = plan.in_ascii(step)
+        return way.run(target, name, binds)  # type: ignore[no-any-return]

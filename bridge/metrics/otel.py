@@ -1,7 +1,8 @@
 """Metrics for OpenTelemetry: the same table, pushed every so often to a collector by OTLP.
 
 Where it goes, how often, and under which names of resources, is said by the variables that OpenTelemetry's SDK has for
-it: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
+it: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_SERVICE_NAME`,
+`OTEL_RESOURCE_ATTRIBUTES`.
 The values are totals already, and histograms have their buckets, so they are handed to the exporter as they are: the
 SDK's instruments could only count anew.
 """
@@ -12,13 +13,15 @@ import logging
 import os
 import threading
 import time
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import NotInstalled
+from bridge.errors import ConfigurationError, NotInstalled
 from bridge.metrics.definitions import METRICS, Distribution, Metric
 from bridge.metrics.reading import Reading, Snapshot
 from bridge.trouble import Trouble
+from bridge.wording import one_line
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
@@ -27,24 +30,40 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bridge.metrics")
 
 INTERVAL_VARIABLE, DEFAULT_INTERVAL_MS = "OTEL_METRIC_EXPORT_INTERVAL", 60_000.0
+PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")  # the first one counts
+HTTP = "http/protobuf"
+EXPORTERS = {  # by the protocol: the module, and what pip installs
+    HTTP: ("opentelemetry.exporter.otlp.proto.http.metric_exporter", "celery-event-bridge[otel]"),
+    "grpc": ("opentelemetry.exporter.otlp.proto.grpc.metric_exporter", "opentelemetry-exporter-otlp-proto-grpc"),
+}
 EXPORT_SECONDS = 10.0
 SERVICE = "celery-event-bridge"
 UNITS = {"seconds": "s", "bytes": "By", "": "1"}
 
 
-def need_otel() -> None:
-    """See that the extra is there.
+def exporter_class() -> type[MetricExporter]:
+    """Return OpenTelemetry's own exporter for the protocol that its variables name; by default OTLP over HTTP.
 
     Raises:
-        NotInstalled: it is not.
+        NotInstalled: the extra, or the exporter for gRPC, is not there.
+        ConfigurationError: the protocol is none that the SDK has.
     """
+    protocol = next((value for name in PROTOCOL_VARIABLES if (value := os.environ.get(name, "").strip().lower())), HTTP)
+    if protocol not in EXPORTERS:
+        known = " or ".join(EXPORTERS)
+        raise ConfigurationError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL is {one_line(protocol, most=50)!r}: metrics go out by {known}"
+        )
+    module, package = EXPORTERS[protocol]
     try:
-        import opentelemetry.exporter.otlp.proto.http.metric_exporter
         import opentelemetry.sdk.metrics.export  # noqa: F401
+
+        found: type[MetricExporter] = import_module(module).OTLPMetricExporter
     except ImportError as error:
         raise NotInstalled(
-            "OpenTelemetry metrics need its SDK and the OTLP exporter: pip install 'celery-event-bridge[otel]'"
+            f"OpenTelemetry metrics need its SDK and the OTLP exporter for {protocol}: pip install '{package}'"
         ) from error
+    return found
 
 
 def name_of(metric: Metric) -> str:
@@ -108,22 +127,22 @@ class Pusher:
 
     Args:
         reading: What is pushed.
-        exporter: Where to; by default by OTLP over HTTP, as the environment says.
+        exporter: Where to; by default by OTLP, as the environment says.
 
     Raises:
-        NotInstalled: the extra `otel` is missing.
+        NotInstalled: the extra `otel`, or the exporter for gRPC, is missing.
+        ConfigurationError: the environment names a protocol that there is not.
     """
 
     def __init__(self, reading: Reading, exporter: MetricExporter | None = None) -> None:
-        need_otel()
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        make = exporter_class()
         from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 
         named = OTELResourceDetector().detect()
         self._resource = (
             Resource.create() if SERVICE_NAME in named.attributes else Resource.create({SERVICE_NAME: SERVICE})
         )
-        self._reading, self._exporter = reading, exporter or OTLPMetricExporter()
+        self._reading, self._exporter = reading, exporter or make()
         self._stopping = threading.Event()
         self._began_ns = time.time_ns()
         self._trouble = Trouble(logger, what="metrics can't be pushed", over="metrics are pushed again")

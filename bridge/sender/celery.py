@@ -75,7 +75,7 @@ class CeleryWriter(Writer):
             ),
             headers=headers_of(parcel),
         )
-        with continued(head.trace):  # a listener would replace it by the context that is current
+        with continued({**call.headers, **call.trace}):  # a listener would replace it by the context that is current
             publish(self._app, self._producer, client, call, queue=self._queue)
 
 

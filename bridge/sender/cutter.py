@@ -95,8 +95,8 @@ class Cutter(Writer, Generic[Place]):
             yield place, *texts
 
     @abstractmethod
-    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[Place]:
-        """Let `write` publish a message with a producer, and keep it, with these trace headers, instead of sending it.
+    def _rendered(self, write: Callable[[Any], object], own: Mapping[str, str]) -> Rendered[Place]:
+        """Let `write` publish a message with a producer, and keep it, with its own headers, instead of sending it.
 
         Listeners of Celery's signals that only put trace headers into messages have no say in it.
         """
@@ -122,7 +122,8 @@ class Cutter(Writer, Generic[Place]):
         """Make a stencil of this shape, and keep it; each replay has an epoch of its own, so there may be many."""
         call = call_of_markers(client, shape, shows=self._shows)
         place, *texts = self._rendered(
-            lambda producer: publish(self._app, producer, client, call, queue=self._queue), call.trace
+            lambda producer: publish(self._app, producer, client, call, queue=self._queue),
+            {**call.headers, **call.trace},
         )
         if len(stencils) >= MOST_STENCILS:
             stencils.clear()
@@ -143,7 +144,8 @@ class Cutter(Writer, Generic[Place]):
                 )
 
             [cut] = self.cut(client, deliveries)
-            if self._opened(cut) != self._opened(self._rendered(write, deliveries[0].trace)):
+            own = {**headers_of(deliveries), **deliveries[0].trace}
+            if self._opened(cut) != self._opened(self._rendered(write, own)):
                 raise Differs("a message that is cut from a stencil is not the one that Celery makes")
         self._kept.clear()  # those of the samples
 

@@ -39,7 +39,7 @@ class KombuWriter(Cutter[dict[str, Any]]):
                 self._producer.publish(body, **options, **json.loads(changing))
         return []
 
-    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[dict[str, Any]]:
+    def _rendered(self, write: Callable[[Any], object], own: Mapping[str, str]) -> Rendered[dict[str, Any]]:
         published: list[tuple[Any, dict[str, Any]]] = []
 
         class Keeper:
@@ -51,7 +51,7 @@ class KombuWriter(Cutter[dict[str, Any]]):
         with unrecorded():
             write(Keeper())
         [(body, options)] = published
-        options["headers"] = only_trace(options["headers"], trace)
+        options["headers"] = only_trace(options["headers"], own)
         changing = {name: options.pop(name) for name in ("headers", "correlation_id")}
         del options["serializer"]
         options |= {"content_type": "application/json", "content_encoding": "utf-8"}

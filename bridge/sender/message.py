@@ -27,7 +27,7 @@ from bridge.contract import (
 )
 from bridge.model import Client, Delivery
 from bridge.settings.headers import message_headers
-from bridge.tracing.context import SENTRY_TRACE
+from bridge.tracing.context import DATADOG_TRACE, SENTRY_TRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class TaskCall:
         offset: The event's; of a batch, of its first event.
         trace: Trace headers, such as `traceparent`.
         callback: The arguments of both callbacks.
-        headers: What the message gets from the event's headers, because the client asks for it.
+        headers: What else the message gets from the event's headers: what the client asks for, and other tracers'.
     """
 
     task: str
@@ -137,6 +137,6 @@ def _headers(client: Client, call: TaskCall) -> dict[str, object]:
         headers[SIGNATURE_HEADER] = call.callback.signature
         if client.batch > 1:
             headers[OFFSETS_HEADER] = call.callback.offset
-    if SENTRY_TRACE in call.trace:  # Sentry's integration looks for it here, and nowhere else
+    if SENTRY_TRACE in call.trace or DATADOG_TRACE in call.headers:  # these look here, and nowhere else
         headers["headers"] = dict(headers)  # what is here is all that `self.request.headers` shows
     return headers

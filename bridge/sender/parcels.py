@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from bridge.model import Client, Delivery
+from bridge.settings.headers import OTHER_TRACE_NAMES
 
 _WORDS = {"*": r"\.[^.]+", "#": r"(?:\.[^.]+)*"}
 
@@ -54,8 +55,15 @@ def pack(client: Client, deliveries: Sequence[Delivery]) -> Iterator[tuple[str, 
 
 
 def headers_of(parcel: Sequence[Delivery]) -> Mapping[str, str]:
-    """Return the headers that a message gets from its events: of several events, those in which all of them agree."""
+    """Return the headers that a message gets from its events: of several events, those in which all of them agree.
+
+    The trace is that of the first one.
+    """
     first = parcel[0].headers
     if len(parcel) == 1 or not first:
         return first
-    return {name: text for name, text in first.items() if all(it.headers.get(name) == text for it in parcel)}
+    return {
+        name: text
+        for name, text in first.items()
+        if name in OTHER_TRACE_NAMES or all(it.headers.get(name) == text for it in parcel)
+    }

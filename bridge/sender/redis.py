@@ -79,7 +79,7 @@ class RedisWriter(Cutter[str]):
             for _ in pushed:
                 connection.read_response()
 
-    def _rendered(self, write: Callable[[Any], object], trace: Mapping[str, str]) -> Rendered[str]:
+    def _rendered(self, write: Callable[[Any], object], own: Mapping[str, str]) -> Rendered[str]:
         channel = self._producer.channel
         with held_back(channel) as kept, unrecorded():
             write(self._producer)
@@ -87,7 +87,7 @@ class RedisWriter(Cutter[str]):
             raise Differs("kombu stores a message in another way")
         [(queue, message)] = kept
         body, message["body"] = message["body"], BODY
-        message["headers"] = only_trace(message["headers"], trace)
+        message["headers"] = only_trace(message["headers"], own)
         message["properties"]["delivery_tag"] = MARKERS["tag"]
         return key_for(channel, queue, message), dumps(message), body_text(channel, body, message)
 

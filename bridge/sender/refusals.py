@@ -1,8 +1,8 @@
 """Tell what a broker refuses about a message from a broker that is away.
 
-RabbitMQ says a number: some of them are about what the message is, such as its size. Redis closes the connection on a
-value that it finds too large, and may or may not be heard to say why. There, and wherever a connection is lost with a
-message that was sent alone, it takes a second look.
+RabbitMQ says a number: some of them are about what the message is, such as its size. Amazon SQS says a code. Redis
+closes the connection on a value that it finds too large, and may or may not be heard to say why. There, and wherever a
+connection is lost with a message that was sent alone, it takes a second look.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.internals.redis import redis_connection
+from bridge.broker.transports import amazons_code
 from bridge.sender.halving import Refusal
 
 # RabbitMQ's words on a message: content too large, precondition failed (its size), frame error, syntax error,
 # unexpected frame, internal error. The last one may be its own fault, but not each time, and only with one message.
 ABOUT_CONTENT = frozenset({311, 406, 501, 502, 505, 541})
 PUBLISHING = frozenset({(60, 40), (0, 0)})  # the method that it refuses: `basic.publish`, or none, for a frame
+# Amazon's codes on a message that is too large, or holds what it does not take. The first one is also about other
+# things, so it counts only for a message that is larger than any that was taken.
+ABOUT_SIZE = frozenset({"InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"})
 ROOM_BYTES = 16 * 1024  # for all of a message but its body, which Redis gets in base64
 MOST_SAID_CHARACTERS = 300
 
@@ -44,6 +48,8 @@ def refusals(producer: Producer, confirms: Confirms | ConfirmsOneByOne | None, *
         if _is_about_content(error):
             taken = confirms.taken_since(before) if confirms is not None else frozenset()
             raise Refusal(said(error), taken=taken) from error
+        if alone and amazons_code(error).rpartition(".")[2] in ABOUT_SIZE:
+            raise Refusal(said(error)) from error
         if not alone or not (is_cut(error) or type(error) is ResponseError):
             raise
         if producer.connection.transport.driver_type != "redis":

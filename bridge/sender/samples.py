@@ -11,6 +11,7 @@ SAMPLE_QUEUE = "bridge.trial"  # no message is meant to get there
 
 _TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": 'a="b"'}
 _SENTRY = {"baggage": "a=%20", "sentry-trace": "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"}
+_B3 = {"x-b3-traceid": "4bf92f3577b34da6a3ce929d0e0e4736", "x-datadog-trace-id": "17", "X-Amzn-Trace-Id": 'R="1"'}
 _BODY = json.dumps({"n": 1, "ü%s": ["\u2028", '"', "\\", 0.5, None, "@@bridge-offset@@"]}, ensure_ascii=False)
 
 
@@ -19,7 +20,9 @@ def _client(**settings: Any) -> Client:
     return Client(**{"id": "trial", "task": "trial", "queue": SAMPLE_QUEUE, **position, **settings})
 
 
-def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any) -> tuple[Client, list[Delivery]]:
+def _sample(
+    number: int, *, trace: dict[str, str] | None = None, headers: dict[str, str] | None = None, **settings: Any
+) -> tuple[Client, list[Delivery]]:
     client = _client(**settings)
     return client, [
         Delivery(
@@ -30,6 +33,7 @@ def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any
             topic='a."%s".ü',
             body=_BODY,
             trace=trace or {},
+            headers=headers or {},
             key='k"%s\n\\ü',
         )
         for nth in range(number)
@@ -38,7 +42,7 @@ def _sample(number: int, *, trace: dict[str, str] | None = None, **settings: Any
 
 SAMPLES = (
     _sample(1, trace=_TRACE),
-    _sample(1, call="kwargs"),
+    _sample(1, call="kwargs", headers=_B3),
     _sample(2, batch=2, report_by="in-process", trace=_TRACE | _SENTRY),
     _sample(2, batch=2, batch_as="calls"),
 )

@@ -30,7 +30,7 @@ from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.marks import note_seen
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
-from bridge.broker.transports import need_transport
+from bridge.broker.transports import amazons_code, need_transport
 from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
@@ -221,6 +221,11 @@ class Sender:
         except (KombuError, RedisError, OSError, *self._errors()) as error:
             self.close(broken=True)
             raise BrokerUnavailable(f"the broker {self._where()} is not available: {error}") from error
+        except Exception as error:
+            if not amazons_code(error):
+                raise
+            self.close(broken=True)  # kombu does not count what Amazon answers among a transport's errors
+            raise BrokerUnavailable(f"the broker {self._where()} does not do it: {said(error)}") from error
 
     @property
     def _answer_timeout_seconds(self) -> float:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from bridge.bounds import HEADERS_OF_A_MESSAGE
+from bridge.bounds import HEADERS_OF_A_MESSAGE, TRACE_HEADERS
 from bridge.model import Delivery
 from bridge.sender.template import Parts, Slot, Template, encoded, in_base64
 from bridge.tracing.context import MOST_CHARACTERS
@@ -33,7 +33,8 @@ _EVENT = "@@bridge-event@@"
 BODY = "@@bridge-body@@"
 MARKERS: Mapping[str, str] = {**_NUMBERS, **_TEXTS, "event": _EVENT, **_TRACE}
 UNTRACED = ("",) * len(MOST_CHARACTERS)
-HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE))  # of headers from the event
+# Of headers from the event: what the client asks for, and those of other tracers.
+HEADER_MARKERS = tuple(f"@@bridge-header-{nth}@@" for nth in range(HEADERS_OF_A_MESSAGE + TRACE_HEADERS))
 
 
 _ORDER = (*MARKERS, *HEADER_MARKERS)  # of the values that fill a template

@@ -43,7 +43,19 @@ CELERYS = frozenset(
 )
 BROKERS = frozenset({"cc", "bcc"})  # RabbitMQ routes by these
 TRACES = frozenset({"traceparent", "tracestate", "baggage", "sentry-trace"})  # go along without being asked for
-RESERVED = ("bridge_", "x-", "_")
+# So do those of tracers that do not write W3C's, in the spelling of their propagators; each line is of one kind, of
+# which a publisher gives all or none. `fq.trace_names` has the same names.
+OTHER_TRACES = (
+    ("b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"),
+    ("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin", "x-datadog-tags"),
+    ("ot-tracer-traceid", "ot-tracer-spanid", "ot-tracer-sampled"),
+    ("uber-trace-id",),  # Jaeger
+    ("X-Amzn-Trace-Id",),
+    ("x-cloud-trace-context",),
+)
+OTHER_TRACE_NAMES = frozenset(name for kind in OTHER_TRACES for name in kind)
+TRACERS = frozenset(name.lower() for name in TRACES | OTHER_TRACE_NAMES)
+RESERVED, BROKERS_OWN = ("bridge_", "_"), ("x-",)
 
 
 class MessageHeaders(NamedTuple):
@@ -108,13 +120,18 @@ def problem_of_headers(value: object) -> str:
     return ""
 
 
+def is_free(name: str) -> bool:
+    """Tell whether a header of this name is neither Celery's, nor the bridge's, nor one that RabbitMQ routes by."""
+    return name.lower() not in CELERYS | BROKERS and not name.lower().startswith(RESERVED)
+
+
 def _problem_of_entry(entry: object) -> str:
     if not isinstance(entry, str):
         return f"{entry!r} is not a header such as 'tenant', 'x_tenant:tenant' or 'source=bridge'"
     name, sign, rest = _parts(entry)
     if not NAME.fullmatch(name):
         return f"{entry!r} is not a header such as 'tenant', 'x_tenant:tenant' or 'source=bridge'"
-    if name.lower() in CELERYS | BROKERS | TRACES or name.lower().startswith(RESERVED):
+    if not is_free(name) or name.lower() in TRACERS or name.lower().startswith(BROKERS_OWN):
         return (
             f"header {name!r} is Celery's, the broker's, a tracer's or the bridge's own: "
             f"give the event's header another name, as in 'event_{name.lower().strip('_')}:{rest or name}'"

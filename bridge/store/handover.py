@@ -14,7 +14,7 @@ from bridge.settings.client import OnExhausted
 from bridge.settings.headers import message_headers, travelling
 from bridge.sql import statement
 from bridge.store.tally import Tally
-from bridge.tracing.context import trace_headers
+from bridge.tracing.context import other_headers, trace_headers
 
 MOST_TOPICS = 1000  # leaping reads each topic of the log: beyond so many different ones it gives up
 WAITS_SECONDS = 1  # said of a replay that is at its end, or whose next events wait for others
@@ -31,6 +31,7 @@ MESSAGE_COLUMNS = (
     "tracestate",
     "baggage",
     "sentry_trace",
+    "other_trace",
     "part",
     "upto",
     "within_seconds",
@@ -252,11 +253,11 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
                 body,
                 part,
                 trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
-                UNTRACED,
+                other_headers(others) if others else UNTRACED,
                 key,
             )
         )
-        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, others, part, _, _ in rows
         if offset is not None
     ]
     passed = message_headers(client.headers).passed
@@ -268,7 +269,7 @@ def _with_headers(connection: Connection, found: list[Delivery], passed: Mapping
     binds = {"offsets": [it.offset for it in found], "names": [*passed.values()], "most": HEADER_CHARACTERS}
     rows = connection.execute(statement("pass/fetch_headers"), binds)
     texts: dict[int, list[str | None]] = {offset: values for offset, values in rows}
-    return [it._replace(headers=travelling(passed, texts.get(it.offset, ()))) for it in found]
+    return [it._replace(headers={**it.headers, **travelling(passed, texts.get(it.offset, ()))}) for it in found]
 
 
 def _replayed(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:

@@ -1,7 +1,8 @@
 """The trace context of this moment, as headers: an event takes it along, and so does a callback.
 
-It is W3C's (`traceparent`, `tracestate`, `baggage`), as the propagators of the process write it, and Sentry's
-(`sentry-trace`, and what Sentry adds to `baggage`). A process that has imported neither pays for two look-ups.
+It is what the propagators of the process write: W3C's by default (`traceparent`, `tracestate`, `baggage`), or others,
+such as B3. Sentry's comes beside it (`sentry-trace`, and what Sentry adds to `baggage`), and Datadog's. A process that
+has imported none of them pays for three look-ups.
 """
 
 from __future__ import annotations
@@ -10,23 +11,33 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from itertools import islice
 from typing import Any
 
-from bridge.bounds import BAGGAGE_CHARACTERS, HEADERS_BYTES, TRACE_CHARACTERS
+from bridge.bounds import BAGGAGE_CHARACTERS, HEADERS_BYTES, TRACE_CHARACTERS, TRACE_HEADERS
 from bridge.event import NewEvent
+from bridge.settings.headers import NAME, OTHER_TRACE_NAMES, OTHER_TRACES, is_free
 from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
-OPENTELEMETRY, SENTRY = "opentelemetry.context", "sentry_sdk"  # modules that are looked for, and not imported
+# Modules that are looked for, and not imported.
+OPENTELEMETRY, SENTRY, DATADOG = "opentelemetry.context", "sentry_sdk", "ddtrace"
 TRACEPARENT, TRACESTATE, BAGGAGE, SENTRY_TRACE = "traceparent", "tracestate", "baggage", "sentry-trace"
+DATADOG_TRACE = "x-datadog-trace-id"
 MOST_CHARACTERS = {  # of the trace headers, in the order in which the database returns them
     TRACEPARENT: TRACE_CHARACTERS,
     TRACESTATE: TRACE_CHARACTERS,
     BAGGAGE: BAGGAGE_CHARACTERS,
     SENTRY_TRACE: TRACE_CHARACTERS,
 }
-TOGETHER = ((TRACEPARENT, TRACESTATE), (SENTRY_TRACE,), (BAGGAGE,))  # a caller who gives one of these gives all of them
+TOGETHER = (
+    (TRACEPARENT, TRACESTATE),
+    (SENTRY_TRACE,),
+    (BAGGAGE,),
+    *OTHER_TRACES,
+)  # a caller who gives one of these gives all of them
 NOTHING: Mapping[str, str] = {}
 
 
@@ -44,17 +55,24 @@ def with_trace_each(events: Iterable[Any]) -> Iterable[Any]:
 
 def current_trace() -> Mapping[str, str]:
     """Return the headers of the current trace context; none where nothing is traced. It never raises."""
-    if OPENTELEMETRY not in sys.modules and SENTRY not in sys.modules:
+    if OPENTELEMETRY not in sys.modules and SENTRY not in sys.modules and DATADOG not in sys.modules:
         return NOTHING
     try:
         found = _of_opentelemetry()
         _add_sentry_s(found)
+        _add_datadog_s(found)
         if not found:
             return NOTHING
     except Exception as error:  # a propagator of the host's own may raise anything: the event is published without
         logger.debug("the trace context can't be read: %s", said(error))
         return NOTHING
-    return {name: found[name] for name, most in MOST_CHARACTERS.items() if _fits(found.get(name), most)}
+    known = {name: found[name] for name, most in MOST_CHARACTERS.items() if _fits(found.get(name), most)}
+    others = (
+        (name, text)
+        for name, text in found.items()
+        if name not in MOST_CHARACTERS and _is_name(name) and _fits(text, TRACE_CHARACTERS)
+    )
+    return known | dict(islice(others, TRACE_HEADERS))
 
 
 def trace_of_task(request: Any) -> str | None:
@@ -69,7 +87,9 @@ def trace_of_task(request: Any) -> str | None:
 
 
 def trace_headers(found: Sequence[str | None]) -> Mapping[str, str]:
-    """Return the trace context of an event as headers of its message; what is too long for one is left out.
+    """Return the trace context of an event as headers of its message; what can't be one is left out.
+
+    It comes from outside: SQL may have put anything there.
 
     Args:
         found: The values of the event's headers, in the order of `MOST_CHARACTERS`; None where there is none.
@@ -77,11 +97,20 @@ def trace_headers(found: Sequence[str | None]) -> Mapping[str, str]:
     headers = {
         name: text
         for (name, most), text in zip(MOST_CHARACTERS.items(), found, strict=True)
-        if text and len(text) <= most
+        if text is not None and _fits(text, most)
     }
     if TRACEPARENT not in headers:
         headers.pop(TRACESTATE, None)
     return headers
+
+
+def other_headers(found: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the headers of other tracers than W3C's and Sentry's likewise.
+
+    Args:
+        found: As the database has found them in an event's headers; None where there is none.
+    """
+    return {name: text for name, text in found.items() if _fits(text, TRACE_CHARACTERS)} if found else NOTHING
 
 
 def _of_opentelemetry() -> dict[str, str]:
@@ -103,6 +132,29 @@ def _add_sentry_s(found: dict[str, str]) -> None:
     if context := sentry.get_traceparent():
         found[SENTRY_TRACE] = context
         found[BAGGAGE] = ",".join(filter(None, (found.get(BAGGAGE), sentry.get_baggage())))
+
+
+def _add_datadog_s(found: dict[str, str]) -> None:
+    """Add Datadog's context, in the styles that its tracer is set to; W3C's only where nobody else has written it."""
+    if DATADOG not in sys.modules:
+        return
+    try:
+        module = import_module(f"{DATADOG}.trace")
+    except ImportError:  # before ddtrace 3
+        module = sys.modules[DATADOG]
+    context = module.tracer.current_trace_context()
+    if context is None or context.trace_id is None:
+        return
+    carrier: dict[str, str] = {}
+    import_module(f"{DATADOG}.propagation.http").HTTPPropagator.inject(context, carrier)
+    if TRACEPARENT in found:
+        carrier = {name: text for name, text in carrier.items() if name not in (TRACEPARENT, TRACESTATE)}
+    found |= {name: text for name, text in carrier.items() if name not in found}
+
+
+def _is_name(name: object) -> bool:
+    """Tell whether a propagator may call a header so."""
+    return isinstance(name, str) and (name in OTHER_TRACE_NAMES or (bool(NAME.fullmatch(name)) and is_free(name)))
 
 
 def _fits(text: object, most: int) -> bool:

@@ -4,11 +4,15 @@ A batch that is sent or settled belongs to many traces, so its span is the root 
 each event's. A short span in the event's own trace, with the times of its batch, leads back to it. Both are bounded.
 Attempts of an event share its context, so a retry is found in the same trace. Nothing here does anything before the
 process has a tracer provider; which spans are kept is its sampler's business.
+
+A tracer that is slow, because its exporter waits for a server that hangs, is left alone for a while: events and
+outcomes do not wait for it, nor does the client's row, which is locked meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +20,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
-from bridge.bounds import TRACE_CHARACTERS, TRACED_EVENTS
+from bridge.bounds import TRACE_CHARACTERS, TRACED_EVENTS, TRACING_PAUSE_SECONDS, TRACING_SECONDS
 from bridge.model import Client, Delivery, Outcome, task_id
 from bridge.tracing.context import OPENTELEMETRY, TRACEPARENT
+from bridge.trouble import Trouble
 from bridge.wording import said
+from bridge.wording import span as lasting
 
 logger = logging.getLogger("bridge")
 
@@ -27,7 +33,12 @@ NAME = "celery-event-bridge"
 LOG, EVENTS = "celery_event_bridge", "fq.events"  # outcomes are settled there, whatever the broker
 SYSTEMS = {"amqp": "rabbitmq", "sqs": "aws_sqs", "gcpubsub": "gcp_pubsub"}  # where kombu and OpenTelemetry differ
 MOST_SAID_CHARACTERS = 300
-TRACEPARENT_CHARACTERS, FLAGS, SAMPLED = 55, slice(53, 55), 1
+CONTEXT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?", re.ASCII)
+SAMPLED = 1
+
+_slow = Trouble(logger, what="no spans are made", over="spans are made again")
+_clock = time.monotonic
+_pause = {"until": 0.0}  # by this clock
 
 
 class Traced(NamedTuple):
@@ -122,7 +133,7 @@ def _about_outcome(outcome: Outcome) -> dict[str, Any]:
 
 def _tracer() -> Any:
     """Return the process' tracer; None where nobody has set one up. It never raises."""
-    if OPENTELEMETRY not in sys.modules:
+    if OPENTELEMETRY not in sys.modules or _clock() < _pause["until"]:
         return None
     try:
         from opentelemetry import trace
@@ -148,20 +159,44 @@ class _Spans:
     def __init__(self, tracer: Any, kind: str, traced: Callable[[], Iterator[Traced]]) -> None:
         self._tracer, self._kind, self._traced = tracer, kind, traced
         self._began = time.time_ns()
+        self._left_seconds = TRACING_SECONDS
 
     @contextmanager
     def of(self, name: str, about: Mapping[str, Any], *, number: int, batch: Batch) -> Iterator[None]:
         """Keep what happens within as the span of the batch, and then as a span in the trace of each event."""
-        links = [it.trace for it in self._first()]
-        span = self._start(name, {**about, "messaging.batch.message_count": number}, links=links)
+        with self._timed():
+            links = [it.trace for it in self._first()]
+            span = self._start(name, {**about, "messaging.batch.message_count": number}, links=links)
         try:
             yield
         except BaseException as error:
-            _end(span, error=error)
+            with self._timed():
+                _end(span, error=error)
             raise
         for it in self._first():
-            _end(self._start(it.name, it.attributes, within=it.trace, beside=span))
-        _end(span, batch.attributes)
+            with self._timed():
+                _end(self._start(it.name, it.attributes, within=it.trace, beside=span))
+            if self._left_seconds < 0:
+                return
+        with self._timed():
+            _end(span, batch.attributes)
+        if self._left_seconds > 0:
+            _slow.back()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Take what the tracer takes from its time; where none is left, there are no spans for a while."""
+        began = _clock()
+        try:
+            yield
+        finally:
+            self._left_seconds -= _clock() - began
+            if self._left_seconds < 0:
+                _pause["until"] = _clock() + TRACING_PAUSE_SECONDS
+                _slow.went(
+                    f"the tracer of this process took {lasting(TRACING_SECONDS - self._left_seconds)} for those of one "
+                    "batch: is its exporter's server there? Take a BatchSpanProcessor, which exports in a thread"
+                )
 
     def _first(self) -> list[Traced]:
         return list(islice(self._traced(), TRACED_EVENTS))
@@ -221,9 +256,7 @@ def _context(trace: Mapping[str, str]) -> Any:
 
 def _is_sampled(traceparent: object) -> bool:
     """Tell whether those who began a trace keep it: only then is a link to it worth anything."""
-    if not isinstance(traceparent, str) or not TRACEPARENT_CHARACTERS <= len(traceparent) <= TRACE_CHARACTERS:
+    if not isinstance(traceparent, str) or len(traceparent) > TRACE_CHARACTERS:
         return False
-    try:
-        return bool(int(traceparent[FLAGS], 16) & SAMPLED)
-    except ValueError:
-        return False
+    found = CONTEXT.fullmatch(traceparent)
+    return bool(found and int(found[1], 16) & SAMPLED)

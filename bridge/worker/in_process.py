@@ -5,21 +5,25 @@ Their messages carry no `link`, which would cost a worker a third of its through
 has to report, and settles it at the latest 50 ms later, and when it ends. Nothing touches Postgres before that, not
 even to read the secret: while Postgres is away, reports wait in the outbox. Only Celery's main process sees a hard time
 limit or a killed child: these are not reported, and the lease has the event handed over again.
+
+A task that replaces itself ends without a success or a failure: what takes its place gets the callbacks that its
+message did not carry, and reports by these.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
-from celery import Celery
-from celery.signals import task_failure, task_success
+from celery import Celery, Task
+from celery.app.task import Context
+from celery.signals import task_failure, task_internal_error, task_success
 
 from bridge.app import Bridge, bridge_of
-from bridge.contract import CallbackArgs, args_in_headers
+from bridge.contract import COMMIT, FAIL, CallbackArgs, args_in_headers, celery_link
 from bridge.marks.witness import witness_of
 from bridge.model import Failure
 from bridge.settle.apply import apply, name_of
@@ -33,6 +37,7 @@ from bridge.worker.telling import failure_reported
 logger = logging.getLogger("bridge.outbox")
 
 
+_carrying: list[Callable[[Any, Any], Any]] = []  # what `Task.replace` has been made here
 TRUST_SECONDS = 10.0  # a fleet has many processes: it is enough that a bridge worker has compared so lately
 
 
@@ -48,6 +53,24 @@ def connect() -> None:
     """Listen to the ends of tasks in this process; calling it again changes nothing."""
     task_success.connect(_succeeded)
     task_failure.connect(_failed)
+    task_internal_error.connect(_broke)
+    if Task.replace not in _carrying:
+        Task.replace = _carrying_callbacks(Task.replace)
+        _carrying.append(Task.replace)
+
+
+def _carrying_callbacks(replace: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Give a task from the bridge callbacks as it is replaced: `replace` hands them on to what takes its place."""
+
+    @wraps(replace)
+    def with_callbacks(self: Any, sig: Any) -> Any:
+        if (args := args_in_headers(self.request)) is not None:
+            queue = bridge_of(self.app).settings.queue
+            self.request.callbacks = [celery_link(COMMIT, queue, args)]
+            self.request.errbacks = [celery_link(FAIL, queue, args)]
+        return replace(self, sig)
+
+    return with_callbacks
 
 
 def _report(app: Celery, request: Any, failure: Failure | None) -> None:
@@ -95,3 +118,14 @@ def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None
     if args_in_headers(sender.request) is not None:
         told = failure_reported(exception, einfo or None, host=getattr(sender.request, "hostname", None))
         _report(sender.app, sender.request, told)
+
+
+def _broke(sender: Any, request: Any, exception: BaseException, einfo: Any = None, **_: Any) -> None:
+    """Report what went wrong around a task, such as in an `on_failure` of its own, which keeps Celery from saying more.
+
+    Where the task has succeeded before, that counts.
+    """
+    context = Context(request)  # the task's own is gone by now
+    if args_in_headers(context) is not None:
+        told = failure_reported(exception, einfo or None, host=getattr(context, "hostname", None))
+        _report(sender.app, context, told)

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import bridge
 from bridge.bounds import PAYLOAD_BYTES
+from bridge.store.callers import sqlstate_of
 from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
 from tests.support.stage import REPOSITORY
@@ -239,3 +240,14 @@ def test_anything_else_is_a_type_error_that_names_what_is_taken(database: str, t
     assert ("which has no transaction of yours" in str(caught.value)) is (target is not thing)
     with pytest.raises(TypeError, match="pass a connection or cursor of psycopg or psycopg2"):
         asyncio.run(bridge.apublish(target, "a", {}))
+
+
+def test_a_taken_id_is_told_whatever_driver_sqlalchemy_has() -> None:
+    class OfPg8000(Exception):
+        """Its drivers' errors have the fields of Postgres' answer in a dict."""
+
+    try:
+        raise RuntimeError("SQLAlchemy's own") from OfPg8000({"S": "ERROR", "C": "FQ002", "M": "id …"})
+    except RuntimeError as error:
+        assert sqlstate_of(error) == "FQ002"
+    assert sqlstate_of(ValueError({"C": None})) == sqlstate_of(ValueError()) == ""

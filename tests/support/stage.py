@@ -58,10 +58,11 @@ class Stage(Installation):
         concurrency: int = 2,
         python: str | Path = sys.executable,
         env: Mapping[str, str] | None = None,
+        directory: Path = fleets.DIRECTORY,
     ) -> Worker:
         """Start a worker of the plain fleet, by default with the Celery of these tests."""
         return self._start(
-            app, name, [queue], concurrency=concurrency, env=env or {}, directory=fleets.DIRECTORY, python=python
+            app, name, [queue], concurrency=concurrency, env=env or {}, directory=directory, python=python
         )
 
     def reference(self) -> Worker:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from bridge.bounds import TRACED_EVENTS
+from bridge.bounds import TRACED_EVENTS, TRACING_PAUSE_SECONDS
 from bridge.collector.reader import parse
 from bridge.collector.settling import read_reports
 from bridge.contract import TRACES_HEADER, sign
 from bridge.errors import BrokerUnavailable
 from bridge.model import Failure, Outcome
 from bridge.settle.apply import apply
+from bridge.tracing import spans
 from bridge.tracing.context import trace_of_task
 from bridge.tracing.spans import sending
+from bridge.trouble import Trouble
 from bridge.worker.callbacks import publish_callbacks
 from tests.sender.test_messages import client, delivery, sent
 from tests.support.world import World
@@ -118,6 +121,36 @@ def test_a_tracer_that_fails_keeps_nothing_from_being_sent(monkeypatch: pytest.M
     provider = SimpleNamespace(get_tracer=fail if broken == "get_tracer" else lambda _: tracer)
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     hand_over(traceparent(7))
+
+
+def test_g10_a_tracer_that_hangs_is_left_alone_and_one_line_says_so(
+    kept: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spans, "_pause", {"until": 0.0})
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(spans, "_clock", lambda: clock.now)
+    monkeypatch.setattr(spans, "_slow", Trouble(logging.getLogger("bridge"), what="no spans are made", over="over"))
+
+    class Slow(SpanProcessor):
+        """Waits for a server that does not answer."""
+
+        def on_end(self, span: ReadableSpan) -> None:
+            clock.now += 10
+
+    slow: Any = trace.get_tracer_provider()
+    slow.add_span_processor(Slow())
+    hand_over(*[traceparent(nth) for nth in range(1, 51)])
+    assert len(kept.get_finished_spans()) == 1, "the first one took all the time that there is"
+    hand_over(traceparent(51))
+    apply_nothing = [outcome(1, traceparent(7))]
+    with spans.settling(apply_nothing):
+        pass
+    assert len(kept.get_finished_spans()) == 1
+    [line] = [text for text in caplog.messages if "no spans are made" in text]
+    assert "took 10 s" in line and "BatchSpanProcessor" in line
+    clock.now += TRACING_PAUSE_SECONDS
+    hand_over(traceparent(52))
+    assert len(kept.get_finished_spans()) == 2, "then it is tried again"
 
 
 def test_joined_callbacks_bring_the_traces_of_their_tasks_along_bounded(redis_url: str) -> None:

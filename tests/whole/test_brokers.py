@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from moto.server import ThreadedMotoServer
 
 from bridge.broker.transports import PACKAGES, why_missing
 from bridge.demo.process import inherited
-from bridge.errors import ConfigurationError
+from bridge.errors import BrokerUnavailable, ConfigurationError
 from bridge.sender.sender import Sender
 from bridge.worker.start_check import WRONG_CONFIGURATION
 from tests.conftest import StartWorker
+from tests.sender.test_messages import client
+from tests.sender.test_refused import of_sizes
 from tests.support.stage import REPOSITORY
 from tests.support.world import World
 from tests.whole.shop import Shop
@@ -83,6 +86,44 @@ def test_events_are_handled_in_the_order_of_their_keys_retried_and_parked(
     parked = world.eyes.execute('SELECT "offset" FROM fq.parked').fetchall()
     assert parked == [(POISON + 1,)]
     assert "Task bridge.commit" in started.log, "each callback is a task of its own here"
+
+
+def test_g10_what_amazon_refuses_is_set_aside_and_its_neighbours_are_sent_once(sqs: Broker) -> None:
+    url, options = sqs
+    to = client(queue="fleet", call="payload")
+    sizes = [10, 5000, 10, 2_000_000, 100_000, 10, 3_000_000, 10]
+    with Celery("fleet", broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = options
+        sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
+        refused = sender.send(to, of_sizes(to, sizes))
+        assert [error.offset for error in refused] == [4, 7]
+        assert all("InvalidParameterValue" in str(error) for error in refused), refused
+        halves = client(queue="fleet", call="payload", batch=4)
+        [one] = sender.send(halves, of_sizes(halves, [300_000, 10, 2_000_000, 10]))
+        assert one.offset == 3
+        sender.close()
+        found: list[int] = []
+        with app.connection_for_read() as connection:
+            channel = connection.channel()
+            while (message := channel.basic_get("fleet", no_ack=True)) is not None:
+                found.append(message.headers["bridge_offset"])
+    assert Counter(found) == Counter([1, 2, 3, 5, 6, 8, 1, 4]), "the batch goes on in two messages"
+
+
+def test_g10_what_else_amazon_answers_is_trouble_and_no_event_s_fault(sqs: Broker) -> None:
+    url, options = sqs
+    to = client(queue="fleet", call="payload")
+    with Celery("fleet", broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = options
+        sender = Sender(app, queue="bridge", secret="s", connect_timeout_seconds=5)
+        assert sender.send(to, of_sizes(to, [10])) == []
+        with app.connection_for_write() as connection:
+            channel = connection.channel()
+            queues = channel.sqs("fleet")
+            queues.delete_queue(QueueUrl=queues.get_queue_url(QueueName="fleet")["QueueUrl"])
+        with pytest.raises(BrokerUnavailable, match="NonExistentQueue"):
+            sender.send(to, of_sizes(to, [100_000]))
+        sender.close()
 
 
 def test_the_page_names_every_transport_of_kombu_and_what_installs_it() -> None:

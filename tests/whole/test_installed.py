@@ -44,6 +44,21 @@ def handle(self, event):
     if event["payload"] == "replace":
         raise self.replace(app.signature("fleet.later", args=["replaced"], immutable=True))
 
+class Custom(app.Task):
+    def on_failure(self, *_):
+        raise RuntimeError("in on_failure")
+
+    def on_success(self, *_):
+        raise RuntimeError("in on_success")
+
+@app.task(name="fleet.fails_to_fail", base=Custom)
+def fails_to_fail(event):
+    raise ValueError("no")
+
+@app.task(name="fleet.fails_to_succeed", base=Custom)
+def fails_to_succeed(event):
+    pass
+
 @app.task(name="fleet.later")
 def later(word):
     redis.rpush("began", word)
@@ -135,15 +150,17 @@ def test_many_callbacks_travel_in_one_message(
         pump.store.close()
 
 
+@pytest.mark.parametrize("report_by", ["callback", "in-process"])
 def test_what_replaces_a_handler_takes_its_callbacks_along(
-    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker
+    *, database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker, report_by: str
 ) -> None:
     store = Store(database)
-    register(store, Registration(id="c", given={"task": "fleet.handle"}))
+    register(store, Registration(id="c", given={"task": "fleet.handle", "report_by": report_by}))
     with store.transaction() as connection:
         bridge.publish_many(connection, [("t", "replace"), *[("t", n) for n in range(20)]])
-    worker("bridge", directory=fleet, env={"BRIDGE_DATABASE_URL": database}, queues=["bridge"], beat=True)
-    worker("fleet", directory=fleet)
+    env = {"BRIDGE_DATABASE_URL": database}
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], beat=True)
+    worker("fleet", directory=fleet, env=env if report_by == "in-process" else {})
     eyes = connect()
 
     def left() -> list[tuple[int]]:
@@ -154,6 +171,26 @@ def test_what_replaces_a_handler_takes_its_callbacks_along(
         wait_until(lambda: left() == [(1,)], what="all others are settled, and that one is not")
         redis.rpush("go", "on")
         wait_until(lambda: left() == [], what="that one is settled too")
+    store.close()
+
+
+def test_what_goes_wrong_in_a_task_s_own_hooks_is_reported_and_not_left_to_the_lease(
+    database: str, connect: Connect, fleet: Path, worker: StartWorker
+) -> None:
+    store, env = Store(database), {"BRIDGE_DATABASE_URL": database}
+    for task in ("fails_to_fail", "fails_to_succeed"):
+        given = {"task": f"fleet.{task}", "report_by": "in-process", "max_attempts": 1, "topics": [task]}
+        register(store, Registration(id=task, given=given))
+    with store.transaction() as connection:
+        bridge.publish_many(connection, [("fails_to_fail", n) for n in range(3)])
+        bridge.publish_many(connection, [("fails_to_succeed", n) for n in range(3)])
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], beat=True)
+    worker("fleet", directory=fleet, env=env)
+    eyes = connect()
+    done = 'SELECT min("offset") FROM fq.clients'
+    wait_until(lambda: eyes.execute(done).fetchone() == (6,), what="all of them have ended, long before a lease")
+    parked = eyes.execute('SELECT client_id, error_type, error FROM fq.parked ORDER BY "offset"').fetchall()
+    assert parked == [("fails_to_fail", "RuntimeError", "in on_failure")] * 3
     store.close()
 
 

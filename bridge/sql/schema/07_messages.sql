@@ -35,6 +35,19 @@ BEGIN ATOMIC
     ELSE CAST(e.payload AS text) END;
 END;
 
+-- Return the names of trace headers that are neither W3C's nor Sentry's: those of bridge/settings/headers.py.
+CREATE FUNCTION fq.trace_names() RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
+    SELECT CAST('{b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,x-datadog-trace-id,'
+                'x-datadog-parent-id,x-datadog-sampling-priority,x-datadog-origin,x-datadog-tags,ot-tracer-traceid,'
+                'ot-tracer-spanid,ot-tracer-sampled,uber-trace-id,X-Amzn-Trace-Id,x-cloud-trace-context}' AS text[]);
+END;
+
+-- Return these headers of an event, as far as they are texts of at most 512 characters; NULL where there are none.
+CREATE FUNCTION fq.other_trace(headers jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
+    SELECT jsonb_object_agg(h.key, h.value) FROM jsonb_each(headers) h
+     WHERE h.key = ANY (fq.trace_names()) AND jsonb_typeof(h.value) = 'string' AND length(h.value #>> '{}') <= 512;
+END;
+
 -- The row that every hand-over returns: what a message is made of. `upto` is how far the log was looked through, and
 -- `within_seconds` when there may be more of a replay; both are the same in every row, and NULL where they mean
 -- nothing.
@@ -49,6 +62,7 @@ CREATE TYPE fq.message AS (
     tracestate     text,
     baggage        text,
     sentry_trace   text,
+    other_trace    jsonb,
     part           bigint,
     upto           bigint,
     within_seconds double precision
@@ -64,7 +78,10 @@ RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e."offset", epoch, attempt, e.topic, e.key,
            CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
            e.headers ->> 'traceparent', e.headers ->> 'tracestate', e.headers ->> 'baggage',
-           e.headers ->> 'sentry-trace', part, upto, within_seconds
+           e.headers ->> 'sentry-trace',
+           -- 8 bytes are `{}`, which most events have
+           CASE WHEN pg_column_size(e.headers) > 8 AND e.headers ?| fq.trace_names() THEN fq.other_trace(e.headers) END,
+           part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
                         THEN fq.body(e, client, attempt, call, epoch, (SELECT l.starts FROM fq.log l)) END AS body
             OFFSET 0) b;

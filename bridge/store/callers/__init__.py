@@ -72,10 +72,15 @@ def is_djangos(target: object) -> bool:
 def sqlstate_of(error: BaseException | None) -> str:
     """Return the SQLSTATE of an error of any driver, also of one that SQLAlchemy or Django has wrapped."""
     while error is not None:
-        if found := getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
+        if found := getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or _said_by_pg8000(error):
             return str(found)
         error = getattr(error, "orig", None) or error.__cause__
     return ""
+
+
+def _said_by_pg8000(error: BaseException) -> object:
+    said = error.args[0] if error.args else None
+    return said.get("C") if isinstance(said, dict) else None
 
 
 @lru_cache(maxsize=256)
@@ -89,4 +94,4 @@ def _way_of(cls: type) -> Way | None:
     return None
 
 
-__all__ = ["Target", "Way", "arun_on", "is_djangos", "run_on", "sqlstate_of", "way_of"]
+__all__ = ["Rows", "Target", "Way", "arun_on", "is_djangos", "run_on", "sqlstate_of", "way_of"]

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session, scoped_session
 from bridge.sql import statement
 from bridge.store.callers.way import Binds, Rows, Way
 
+# The caller's connection may stream its results, by a cursor on the server, and Postgres has none for an INSERT.
+AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
+
 
 def way_of(cls: type) -> Way | None:
     """Return the way for a class of SQLAlchemy; None if nothing can be run on it."""
@@ -45,11 +48,11 @@ def _rows(result: Any) -> Rows:
 
 
 def _run(target: Connection | Session | scoped_session[Any], name: str, binds: Binds) -> Rows:
-    return _rows(_connection(target).execute(statement(name), binds))
+    return _rows(_connection(target).execute(statement(name), binds, execution_options=AT_ONCE))
 
 
 async def _arun(connection: Any, name: str, binds: Binds) -> Rows:
-    return _rows(await connection.execute(statement(name), binds))
+    return _rows(await connection.execute(statement(name), binds, execution_options=AT_ONCE))
 
 
 async def _arun_in_session(session: Any, name: str, binds: Binds) -> Rows:
