@@ -15,6 +15,8 @@ from bridge.errors import InvalidClient, UsageError
 from bridge.settings.amount import seconds_of
 from bridge.settings.client import DEFAULT_BRIDGE, SETTINGS, ClientSettings, check
 
+ROLES = ("fq_publisher", "fq_bridge", "fq_operator", "fq_monitor")  # of Postgres, that `migrate --roles` makes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientSettings):

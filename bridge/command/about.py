@@ -11,10 +11,10 @@ from textwrap import fill
 import click
 from click.shell_completion import CompletionItem
 
-from bridge.command.invocation import NARROWEST_COLUMNS, as_typed, columns
+from bridge.command.invocation import NARROWEST_COLUMNS, as_typed, columns, say
 from bridge.errors import UsageError
+from bridge.settings import client
 from bridge.settings.bridge import PREFIX, SETTINGS
-from bridge.settings.client import SETTINGS as OF_CLIENTS
 from bridge.settings.setting import Setting
 
 WIDEST = 100  # columns: longer lines are hard to read
@@ -43,7 +43,7 @@ def about_command(name: str | None) -> None:
     width = min(columns(), WIDEST)
     if name is None:
         for command, words in sorted(_by_command().items()):
-            click.echo(as_typed(f"words of `eventbridge {command}`:"))
+            say(f"words of `eventbridge {command}`:")
             click.echo(fill(", ".join(words), width, initial_indent="  ", subsequent_indent="  "))
         click.echo("and: brokers, settings")
         return
@@ -64,7 +64,7 @@ def _texts(name: str) -> Iterator[tuple[str, str]]:
     """Yield what there is about a name: a title and a text in Markdown, for each page that has it."""
     if name == "settings":
         yield "Settings of the bridge, in Celery's configuration", _settings(SETTINGS, PREFIX)
-        yield "Settings of a client, options of `register`", _settings(OF_CLIENTS)
+        yield "Settings of a client, options of `register`", _settings(client.SETTINGS)
     elif name == "brokers":
         page, section = BROKERS
         yield "Brokers", _sections(page)[section]

@@ -6,6 +6,7 @@ from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option
 from bridge.command.project import operator_here
+from bridge.model import ROLES
 
 
 @click.command("migrate")
@@ -26,6 +27,4 @@ def migrate_command(ctx: click.Context, roles: bool, as_json: bool) -> None:
     else:
         say("the schema fq was up to date")
     if roles:
-        from bridge.store.roles import GRANTS  # SQLAlchemy, which `--help` does without
-
-        say(f"these roles have their rights: {', '.join(GRANTS)}; GRANT them to the roles that log in")
+        say(f"these roles have their rights: {', '.join(ROLES)}; GRANT them to the roles that log in")

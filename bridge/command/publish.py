@@ -8,13 +8,13 @@ from typing import IO
 
 import click
 
+from bridge import wording
 from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import json_option, moment, span_seconds
 from bridge.command.project import operator_here
 from bridge.event import Scheduled
 from bridge.operate.publish_lines import parse_json
-from bridge.wording import moment as said_moment
 
 
 @click.command("publish", short_help="Append an event to the log, now or later.")
@@ -75,7 +75,7 @@ def _show(found: int | Scheduled, *, as_json: bool) -> None:
         if as_json:
             print_json({"number": found.number, "due_at": found.due_at}, indent=None)
         else:
-            say(f"scheduled as number {found.number}, due at {said_moment(found.due_at)}")
+            say(f"scheduled as number {found.number}, due at {wording.moment(found.due_at)}")
     elif as_json:
         print_json({"offset": offset}, indent=None)
     else:

@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
+from bridge import wording
 from bridge.bounds import TRACE_CHARACTERS, TRACED_EVENTS, TRACING_PAUSE_SECONDS, TRACING_SECONDS
 from bridge.model import Client, Delivery, Outcome, task_id
 from bridge.tracing.context import OPENTELEMETRY, TRACEPARENT
 from bridge.trouble import Trouble
 from bridge.wording import said
-from bridge.wording import span as lasting
 
 logger = logging.getLogger("bridge")
 
@@ -193,9 +193,10 @@ class _Spans:
             self._left_seconds -= _clock() - began
             if self._left_seconds < 0:
                 _pause["until"] = _clock() + TRACING_PAUSE_SECONDS
+                taken = wording.span(TRACING_SECONDS - self._left_seconds)
                 _slow.went(
-                    f"the tracer of this process took {lasting(TRACING_SECONDS - self._left_seconds)} for those of one "
-                    "batch: is its exporter's server there? Take a BatchSpanProcessor, which exports in a thread"
+                    f"the tracer of this process took {taken} for those of one batch: is its exporter's server there? "
+                    "Take a BatchSpanProcessor, which exports in a thread"
                 )
 
     def _first(self) -> list[Traced]:

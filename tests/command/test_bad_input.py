@@ -90,7 +90,10 @@ def test_a_database_that_is_away_is_a_failure_in_one_line(args: list[str]) -> No
     run = runner("postgresql://127.0.0.1:1/nothing")
     result = run(*args)
     assert "Postgres is not available" in refused(result)
-    assert "does bridge_database_url name it?" in result.stderr and "\t" not in result.stderr
+    assert (
+        "are host, user, password and database in bridge_database_url right?" in result.stderr
+        and "\t" not in result.stderr
+    )
     assert result.exit_code == 1
 
 

@@ -92,7 +92,7 @@ def test_what_a_client_began_behind_is_not_called_done(operator: bridge.Operator
 def test_an_event_that_never_was_or_is_not_final_or_not_there_any_more_is_told_as_such(
     operator: bridge.Operator, world: World, connect: Connect, tmp_path: Path
 ) -> None:
-    assert "the last offset that was drawn is -1" in operator.show(1).note
+    assert "there is no such event: the log is empty" in operator.show(1).note
     slow = connect(autocommit=False)
     slow.execute("INSERT INTO fq.events (topic) VALUES ('slow')")
     world.publish("k")

@@ -86,11 +86,12 @@ def test_g10_scheduled_events_that_an_old_snapshot_keeps_do_not_slow_down_the_lo
     snapshot.execute("SELECT FROM fq.clients")
     rounds.take_turn(world.store, holder="me", seconds=60)
     wait: Any = {"holder": "me", "seconds": 0.3, "poll_seconds": 0.01}
-    assert 0 < rounds.wait_for_work(world.store, **wait).due_rest_seconds < 0.1
+    before = rounds.wait_for_work(world.store, **wait).due_rest_seconds
+    assert before > 0
     world.eyes.execute("INSERT INTO fq.scheduled (due_at, topic) SELECT now(), 'a' FROM generate_series(1, 100000)")
     world.eyes.execute("DELETE FROM fq.scheduled")
     found = rounds.wait_for_work(world.store, **wait)
-    assert found.due_rest_seconds > 0.1
+    assert found.due_rest_seconds > before
     package.publish(world.eyes, "b", {}, deliver_at=LONG_AGO)
     rested = rounds.wait_for_work(world.store, due_rest_seconds=9, **wait)
     assert rested[:3] == (False, True, False) and rested.due_rest_seconds > 1, "it rests from call to call"

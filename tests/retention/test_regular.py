@@ -91,7 +91,7 @@ def test_amounts_are_read_with_their_units() -> None:
 
 @pytest.mark.parametrize("wrong", ["30", "d", "0d", "-1d", "30 days", "1e3d", "999999w", "²d"])
 def test_an_age_that_is_none_stops_the_process_with_its_name(wrong: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"setting bridge_keep is .*must be an age such as 30d"):
+    with pytest.raises(ConfigurationError, match=r"setting bridge_keep is .*must be a span such as 30d"):
         BridgeSettings.read({"bridge_keep": wrong}, {})
 
 

@@ -13,6 +13,7 @@ from celery import Celery
 
 import bridge
 from bridge.errors import SchemaForeign, StoreRefused, UsageError
+from bridge.model import ROLES
 from bridge.store import Store
 from bridge.store.migrate import check_schema, migrate
 from bridge.store.roles import GRANTS
@@ -223,3 +224,7 @@ def test_g10_row_level_security_is_refused_at_start_and_never_hides_an_event(
     assert world.cursor() == -1
     check_schema(world.store.engine)  # a superuser bypasses it
     assert len(world.hand_over()) == 1
+
+
+def test_the_roles_that_are_named_are_those_that_are_made() -> None:
+    assert tuple(GRANTS) == ROLES
