@@ -15,6 +15,7 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +155,6 @@ def fill(url: str, rows: int, old: int) -> None:
 
 def prune_batches(url: str, old: int) -> None:
     """Prune as the bridge does: all that is older than 30 days."""
-    from datetime import UTC, datetime, timedelta
-
     store = Store(url)
     done = prune(store, before=datetime.now(UTC) - timedelta(days=30), keep=None)
     print(f"\n{done.events:,} events removed", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from functools import partial
@@ -29,6 +30,7 @@ class Half(Loops):
 
     def run(self) -> None:
         """Measure until standard input ends."""
+        logging.getLogger("bridge").setLevel(logging.ERROR)  # that a turn has emptied the broker is no news
         print("ready", flush=True)
         for line in sys.stdin:
             name, _, kind = line.strip().partition(", ")
