@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import psycopg
 
-from bridge.demo.process import Process, inherited
+from bridge.demo.process import SETTINGS, Process, inherited
 from bridge.demo.servers.server import free_port
 from tests.support.following import Command, blocks, matches
 from tests.support.stage import REPOSITORY
@@ -51,7 +51,7 @@ class Machine:
         }
         self.terminals: dict[str, Process] = {}
         self.env: dict[str, str] = {
-            **inherited(),
+            **inherited((*SETTINGS, "COLUMNS")),  # what a pipe gets is as wide as it is
             "PATH": f"{home / 'env' / 'bin'}:/usr/bin:/bin",
             "PYTHONPATH": "",
             "FLOWER_ADDRESS": "127.0.0.1",
