@@ -84,9 +84,11 @@ def _end(sides: Sequence[Any], nth: int) -> None:
 @click.argument("other", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("figures", nargs=-1, type=click.Choice((*FIGURES, "all")), metavar="[FIGURES]...")
 @click.option("--rounds", type=click.IntRange(1), default=8, show_default=True, help="Turns of each figure.")
-def main(other: Path, figures: tuple[str, ...], rounds: int) -> None:
+@click.option("--new", type=click.Path(exists=True, file_okay=False, path_type=Path), default=THIS_TREE, metavar="TREE",
+              help="Compare this tree with OTHER, and not the one that measures.")  # fmt: skip
+def main(other: Path, figures: tuple[str, ...], rounds: int, new: Path) -> None:
     """Let both halves take turns, and print new to old."""
-    with halves((THIS_TREE, "redis"), (other.resolve(), "redis")) as sides:
+    with halves((new.resolve(), "redis"), (other.resolve(), "redis")) as sides:
         for figure in FIGURES if "all" in figures else figures or SHORT:
             click.echo(f"{figure}: new/old {told(compare(sides, figure, rounds))}")
         looks = [ask(sides[0], "marks") for _ in range(rounds)]
