@@ -70,7 +70,7 @@ async def apublish(
     way = way_of(target, asynchronous=True)
     event = NewEvent(topic, payload, key, headers, id)
     step = plan.one(event, deliver_after=deliver_after, deliver_at=deliver_at)
-    with plan.told():
+    with plan.telling:
         rows = await _run(way, target, step)
     return plan.offset_or_scheduled(step, rows)
 
@@ -82,7 +82,7 @@ async def apublish_many(target: Target, events: Iterable[NewEvent | NewEventTupl
     if len(steps) > 1 and await way.autocommits(target):
         plan.refuse_in_part(steps)
     found: list[int] = []
-    with plan.told():
+    with plan.telling:
         for step in steps:
             found += plan.offsets(step, await _run(way, target, step))
     return found

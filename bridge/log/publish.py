@@ -86,7 +86,7 @@ def publish(
     way = way_of(target)
     event = NewEvent(topic, payload, key, headers, id)
     step = plan.one(event, deliver_after=deliver_after, deliver_at=deliver_at)
-    with plan.told():
+    with plan.telling:
         rows = _run(way, target, step)
     return plan.offset_or_scheduled(step, rows)
 
@@ -114,7 +114,7 @@ def publish_many(target: Target, events: Iterable[NewEvent | NewEventTuple]) -> 
     if len(steps) > 1 and way.autocommits(target):
         plan.refuse_in_part(steps)
     found: list[int] = []
-    with plan.told():
+    with plan.telling:
         for step in steps:
             found += plan.offsets(step, _run(way, target, step))
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -27,10 +28,7 @@ MESSAGE_COLUMNS = (
     "topic",
     "key",
     "body",
-    "traceparent",
-    "tracestate",
-    "baggage",
-    "sentry_trace",
+    "trace",
     "other_trace",
     "part",
     "upto",
@@ -242,6 +240,7 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
 
 def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:
     """Make deliveries of rows; a row without an offset only says how far was looked, or when to look again."""
+    end = partial(_end_of_event, client.id) if client.call == "event" else _no_end
     found = [
         _delivery(
             (
@@ -250,18 +249,29 @@ def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> 
                 epoch,
                 attempt,
                 topic,
-                body,
+                body and body + end(attempt, epoch),  # one that is empty is fetched whole
                 part,
-                trace_headers((parent, state, baggage, sentry)) if parent or baggage or sentry else UNTRACED,
+                trace_headers(trace) if trace else UNTRACED,
                 other_headers(others) if others else UNTRACED,
                 key,
             )
         )
-        for offset, epoch, attempt, topic, key, body, parent, state, baggage, sentry, others, part, _, _ in rows
+        for offset, epoch, attempt, topic, key, body, trace, others, part, _, _ in rows
         if offset is not None
     ]
     passed = message_headers(client.headers).passed
     return _with_headers(connection, found, passed) if passed and found else found
+
+
+@lru_cache(maxsize=1024)
+def _end_of_event(client: str, attempt: int, epoch: int) -> str:
+    """Return what the SQL function `fq.event_head` leaves out: the end of an event's text, as `fq.body` writes it."""
+    return f', "client": {json.dumps(client, ensure_ascii=False)}, "attempt": {attempt}, "epoch": {epoch}}}'
+
+
+def _no_end(attempt: int, epoch: int) -> str:
+    """Return nothing: only where a task is called with an event, its text lacks the end."""
+    return ""
 
 
 def _with_headers(connection: Connection, found: list[Delivery], passed: Mapping[str, str]) -> list[Delivery]:

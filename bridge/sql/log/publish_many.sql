@@ -1,6 +1,6 @@
 -- Append many events, in the order of the array.
 --
--- Binds      events  text, a JSON array of arrays: topic, payload, key or null, headers or null
+-- Binds      events  text, a JSON array of arrays: topic, payload, key or null, headers or null where there are any
 -- Returns    "offset" of each; as currval, because INSERT alone does not permit to read the column
 -- Relies on  the caller's transaction: the events are there when that commits; and on no search path (decision 30)
 INSERT INTO fq.events (topic, payload, key, headers)

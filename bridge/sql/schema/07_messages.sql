@@ -17,20 +17,27 @@ BEGIN ATOMIC
         || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}';
 END;
 
--- Return an event as JSON text, in the shape that a client's task is called with. Postgres makes the text, and nothing
--- parses it on its way. It is put together by hand, because json_build_object looks up every type anew. `starts` is
--- fq.log.starts: whoever calls this reads it once, and not once an event. It is used only once here, or the planner
--- would not put this body in place of a call.
+-- Return an event as JSON text, but for its end, which is the same for all events of one client, attempt and epoch: the
+-- pump adds it to each (bridge/store/handover.py). Postgres makes the text, and nothing parses it on its way. It is put
+-- together by hand, because json_build_object looks up every type anew. `starts` is fq.log.starts: whoever calls this
+-- reads it once, and not once an event. It is used only once here, or the planner would not put this body in place of a
+-- call. Headers of 8 bytes are `{}`, which most events have.
+CREATE FUNCTION fq.event_head(e fq.events, starts bigint[]) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT '{"offset": ' || e."offset" || ', "generation": ' || width_bucket(e."offset", starts)
+        || ', "topic": ' || to_json(e.topic)
+        || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
+        || ', "payload": ' || e.payload
+        || ', "headers": ' || CASE WHEN pg_column_size(e.headers) > 8 THEN CAST(e.headers AS text) ELSE '{}' END
+        || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') || '"';
+END;
+
+-- Return the whole text of an event, in the shape that a client's task is called with.
 CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer, starts bigint[])
 RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN call = 'event' THEN
-        '{"offset": ' || e."offset" || ', "generation": ' || width_bucket(e."offset", starts)
-        || ', "topic": ' || to_json(e.topic)
-        || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
-        || ', "payload": ' || e.payload || ', "headers": ' || e.headers
-        || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
-        || '", "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
+        fq.event_head(e, starts)
+        || ', "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
     WHEN call = 'cloudevent' THEN fq.cloudevent(e, client, attempt, epoch, fq.generation_of(e."offset"))
     ELSE CAST(e.payload AS text) END;
 END;
@@ -48,7 +55,8 @@ CREATE FUNCTION fq.other_trace(headers jsonb) RETURNS jsonb LANGUAGE sql IMMUTAB
      WHERE h.key = ANY (fq.trace_names()) AND jsonb_typeof(h.value) = 'string' AND length(h.value #>> '{}') <= 512;
 END;
 
--- The row that every hand-over returns: what a message is made of. `upto` is how far the log was looked through, and
+-- The row that every hand-over returns: what a message is made of. `trace` has the trace headers of W3C and Sentry, in
+-- the order of bridge/tracing/context.py; most events have none, and every column takes time. `upto` is how far the log was looked through, and
 -- `within_seconds` when there may be more of a replay; both are the same in every row, and NULL where they mean
 -- nothing.
 CREATE TYPE fq.message AS (
@@ -58,32 +66,30 @@ CREATE TYPE fq.message AS (
     topic          text,
     key            text,
     body           text,
-    traceparent    text,
-    tracestate     text,
-    baggage        text,
-    sentry_trace   text,
+    trace          text[],
     other_trace    jsonb,
     part           bigint,
     upto           bigint,
     within_seconds double precision
 );
 
--- Return the message of one event. A function in FROM: the planner puts the body in place of the call. A body of more
--- than 8 kB does not come along, and the column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the
--- planner from making the text twice.
+-- Return the message of one event. A function in FROM: the planner puts the body in place of the call. Where the task is
+-- called with an event, `body` lacks its end: see fq.event_head. A body of more than 8 kB does not come along, and the
+-- column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner from making the text twice.
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
 RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT e."offset", epoch, attempt, e.topic, e.key,
            CASE WHEN octet_length(b.body) <= 8192 THEN b.body ELSE '' END,
-           e.headers ->> 'traceparent', e.headers ->> 'tracestate', e.headers ->> 'baggage',
-           e.headers ->> 'sentry-trace',
-           -- 8 bytes are `{}`, which most events have
+           CASE WHEN pg_column_size(e.headers) > 8 AND e.headers ?| '{traceparent,baggage,sentry-trace}'
+                THEN ARRAY[e.headers ->> 'traceparent', e.headers ->> 'tracestate', e.headers ->> 'baggage',
+                           e.headers ->> 'sentry-trace'] END,
            CASE WHEN pg_column_size(e.headers) > 8 AND e.headers ?| fq.trace_names() THEN fq.other_trace(e.headers) END,
            part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
-                        THEN fq.body(e, client, attempt, call, epoch, (SELECT l.starts FROM fq.log l)) END AS body
+                        THEN CASE WHEN call = 'event' THEN fq.event_head(e, (SELECT l.starts FROM fq.log l))
+                                  ELSE fq.body(e, client, attempt, call, epoch, '{}') END END AS body
             OFFSET 0) b;
 END;
 

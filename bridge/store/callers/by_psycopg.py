@@ -5,8 +5,6 @@ A cursor of ours runs the statement: the caller may have set other cursor classe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -37,32 +35,28 @@ def way_of(cls: type) -> Way | None:
 def _run(connection: psycopg.Connection[Any], name: str, binds: Binds) -> Rows:
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         cursor.execute(for_psycopg(name), binds)
-        with suppress(_NoRows), _rows_or_none(cursor):
+        try:
             return cursor.fetchall()
-    return []
+        except psycopg.ProgrammingError as error:
+            if _has_rows(cursor, error):
+                raise
+            return []
 
 
 async def _arun(connection: psycopg.AsyncConnection[Any], name: str, binds: Binds) -> Rows:
     async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
         await cursor.execute(for_psycopg(name), binds)
-        with suppress(_NoRows), _rows_or_none(cursor):
+        try:
             return await cursor.fetchall()
-    return []
+        except psycopg.ProgrammingError as error:
+            if _has_rows(cursor, error):
+                raise
+            return []
 
 
-class _NoRows(Exception):
-    """The statement returns none."""
-
-
-@contextmanager
-def _rows_or_none(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> Iterator[None]:
-    """Tell a statement without rows from one that fails; in pipeline mode this is known only after a fetch."""
-    try:
-        yield
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is None and cursor.description is None:
-            raise _NoRows from None
-        raise
+def _has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any], error: psycopg.ProgrammingError) -> bool:
+    """Tell a statement that fails from one without rows; in pipeline mode this is known only after a fetch."""
+    return error.sqlstate is not None or cursor.description is not None
 
 
 def _autocommits(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
