@@ -19,11 +19,11 @@ END;
 
 -- Return an event as JSON text, but for its end, which is the same for all events of one client, attempt and epoch: the
 -- pump adds it to each (bridge/store/handover.py). Postgres makes the text, and nothing parses it on its way. It is put
--- together by hand, because json_build_object looks up every type anew. `starts` is fq.log.starts: whoever calls this
--- reads it once, and not once an event. It is used only once here, or the planner would not put this body in place of a
--- call. Headers of 8 bytes are `{}`, which most events have.
-CREATE FUNCTION fq.event_head(e fq.events, starts bigint[]) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
-    SELECT '{"offset": ' || e."offset" || ', "generation": ' || width_bucket(e."offset", starts)
+-- together by hand, because json_build_object looks up every type anew. `generation` is the event's: it is used only
+-- once here, or the planner would not put this body in place of a call. Headers of 8 bytes are `{}`, which most events
+-- have.
+CREATE FUNCTION fq.event_head(e fq.events, generation text) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT '{"offset": ' || e."offset" || ', "generation": ' || generation
         || ', "topic": ' || to_json(e.topic)
         || ', "key": ' || coalesce(CAST(to_json(e.key) AS text), 'null')
         || ', "payload": ' || e.payload
@@ -31,12 +31,13 @@ CREATE FUNCTION fq.event_head(e fq.events, starts bigint[]) RETURNS text LANGUAG
         || ', "created_at": "' || to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') || '"';
 END;
 
--- Return the whole text of an event, in the shape that a client's task is called with.
+-- Return the whole text of an event, in the shape that a client's task is called with. `starts` is fq.log.starts:
+-- whoever calls this reads it once, and not once an event. It is used only once here, too.
 CREATE FUNCTION fq.body(e fq.events, client text, attempt integer, call text, epoch integer, starts bigint[])
 RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN call = 'event' THEN
-        fq.event_head(e, starts)
+        fq.event_head(e, CAST(width_bucket(e."offset", starts) AS text))
         || ', "client": ' || to_json(client) || ', "attempt": ' || attempt || ', "epoch": ' || epoch || '}'
     WHEN call = 'cloudevent' THEN fq.cloudevent(e, client, attempt, epoch, fq.generation_of(e."offset"))
     ELSE CAST(e.payload AS text) END;
@@ -75,7 +76,8 @@ CREATE TYPE fq.message AS (
 
 -- Return the message of one event. A function in FROM: the planner puts the body in place of the call. Where the task is
 -- called with an event, `body` lacks its end: see fq.event_head. A body of more than 8 kB does not come along, and the
--- column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner from making the text twice.
+-- column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner from making the text twice. Most
+-- events are of the newest generation, which is looked up once for all.
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
                               within_seconds double precision DEFAULT NULL)
@@ -88,7 +90,12 @@ RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
            CASE WHEN pg_column_size(e.headers) > 8 AND e.headers ?| fq.trace_names() THEN fq.other_trace(e.headers) END,
            part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
-                        THEN CASE WHEN call = 'event' THEN fq.event_head(e, (SELECT l.starts FROM fq.log l))
+                        THEN CASE WHEN call = 'event'
+                                  THEN fq.event_head(e, CASE WHEN e."offset" >= (SELECT l.starts[cardinality(l.starts)]
+                                                                                   FROM fq.log l)
+                                                             THEN (SELECT CAST(cardinality(l.starts) AS text)
+                                                                     FROM fq.log l)
+                                                             ELSE CAST(fq.generation_of(e."offset") AS text) END)
                                   ELSE fq.body(e, client, attempt, call, epoch, '{}') END END AS body
             OFFSET 0) b;
 END;
