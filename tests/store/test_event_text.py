@@ -1,4 +1,4 @@
-"""The text of an event: Postgres makes its head and the pump adds its end, and together they are what `fq.body` says."""
+"""The text of an event: Postgres makes its head, the pump adds its end; together they are what `fq.body` says."""
 
 from __future__ import annotations
 

@@ -91,11 +91,10 @@ RETURNS SETOF fq.message LANGUAGE sql STABLE BEGIN ATOMIC
            part, upto, within_seconds
       FROM (SELECT CASE WHEN pg_column_size(e.payload) <= 8192
                         THEN CASE WHEN call = 'event'
-                                  THEN fq.event_head(e, CASE WHEN e."offset" >= (SELECT l.starts[cardinality(l.starts)]
-                                                                                   FROM fq.log l)
-                                                             THEN (SELECT CAST(cardinality(l.starts) AS text)
-                                                                     FROM fq.log l)
-                                                             ELSE CAST(fq.generation_of(e."offset") AS text) END)
+                                  THEN fq.event_head(e, CASE
+                                       WHEN e."offset" >= (SELECT l.starts[cardinality(l.starts)] FROM fq.log l)
+                                       THEN (SELECT CAST(cardinality(l.starts) AS text) FROM fq.log l)
+                                       ELSE CAST(width_bucket(e."offset", (SELECT l.starts FROM fq.log l)) AS text) END)
                                   ELSE fq.body(e, client, attempt, call, epoch, '{}') END END AS body
             OFFSET 0) b;
 END;
