@@ -57,9 +57,9 @@ CREATE FUNCTION fq.other_trace(headers jsonb) RETURNS jsonb LANGUAGE sql IMMUTAB
 END;
 
 -- The row that every hand-over returns: what a message is made of. `trace` has the trace headers of W3C and Sentry, in
--- the order of bridge/tracing/context.py; most events have none, and every column takes time. `upto` is how far the log was looked through, and
--- `within_seconds` when there may be more of a replay; both are the same in every row, and NULL where they mean
--- nothing.
+-- the order of bridge/tracing/context.py; most events have none, and every column takes time. `upto` is how far the log
+-- was looked through, and `within_seconds` when there may be more of a replay; both are the same in every row, and NULL
+-- where they mean nothing.
 CREATE TYPE fq.message AS (
     "offset"       bigint,
     epoch          integer,
@@ -74,9 +74,9 @@ CREATE TYPE fq.message AS (
     within_seconds double precision
 );
 
--- Return the message of one event. A function in FROM: the planner puts the body in place of the call. Where the task is
--- called with an event, `body` lacks its end: see fq.event_head. A body of more than 8 kB does not come along, and the
--- column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner from making the text twice. Most
+-- Return the message of one event. A function in FROM: the planner puts the body in place of the call. Where the task
+-- is called with an event, `body` lacks its end: see fq.event_head. A body of more than 8 kB does not come along, and
+-- the column is empty: the pump fetches it with fq.bodies. OFFSET 0 keeps the planner from making the text twice. Most
 -- events are of the newest generation, which is looked up once for all.
 CREATE FUNCTION fq.message_of(e fq.events, client text, epoch integer, attempt integer, call text,
                               part bigint DEFAULT NULL, upto bigint DEFAULT NULL,
