@@ -49,8 +49,8 @@ class Delivery(NamedTuple):
 
     Attributes:
         attempt: How many times it was handed over, this time included.
-        body: The event as JSON text, in the shape that the client's `call` asks for; empty as long as a large one has
-            not been fetched.
+        body: The event as JSON text, in the shape that the client's `call` asks for. That of a large event is empty
+            until it is fetched, and then it is in UTF-8: as a text, it might take four times as many bytes.
         part: Of a batch that failed, the first offset of the half that goes out together; None for any other delivery.
         trace: Trace context from the event's headers: W3C's and Sentry's, by the names of `tracing.context`.
         headers: Headers of its message that come from the event's own, by the names that they have there: those that
@@ -63,7 +63,7 @@ class Delivery(NamedTuple):
     epoch: int
     attempt: int
     topic: str
-    body: str
+    body: str | bytearray
     part: int | None = None
     trace: Mapping[str, str] = UNTRACED
     headers: Mapping[str, str] = UNTRACED

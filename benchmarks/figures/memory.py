@@ -42,7 +42,7 @@ def measure(servers: Servers, sizes: Sizes) -> Figure:
         events = sizes.large if megabytes == 1 else max(1, sizes.large // 10)
         name = f"peak memory of the pump, {events:,} events of {megabytes} MB"
         beside = f"{short:,} events of 200 bytes"
-        targets = (Target(most=1.5),) if megabytes == 1 else ()
+        targets = (Target(most=1.5),)
         figure.rows.append(Row.of_rates(name, peaks, found[short], beside, unit="MiB", targets=targets))
     if sizes.drained < sizes.backlog:
         figure.notes.append(

@@ -32,6 +32,7 @@ REDIS_STENCIL = FastWay(
         Part("redis:ConnectionPool.get_connection"),
         Part("redis:ConnectionPool.release", 2),
         Part("redis:Connection.send_command", 4),
+        Part("redis:Connection.send_packed_command", 2),
         Part("redis:Connection.read_response", 1),
         Part("redis:Connection.disconnect", 1),
     ),

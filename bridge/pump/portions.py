@@ -1,16 +1,18 @@
 """Give deliveries their bodies, a bounded number of bytes at a time: memory grows with no event's size (G10).
 
-A small body comes along with its slice. A large one stays in Postgres until its portion is about to be sent.
+A small body comes along with its slice. A large one stays in Postgres until its portion is about to be sent, and is
+let go before the next portion is fetched.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from sqlalchemy import Connection
 
+from bridge.bounds import COMMAND_BYTES
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.store.bodies import Body, fetch_bodies
@@ -27,6 +29,8 @@ def portions(
     most_bytes: int,
 ) -> Iterator[list[Delivery]]:
     """Yield deliveries in their order, with their bodies; never an empty list.
+
+    A portion that `holds_large` is empty as soon as the next one is asked for: until then it has to be sent.
 
     Args:
         connection: In the transaction that handed them over.
@@ -49,14 +53,28 @@ def portions(
         if not fetched:
             if portion:
                 yield portion
-            portion = []
+                portion = _let_go(portion)
             some = list(islice(waiting, MOST_AT_ONCE))
             fetched.extend(fetch_bodies(connection, client, some, most_bytes=most_bytes))
-        _, body, fault = fetched.popleft()
         waiting.popleft()
-        if body is None:
-            refused.append(Undeliverable(delivery.offset, str(fault)))
+        if (body := fetched[0].body) is None:
+            refused.append(Undeliverable(delivery.offset, str(fetched[0].fault)))
         else:
             portion.append(delivery._replace(body=body))
+        del fetched[0], body
     if portion:
         yield portion
+        _let_go(portion)
+
+
+def holds_large(portion: Sequence[Delivery]) -> bool:
+    """Tell whether a portion has to be sent before more is fetched: both together would take too much memory."""
+    return any(len(delivery.body) > COMMAND_BYTES for delivery in portion)
+
+
+def _let_go(portion: list[Delivery]) -> list[Delivery]:
+    """Return an empty list: this one if it holds what is large, for its caller may have it still, else another."""
+    if not holds_large(portion):
+        return []  # its caller may not have sent it yet
+    portion.clear()
+    return portion

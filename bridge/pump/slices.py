@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from bridge.bounds import BATCH_BYTES
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.pump.portions import portions
+from bridge.pump.portions import holds_large, portions
 from bridge.pump.stopping import is_stopping
 from bridge.store import handover
 from bridge.store.tally import Tally
@@ -53,8 +53,8 @@ class Slices:
     def __iter__(self) -> Generator[list[Delivery], None, None]:
         """Yield the deliveries of each slice, or portion of one, in the order of their offsets, never an empty list.
 
-        With several slices to come, one is fetched ahead. A caller that stops early must close the iterator: the thread
-        that fetches ahead uses the connection until then.
+        With several slices to come, one is fetched ahead, unless there are large events in this one. A caller that
+        stops early must close the iterator: the thread that fetches ahead uses the connection until then.
         """
         slices = self._slices()
         return _ahead(slices) if self._room > SLICE_EVENTS else slices
@@ -100,5 +100,9 @@ def _ahead(slices: Generator[list[Delivery], None, None]) -> Generator[list[Deli
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-slices") as thread:
         coming = thread.submit(next, slices, None)
         while (found := coming.result()) is not None:
-            coming = thread.submit(next, slices, None)
-            yield found
+            if holds_large(found):  # two portions would take twice the memory
+                yield found
+                coming = thread.submit(next, slices, None)
+            else:
+                coming = thread.submit(next, slices, None)
+                yield found

@@ -17,7 +17,7 @@ from bridge.bounds import REPLAYS_SERVED
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.pump.budget import Budget
-from bridge.pump.portions import portions
+from bridge.pump.portions import holds_large, portions
 from bridge.pump.slices import Slices
 from bridge.store import handover
 from bridge.store.handover import Replayed
@@ -94,6 +94,9 @@ def take(
     for some in portions(connection, client, old.deliveries, refused, most_bytes=batch_bytes):
         refused += send(client, ready) if ready else ()
         ready = some
+        if holds_large(ready):  # it is let go before the next one is fetched
+            refused += send(client, ready)
+            ready = []
     waits = budget.is_still_full(budget.opened) or handover.is_gathering(connection, client, horizon=horizon)
     new = Slices(connection, client, horizon=horizon, room=0 if waits else left, batch_bytes=batch_bytes)
     with closing(iter(new)) as slices:  # else its thread may use the connection while the next transaction has it

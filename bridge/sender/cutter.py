@@ -15,6 +15,7 @@ from bridge.model import Client, Delivery, task_id
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import headers_of, is_batch, pack
+from bridge.sender.pieces import Pieces
 from bridge.sender.samples import SAMPLES
 from bridge.sender.shown import argument_of, label_of
 from bridge.sender.stencil import HEADER_MARKERS, MARKERS, Stencil
@@ -26,6 +27,7 @@ MOST_STENCILS = 1_000  # of one client
 
 Place = TypeVar("Place")  # where messages of a stencil go, in the terms of a subclass
 Rendered = tuple[Place, str, str]  # a message: where it goes, its envelope and its body
+Cut = tuple[Place, str | Pieces, str | Pieces]  # the same; what holds a large event is in pieces
 
 
 class Shape(NamedTuple):
@@ -67,7 +69,7 @@ class Cutter(Writer, Generic[Place]):
         """
         return self.fast_way.conforms(self._try_out)
 
-    def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[Rendered[Place]]:
+    def cut(self, client: Client, deliveries: Sequence[Delivery]) -> Iterator[Cut[Place]]:
         """Yield the messages of these deliveries in order: where each goes, its envelope and its body."""
         tag = uuid.uuid4().hex
         stencils = self._stencils_of(client)
@@ -143,9 +145,9 @@ class Cutter(Writer, Generic[Place]):
                     client, deliveries
                 )
 
-            [cut] = self.cut(client, deliveries)
+            [(place, envelope, body)] = self.cut(client, deliveries)
             own = {**headers_of(deliveries), **deliveries[0].trace}
-            if self._opened(cut) != self._opened(self._rendered(write, own)):
+            if self._opened((place, str(envelope), str(body))) != self._opened(self._rendered(write, own)):
                 raise Differs("a message that is cut from a stencil is not the one that Celery makes")
         self._kept.clear()  # those of the samples
 

@@ -56,7 +56,8 @@ def _is_one_portion(client: Client, deliveries: Sequence[Delivery], known: int, 
 
 def size_of(deliveries: Sequence[Delivery]) -> int:
     """Return about how large a message of these is, in bytes of its body."""
-    return sum(len(body) if (body := delivery.body).isascii() else len(body.encode()) for delivery in deliveries)
+    bodies = [delivery.body for delivery in deliveries]
+    return sum(len(body if not isinstance(body, str) or body.isascii() else body.encode()) for body in bodies)
 
 
 def is_ordinary(size: int, known: int) -> bool:

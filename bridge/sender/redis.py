@@ -18,10 +18,11 @@ from redis.exceptions import RedisError, ResponseError
 from bridge.bounds import COMMAND_BYTES
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import REDIS_STENCIL
-from bridge.broker.internals.redis import body_text, held_back, key_for, redis_connection
+from bridge.broker.internals.redis import body_text, held_back, key_for, push_in_pieces, redis_connection
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
+from bridge.sender.pieces import Pieces
 from bridge.sender.samples import SAMPLE_QUEUE
 from bridge.sender.stencil import BODY, MARKERS
 from bridge.tracing.listeners import only_trace, unrecorded
@@ -47,8 +48,8 @@ class RedisWriter(Cutter[str]):
         return []
 
     @contextmanager
-    def _pushing(self) -> Iterator[Callable[[str, str], None]]:
-        """Push messages in chunks; on leaving, see that Redis took every one."""
+    def _pushing(self) -> Iterator[Callable[[str, str | Pieces], None]]:
+        """Push messages in chunks, and a large one by itself; on leaving, see that Redis took every one."""
         chunks: dict[str, list[str]] = {}
         pushed: list[str] = []
         room = COMMAND_BYTES  # of all chunks together
@@ -61,8 +62,14 @@ class RedisWriter(Cutter[str]):
                 connection.send_command("LPUSH", key, *chunks.pop(key))
                 pushed.append(key)
 
-            def push(key: str, message: str) -> None:
+            def push(key: str, message: str | Pieces) -> None:
                 nonlocal room
+                if isinstance(message, Pieces):
+                    if key in chunks:  # they come first
+                        flush(key)
+                    push_in_pieces(connection, key, message)
+                    pushed.append(key)
+                    return
                 chunk = chunks.setdefault(key, [])
                 chunk.append(message)
                 room -= len(message)

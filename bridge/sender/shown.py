@@ -31,11 +31,24 @@ def label_of(parcel: Sequence[Delivery]) -> str:
 def argument_of(client: Client, parcel: Sequence[Delivery], *, batched: bool) -> str:
     """Return the beginning of a message's argument, as JSON: the payload; of a batch, that of its first event."""
     body = parcel[0].body
-    begin, end = 0, len(body)
-    if client.call == "event" and (found := body.find(_PAYLOAD)) >= 0:
-        begin = found + len(_PAYLOAD)
-        end = body.rfind(_HEADERS, begin)
-    text = body[begin:end] if end - begin <= SHOWN_CHARACTERS else f"{body[begin : begin + SHOWN_CHARACTERS]}…"
+    if not isinstance(body, str):
+        text = _beginning_of_large(client, body)
+    else:
+        begin, end = 0, len(body)
+        if client.call == "event" and (found := body.find(_PAYLOAD)) >= 0:
+            begin = found + len(_PAYLOAD)
+            end = body.rfind(_HEADERS, begin)
+        text = body[begin:end] if end - begin <= SHOWN_CHARACTERS else f"{body[begin : begin + SHOWN_CHARACTERS]}…"
     if not batched:
         return text
     return f"[{text}, …]" if len(parcel) > 1 else f"[{text}]"
+
+
+def _beginning_of_large(client: Client, body: bytearray) -> str:
+    """Return the same of an event in bytes, of which a character takes four at most."""
+    begin, end = 0, len(body)
+    if client.call == "event" and (found := body.find(_PAYLOAD.encode())) >= 0:
+        begin = found + len(_PAYLOAD)
+        end = body.rfind(_HEADERS.encode(), begin)
+    text = body[begin : min(end, begin + 4 * (SHOWN_CHARACTERS + 1))].decode(errors="ignore")  # its last one may be cut
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -11,9 +11,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any, cast
 
-from bridge.bounds import HEADERS_OF_A_MESSAGE, TRACE_HEADERS
+from bridge.bounds import HEADERS_OF_A_MESSAGE, PIECE_BYTES, TRACE_HEADERS
 from bridge.model import Delivery
+from bridge.sender.pieces import Base64, Pieces, event_in
 from bridge.sender.template import Parts, Slot, Template, encoded, in_base64
 from bridge.tracing.context import MOST_CHARACTERS
 
@@ -72,8 +74,10 @@ class Stencil:
         label: str,
         argument: str = "",
         headers: Sequence[str] = (),
-    ) -> tuple[str, str]:
+    ) -> tuple[str | Pieces, str | Pieces]:
         """Make the message of these deliveries: its envelope, and its body where that is not in the envelope.
+
+        Whichever of them holds a large event is in pieces.
 
         Args:
             parcel: The events and where they go; their bodies are spliced in as they are.
@@ -88,17 +92,36 @@ class Stencil:
         offset = str(head.offset)
         if batched:
             offsets = f"[{', '.join([str(delivery.offset) for delivery in parcel])}]"
-            event = f"[{', '.join([delivery.body for delivery in parcel])}]"
+            event = _list_of([delivery.body for delivery in parcel])
         else:
-            offsets, event = offset, head.body
+            body = head.body
+            offsets, event = offset, body if isinstance(body, str) else event_in([body], batched=False)
         said = _escaped(argument)[1:-1] if argument else ""
+        values: tuple[Any, ...]
         values = (offset, offsets, _escaped(label)[1:-1], said, signature, tag, event)  # in the order of MARKERS
         if head.trace or headers:  # else no slot is theirs
             values += (*(_of_trace(head.trace) if head.trace else UNTRACED), *map(_in_json, headers))
+        if not isinstance(event, str):
+            return self._in_pieces(values)
         if self._runs:
             runs = [in_base64(run.filled(values)) for run in self._runs]
             return self._envelope.filled((*runs, *values)), ""
         return self._envelope.filled(values), self._body.filled(values)
+
+    def _in_pieces(self, values: tuple[Any, ...]) -> tuple[str | Pieces, Pieces | str]:
+        """Make the same of a message that is too long to be there as a whole."""
+        if self._runs:
+            runs = [Base64(run.picked(values)) for run in self._runs]
+            return Pieces(self._envelope.picked((*runs, *values))), ""
+        return self._envelope.filled(values), Pieces(self._body.picked(values))
+
+
+def _list_of(bodies: Sequence[str | bytearray]) -> str | Pieces:
+    try:
+        event = f"[{', '.join(cast('Sequence[str]', bodies))}]"
+    except TypeError:  # one is large; to ask each of them first would take longer
+        return event_in(bodies, batched=True)
+    return event if len(event) <= PIECE_BYTES else event_in(bodies, batched=True)
 
 
 def _of_trace(trace: Mapping[str, str]) -> list[str]:

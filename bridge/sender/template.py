@@ -9,7 +9,9 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from bridge.sender.pieces import Pieces
 
 SHORT_CHARACTERS = 48  # between two slots: to encode so many again costs less than to begin anew
 _SPACES = (b"", b"  ", b" ")  # by the rest of a length that is divided by three
@@ -48,11 +50,15 @@ class Template:
             if slot is not None:
                 places.append(len(constants) + order.index(slot.name))
         self._constants = tuple(constants)
-        self._pick: Callable[[tuple[str, ...]], tuple[str, ...]] = itemgetter(*places)
+        self._pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] = itemgetter(*places)
 
     def filled(self, values: tuple[str, ...]) -> str:
         """Return the text with these values in its slots; `%` and `format` take three times as long."""
         return "".join(self._pick(self._constants + values))
+
+    def picked(self, values: tuple[str | Pieces, ...]) -> tuple[str | Pieces, ...]:
+        """Return the constants and these values in their order, to be put together later."""
+        return self._pick(self._constants + values)
 
 
 def encoded(parts: Parts) -> tuple[Parts, list[Parts]]:

@@ -1,4 +1,8 @@
-"""The SQL of large events: their bodies are fetched after their slice, a bounded number of bytes at a time."""
+"""The SQL of large events: their bodies are fetched after their slice, a bounded number of bytes at a time.
+
+A long body arrives in pieces, and each is put into its place in the body at once: nothing but one piece is there twice.
+libpq would have a row three times while it is read.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.bounds import BODY_BYTES
+from bridge.bounds import BODY_BYTES, PIECE_BYTES
 from bridge.model import Client, Delivery
-from bridge.sql import statement
+from bridge.store.streaming import stream
 
 
 class Body(NamedTuple):
-    """The body of an event; None if it can't be sent, for the reason in `fault`."""
+    """The body of an event, in UTF-8; None if it can't be sent, for the reason in `fault`."""
 
     offset: int
-    body: str | None
+    body: bytearray | None
     fault: str | None
 
 
@@ -32,5 +36,17 @@ def fetch_bodies(
         "call": client.call,
         "bytes": most_bytes,
         "most": BODY_BYTES,
+        "piece": PIECE_BYTES,
     }
-    return [Body(*row) for row in connection.execute(statement("pass/fetch_bodies"), binds)]
+    found: list[Body] = []
+    whole, filled = bytearray(), 0
+    for offset, length, piece, fault in stream(connection, "pass/fetch_bodies", binds):
+        if length is None:
+            found.append(Body(offset, None, fault))
+            continue
+        if filled == len(whole):  # of the body before
+            whole, filled = bytearray(length), 0
+            found.append(Body(offset, whole, None))
+        whole[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return found

@@ -31,10 +31,11 @@ PAID = {
 }
 
 
-def checked(body: str) -> CloudEvent:
+def checked(body: str | bytearray) -> CloudEvent:
     """Read it as the package reads what arrives by HTTP, which checks every attribute."""
     headers = {"content-type": "application/cloudevents+json"}
-    event = from_structured_event(HTTPMessage(headers, body.encode()))
+    data = body.encode() if isinstance(body, str) else bytes(body)
+    event = from_structured_event(HTTPMessage(headers, data))
     assert isinstance(event, CloudEvent)
     return event
 

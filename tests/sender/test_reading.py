@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from kombu.utils.json import loads
 
 from bridge.bounds import FLOAT_DIGITS, INTEGER_DIGITS, NESTED_LEVELS
 from bridge.model import Client
+from bridge.sender import levels as counting
+from bridge.sender.levels import is_deeper
 from bridge.sender.reading import is_suspect, sort_out, why_unreadable
 from tests.sender.test_messages import client, delivery
 
@@ -27,6 +30,11 @@ def objects(levels: int) -> str:
 
 def comb(levels: int) -> str:
     return '{"a": 1, "in": ' * levels + "[]" + ', "z": "]"}' * levels
+
+
+def balanced(levels: int, closing: str, opening: str) -> str:
+    """Nest objects in which texts close each bracket and open it again."""
+    return f'{{"a": {closing}, "in": ' * levels + "1" + f', "z": {opening}}}' * levels
 
 
 TYPED = [
@@ -49,6 +57,10 @@ UNREADABLE = [
     ("nested too deeply", comb(NESTED_LEVELS + 1)),
     ("nested too deeply", lists(100_000)),
     ("nested too deeply", '["]]]", ' + lists(NESTED_LEVELS) + "]"),
+    ("nested too deeply", balanced(NESTED_LEVELS + 1, '"]"', '"["')),
+    ("nested too deeply", balanced(NESTED_LEVELS + 1, '"}"', '"{"')),
+    ("nested too deeply", balanced(NESTED_LEVELS + 1, r'"\"}"', r'"{\""')),
+    ("nested too deeply", balanced(NESTED_LEVELS + 1, r'"]\\"', r'"\\["')),
 ]
 READABLE = [
     "{}",
@@ -63,6 +75,8 @@ READABLE = [
     lists(NESTED_LEVELS),
     objects(NESTED_LEVELS),
     comb(NESTED_LEVELS - 1),
+    balanced(NESTED_LEVELS, '"]"', '"["'),
+    balanced(NESTED_LEVELS, r'"[\"\\"', r'"\\\"}"'),
     "[" + ", ".join(["[[{}]]"] * 1000) + "]",
     json.dumps("[{" * 5000),
     json.dumps("]}" * 5000),
@@ -73,17 +87,18 @@ READABLE = [
 @pytest.mark.parametrize("call", ["event", "payload"])
 def test_g10_what_no_worker_can_read_is_suspect_and_refused_in_words(told: str, text: str, call: str) -> None:
     body = f'{{"offset": 1, "payload": {text}, "headers": {{}}}}' if call == "event" else text
-    assert is_suspect(body)
-    why = why_unreadable(client(call=call), body)
-    assert told in why
-    assert len(why) <= 200
+    for either in (body, bytearray(body.encode())):
+        assert is_suspect(either)
+        why = why_unreadable(client(call=call), either)
+        assert told in why
+        assert len(why) <= 200
 
 
 @pytest.mark.parametrize("text", READABLE, ids=[text[:30] for text in READABLE])
 @pytest.mark.parametrize("call", ["event", "payload"])
 def test_g10_what_a_worker_can_read_is_never_refused(text: str, call: str) -> None:
     body = f'{{"offset": 1, "payload": {text}, "headers": {{}}}}' if call == "event" else text
-    assert why_unreadable(client(call=call), body) == ""
+    assert why_unreadable(client(call=call), body) == why_unreadable(client(call=call), bytearray(body.encode())) == ""
     assert pickle.dumps(loads(body))
 
 
@@ -92,9 +107,11 @@ def test_g10_what_only_celery_s_json_takes_for_a_type_goes_out_in_another_serial
     assert why_unreadable(client(serializer="msgpack"), text) == ""
 
 
-def test_g10_those_at_fault_leave_and_the_others_keep_their_order() -> None:
+@pytest.mark.parametrize("large", [(), (0, 1, 2, 3, 4, 5), (1, 3), (2, 4)])
+def test_g10_those_at_fault_leave_and_the_others_keep_their_order(large: tuple[int, ...]) -> None:
     to = client(call="kwargs")
-    bodies = ["{}", "[1]", TYPED[1], "{}", lists(1500), '{"a": 1}']
+    texts = ["{}", "[1]", TYPED[1], "{}", lists(1500), '{"a": 1}']
+    bodies = [bytearray(text.encode()) if nth in large else text for nth, text in enumerate(texts)]
     kept, refused = sort_out(to, [delivery(to, offset=nth, body=body) for nth, body in enumerate(bodies)])
     assert [one.offset for one in kept] == [0, 3, 5]
     assert sorted(one.offset for one in refused) == [1, 2, 4]
@@ -132,6 +149,8 @@ def test_g10_a_value_is_refused_exactly_if_celery_would_change_it_or_it_is_too_d
     text = lists(levels, json.dumps([value, "x" * padding]))
     inside = _levels_of(value) + 1 + levels
     kept, refused = sort_out(to, [delivery(to, body=text)])
+    _, large = sort_out(to, [delivery(to, body=bytearray(text.encode()))])
+    assert [str(one) for one in large] == [str(one) for one in refused]
     assert bool(refused) == (inside > NESTED_LEVELS or _celery_changes(value))
     assert len(kept) + len(refused) == 1
 
@@ -141,3 +160,33 @@ def _levels_of(value: Any) -> int:
         inside = value.values() if isinstance(value, dict) else value
         return 1 + max(map(_levels_of, inside), default=0)
     return 0
+
+
+@pytest.mark.parametrize("piece", [2, 3, 7, 1000])
+@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@given(
+    value=st.recursive(st.text('[]{}\\"é', max_size=5), lambda inner: st.lists(inner) | st.dictionaries(_keys, inner))
+)
+def test_g10_levels_are_counted_as_they_are_whatever_stands_in_texts_and_wherever_it_is_cut(
+    value: Any, piece: int
+) -> None:
+    text, found = json.dumps(value, ensure_ascii=False).encode(), _levels_of(value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "PIECE_BYTES", piece)
+        assert not is_deeper(text, found)
+        assert found == 0 or is_deeper(text, found - 1)
+
+
+def test_g10_a_large_text_of_hexadecimal_digits_is_not_suspect_and_one_with_a_long_number_is() -> None:
+    random = Random(1)
+    text = bytearray(("[" + json.dumps(random.randbytes(500_000).hex()) + ", ").encode())
+    assert not is_suspect(text + b"1]")
+    for digits in range(FLOAT_DIGITS, FLOAT_DIGITS + 60):
+        assert is_suspect(text + b"x" * (digits % 31) + b"8" * digits + b"]")
+    assert not is_suspect(text + (b"8" * 150 + b" ") * 50 + b"]")
+
+
+@pytest.mark.parametrize("body", ['{"__type__": "money"}', lists(NESTED_LEVELS), "9" * 300])
+def test_g10_nothing_large_is_parsed_that_a_count_can_clear(body: str) -> None:
+    text = json.dumps([body, ":-{"] * 1000)
+    assert not is_suspect(bytearray(text.encode()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain
+from typing import Any, Protocol
 
 import redis
 
@@ -73,6 +74,23 @@ def redis_connection(channel: Any) -> Iterator[Any]:
         raise
     finally:
         pool.release(connection)
+
+
+class Long(Protocol):
+    """A text that comes in pieces; how long it is, is known before."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes | bytearray]: ...
+
+
+def push_in_pieces(connection: Any, key: str, message: Long) -> None:
+    """Send LPUSH with a long message, on a connection that was lent; its answer is still to be read.
+
+    redis-py would put all of the command together before it sends any of it.
+    """
+    begin = b"*3\r\n$5\r\nLPUSH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(key.encode()), key.encode(), len(message))
+    connection.send_packed_command(chain([begin], message, [b"\r\n"]))
 
 
 @contextmanager
