@@ -50,7 +50,10 @@ REASONS_AT_ONCE = 2_000
 # What is kept on the queue `bridge.unreadable`, in each broker; the oldest go first.
 UNREADABLE_MESSAGES = 10_000
 UNREADABLE_BYTES = 64 * 1024 * 1024
-INFLATED_BYTES = 64 * 1024 * 1024  # of a compressed message on the bridge's queue
+INFLATED_BYTES = 64 * 1024 * 1024  # of a message on the bridge's queue, when it is decompressed
+
+# What a collector takes off the bridge's queue at once, and one message more.
+TAKEN_BYTES = 32 * 1024 * 1024
 
 # How many messages a collector keeps aside, because another transaction holds what their outcomes need.
 HELD_MESSAGES = 1_000

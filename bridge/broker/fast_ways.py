@@ -112,8 +112,12 @@ AMQP_COLLECTOR = FastWay(
 )
 GUARD = FastWay(
     name="keeping unreadable messages from the bridge's worker",
-    instead="one that a stranger puts on the queue of ticks may end the worker",
+    instead="one that a stranger puts on the queue of ticks, or broadcasts, may end the worker",
     parts=(
+        Part("kombu.transport.redis:Channel._receive_one", 2),
+        Part("kombu.transport.redis:Transport.create_channel", 2),
+        Part("kombu.transport.redis:Transport.channels"),
+        Part("celery.worker.consumer.gossip:Gossip.get_consumers", 2),
         Part("kombu.transport.redis:Channel.client"),
         Part("kombu.transport.redis:Channel.sep"),
         Part("kombu.transport.redis:Channel.global_keyprefix"),

@@ -15,6 +15,7 @@ from amqp import Message
 from celery import Celery
 from kombu import Queue
 
+from bridge.bounds import TAKEN_BYTES
 from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
 from bridge.broker.internals.connections import drop
@@ -49,6 +50,7 @@ class AmqpReader(Reader[Message]):
         self._queue, self._others = queue, others
         self._unreadable = unreadable_queue(queue)
         self._ahead: deque[Message] = deque()  # sent to us, in the order of their tags, and not taken yet
+        self._bytes = 0  # of those; what is not read waits in the broker, or in the socket
         self._taken: list[int] = []  # tags, in their order
         self._kept: list[int] = []  # tags of older messages that stay taken
         self._broken = False
@@ -64,7 +66,7 @@ class AmqpReader(Reader[Message]):
                 self._channel = self._connection.channel()
                 keep_bytes(self._channel)
                 self._channel.basic_qos(0, PREFETCH, False)
-                self._channel.basic_consume(queue, callback=self._ahead.append)
+                self._channel.basic_consume(queue, callback=self._arrived)
         except BrokerUnavailable:
             self.close()
             raise
@@ -76,8 +78,10 @@ class AmqpReader(Reader[Message]):
             BrokerUnavailable: the broker gives what was taken to another collector.
         """
         with self._translated():
-            while len(self._ahead) < most and receive(self._channel, AT_HAND_SECONDS):
-                pass
+            while (room := self._bytes < TAKEN_BYTES) and len(self._ahead) < most:
+                if not receive(self._channel, AT_HAND_SECONDS):
+                    break
+        self.left_some = not room
         return self._next(most)
 
     def wait(self, seconds: float) -> list[Message]:
@@ -160,8 +164,13 @@ class AmqpReader(Reader[Message]):
         message.properties.pop("user_id", None)  # the broker refuses any but our own
         self._publishing.basic_publish(message, exchange="", routing_key=to, mandatory=True)
 
+    def _arrived(self, message: Message) -> None:
+        self._ahead.append(message)
+        self._bytes += len(message.body or b"")
+
     def _next(self, most: int) -> list[Message]:
         taken = [self._ahead.popleft() for _ in range(min(most, len(self._ahead)))]
+        self._bytes -= sum(len(message.body or b"") for message in taken)
         self._taken += [message.delivery_tag for message in taken]
         return taken
 

@@ -1,6 +1,8 @@
 """Set messages aside, on a queue beside the bridge's: what no worker can read, and what Postgres refuses for good.
 
-People look at them there. The queue is bounded: where it is full, the oldest of its messages go.
+People look at them there. The queue is bounded: where it is full, the oldest of its messages go. A broker that is there
+and refuses to keep a message, for want of rights or of room, would refuse it again, and all others would wait with it.
+So such a message is dropped, with a line in the log that shows its beginning; the lease of its event ends.
 """
 
 from __future__ import annotations
@@ -10,33 +12,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from amqp import Message
-from amqp.exceptions import PreconditionFailed
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from redis import Redis
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from bridge.bounds import UNREADABLE_BYTES, UNREADABLE_MESSAGES
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.rabbitmq import can_be_published
 from bridge.errors import BrokerUnavailable
-from bridge.wording import counted, said
+from bridge.wording import counted, one_line, said
 
 logger = logging.getLogger("bridge.collector")
 
 CONFIRM_SECONDS = 10.0
+SHOWN_BYTES = 200  # of a message that is dropped
 PERSISTENT = 2
 
-# Keep messages on a list of at most so many, and of at most so many bytes; return how many old ones had to go.
+# Keep messages on a list of at most so many, and of at most so many bytes; return how many old ones had to go. All of
+# the list is measured: one large message among small ones would make an estimate either keep or drop far too much. The
+# first command lets a Redis that is out of memory take the next one: what is kept has been taken off another list.
 KEEP_ON_REDIS = """
 local kept, most, bytes, dropped = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+redis.call('LTRIM', kept, 0, -1)
 for nth = 3, #ARGV do redis.call('LPUSH', kept, ARGV[nth]) end
-local function is_full()
-    local length = redis.call('LLEN', kept)
-    if length == 0 or length > most then return length > 0 end
-    local used = redis.pcall('MEMORY', 'USAGE', kept)
-    return type(used) == 'number' and used > bytes
-end
-while is_full() do
-    redis.call('RPOP', kept)
+local function drop()
     dropped = dropped + 1
+    return #redis.call('RPOP', kept)
+end
+while redis.call('LLEN', kept) > most do drop() end
+local used = redis.pcall('MEMORY', 'USAGE', kept, 'SAMPLES', '0')
+if type(used) == 'number' then
+    while used > bytes and redis.call('LLEN', kept) > 0 do used = used - drop() end
 end
 return dropped
 """
@@ -49,26 +55,40 @@ ON_RABBITMQ = {
 
 
 def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: str) -> None:
-    """Keep messages, as they came, on a list."""
+    """Keep messages, as they came, on a list.
+
+    Raises:
+        RedisError: they are not kept, and later they may be.
+    """
     keep = client.register_script(KEEP_ON_REDIS)
-    dropped = int(keep(keys=[queue], args=[UNREADABLE_MESSAGES, UNREADABLE_BYTES, *messages]))
-    _say(len(messages), queue=queue, why=why, dropped=dropped)
+    try:
+        dropped = int(keep(keys=[queue], args=[UNREADABLE_MESSAGES, UNREADABLE_BYTES, *messages]))
+    except ReadOnlyError:  # during a failover
+        raise
+    except ResponseError as error:
+        _say_lost(messages, queue=queue, why=why, error=error)
+    else:
+        _say(len(messages), queue=queue, why=why, dropped=dropped)
 
 
 def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, why: str) -> None:
     """Keep messages, as they came, on a queue; return when the broker has them.
 
     Raises:
-        BrokerUnavailable, or one of the connection's errors: not all are kept.
+        One of the connection's errors: not all are kept.
     """
-    waiting = _declare(connection, queue)
-    with connection.channel() as channel:
-        confirms = Confirms(channel)
-        for message in messages:
-            channel.basic_publish(_kept(message), exchange="", routing_key=queue, mandatory=True)
-        if confirms.wait(CONFIRM_SECONDS):
-            raise BrokerUnavailable(f"messages can't be set aside, the queue {queue!r} was deleted")
-    _say(len(messages), queue=queue, why=why, dropped=max(0, waiting + len(messages) - UNREADABLE_MESSAGES))
+    try:
+        waiting = _declare(connection, queue)
+        with connection.channel() as channel:
+            confirms = Confirms(channel)
+            for message in messages:
+                channel.basic_publish(_kept(message), exchange="", routing_key=queue, mandatory=True)
+            if confirms.wait(CONFIRM_SECONDS):
+                raise BrokerUnavailable(f"the queue {queue!r} was deleted")
+    except (BrokerUnavailable, *connection.channel_errors) as error:
+        _say_lost([_body(message) for message in messages], queue=queue, why=why, error=error)
+    else:
+        _say(len(messages), queue=queue, why=why, dropped=max(0, waiting + len(messages) - UNREADABLE_MESSAGES))
 
 
 def _declare(connection: Any, queue: str) -> int:
@@ -77,7 +97,7 @@ def _declare(connection: Any, queue: str) -> int:
     try:
         with connection.channel() as channel:  # of its own: an error closes it
             return int(channel.queue_declare(**options).message_count)
-    except PreconditionFailed:  # somebody has declared it with bounds of their own
+    except (PreconditionFailed, AccessRefused):  # somebody has declared it with bounds of their own, or for us
         with connection.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
@@ -85,9 +105,13 @@ def _declare(connection: Any, queue: str) -> int:
 def _kept(message: Message) -> Message:
     """Return the message such that the broker takes and keeps it: not all properties that are read can be written."""
     properties = {name: value for name, value in message.properties.items() if name not in ("expiration", "user_id")}
-    body = bytes(message.body or b"")  # of an empty message it is an empty string
+    body = _body(message)
     kept = Message(body, **{**properties, "delivery_mode": PERSISTENT})
     return kept if can_be_published(kept) else Message(body, delivery_mode=PERSISTENT)
+
+
+def _body(message: Message) -> bytes:
+    return bytes(message.body or b"")  # of an empty message it is an empty string
 
 
 def _say(number: int, *, queue: str, why: str, dropped: int) -> None:
@@ -96,3 +120,11 @@ def _say(number: int, *, queue: str, why: str, dropped: int) -> None:
     if dropped:
         gone = counted(dropped, "message that was set aside before is", "messages that were set aside before are")
         logger.warning("%s is full: %s dropped", queue, gone)
+
+
+def _say_lost(messages: Sequence[bytes], *, queue: str, why: str, error: Exception) -> None:
+    """Leave a line in the log about messages that the broker refuses to keep."""
+    number = counted(len(messages), "message is dropped, it can't", "messages are dropped, they can't")
+    logger.error(
+        "%s be set aside on %s (%s): %s: %s", number, queue, said(error), said(why), one_line(messages[0][:SHOWN_BYTES])
+    )

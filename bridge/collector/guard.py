@@ -1,7 +1,8 @@
 """The guard: a bootstep that keeps what no worker can read from ending the bridge's own worker.
 
 The collector reads each message before it passes it on, so this is for the messages that come to the worker in another
-way: put on the queue of ticks by a stranger, or on the bridge's queue where the collector is off.
+way: put on the queue of ticks by a stranger, or on the bridge's queue where the collector is off. What is broadcast to
+all workers, as remote control or as an event, is for nobody to keep: what can't be read of it is only counted.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqp import Message
-from celery import bootsteps
+from celery import Celery, bootsteps
 from redis import Redis
 
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import GUARD
-from bridge.broker.internals.redis import connection_pool, key_prefix, watch_arrivals
-from bridge.broker.internals.workers import tag_queues
+from bridge.broker.internals.connections import drop
+from bridge.broker.internals.redis import connection_pool, key_prefix, shield_broadcasts, watch_arrivals
+from bridge.broker.internals.workers import shield_gossip, tag_queues
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
 from bridge.broker.tolerant import tolerate_properties
 from bridge.collector.aside import keep_on_amqp, keep_on_redis
 from bridge.contract import ticks_queue, unreadable_queue
+from bridge.trouble import Tally
+from bridge.wording import counted, said
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
     from celery.worker.consumer import Consumer
 
 logger = logging.getLogger("bridge.collector")
+_unread = Tally(logger)
 
 
 class Guard(bootsteps.StartStopStep):
@@ -36,8 +41,11 @@ class Guard(bootsteps.StartStopStep):
     label = "Bridge guard"
 
     def include_if(self, parent: Consumer) -> bool:
-        """Tell whether this is a bridge worker."""
-        return bridge_of(parent.app).is_served_here and GUARD.conforms()
+        """Tell whether this is a bridge worker; events of other workers are guarded before it listens to them."""
+        wanted = bridge_of(parent.app).is_served_here and GUARD.conforms()
+        if wanted:
+            shield_gossip(parent, _say_unread)
+        return wanted
 
     def start(self, parent: Consumer) -> None:
         """Stand between the broker and the worker before the first message comes."""
@@ -52,6 +60,7 @@ class Guard(bootsteps.StartStopStep):
         vars(parent).pop("create_task_handler", None)
 
     def _guard_redis(self, parent: Consumer) -> None:
+        shield_broadcasts(parent.connection.transport, _say_unread)
         channel = parent.task_consumer.channel
         queue = bridge_of(parent.app).settings.queue
         ours = (queue, ticks_queue(queue))
@@ -71,6 +80,7 @@ class Guard(bootsteps.StartStopStep):
         create: Callable[[], Callable[[Any], Any]] = parent.create_task_handler
         queue = bridge_of(parent.app).settings.queue
         ours = (queue, ticks_queue(queue))
+        aside = _Aside(parent.app, unreadable_queue(queue))
 
         def guarded() -> Callable[[Any], Any]:
             handle = create()
@@ -90,14 +100,59 @@ class Guard(bootsteps.StartStopStep):
                 headers = {name: value for name, value in message.headers.items() if name != "compression"}
                 if why := why_illegible(parent.app, found._replace(headers=headers)):
                     copy = Message(found.body, **{**message.properties, "application_headers": headers})
-                    with parent.app.connection_for_write() as connection:
-                        keep_on_amqp(connection, unreadable_queue(queue), [copy], why=f"no worker can read it: {why}")
+                    aside.keep(copy, why=f"no worker can read it: {why}")
                     return message.ack()
                 return handle(message)
 
             return receive
 
         parent.create_task_handler = guarded
+
+
+class _Aside:
+    """Keeps messages on RabbitMQ, on a connection of its own that stays open: a flood of them has no time for more.
+
+    Args:
+        app: Its broker is used.
+        queue: Where they are kept.
+    """
+
+    def __init__(self, app: Celery, queue: str) -> None:
+        self._app, self._queue = app, queue
+        self._connection: Any = None
+
+    def keep(self, message: Message, *, why: str) -> None:
+        """Keep one; a connection that has rested may be gone, and is made anew.
+
+        Raises:
+            One of the connection's errors: it is not kept.
+        """
+        rested, self._connection = self._connection, None
+        if rested is not None:
+            try:
+                keep_on_amqp(rested, self._queue, [message], why=why)
+            except rested.connection_errors:
+                drop(rested)
+            else:
+                self._connection = rested
+                return
+        fresh = self._app.connection_for_write()
+        try:
+            keep_on_amqp(fresh, self._queue, [message], why=why)
+        except BaseException:
+            drop(fresh)
+            raise
+        self._connection = fresh
+
+
+def _say_unread(error: BaseException) -> None:
+    """Say, once a minute, that broadcasts can't be read."""
+
+    def line(number: int) -> str:
+        kind = ("broadcast to workers can't be read", "broadcasts to workers can't be read")
+        return f"{counted(number, *kind)}: {type(error).__name__}: {said(error)}"
+
+    _unread.note(1, line)
 
 
 def _bytes(body: Any) -> bytes:

@@ -116,11 +116,12 @@ class Collecting:
             if (messages or self._waiting.is_due()) and not self._settle(messages):
                 return
             self._trouble.back()
-            if len(messages) < MESSAGES_AT_ONCE and not self._waiting.messages:
+            took_all = len(messages) < MESSAGES_AT_ONCE and not self._reader.left_some
+            if took_all and not self._waiting.messages:
                 self._note.settled_at = began  # all that there was had been taken then
             if self._waiting.is_full:  # what has just gone back to the queue comes again next
                 self._stopping.wait(FULL_SECONDS)
-            elif len(messages) < MESSAGES_AT_ONCE // 4:
+            elif took_all and len(messages) < MESSAGES_AT_ONCE // 4:
                 self._stopping.wait(rest(time.monotonic() - began, least=GATHER_SECONDS))
 
     def forget(self) -> None:

@@ -50,9 +50,11 @@ class Reader(ABC, Generic[Message]):
 
     Attributes:
         fast_way: The names that it borrows.
+        left_some: Whether the last `take` left messages because those that it took were large.
     """
 
     fast_way: ClassVar[FastWay]
+    left_some = False
 
     @abstractmethod
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
@@ -68,7 +70,7 @@ class Reader(ABC, Generic[Message]):
 
     @abstractmethod
     def take(self, most: int) -> list[Message]:
-        """Take up to `most` messages that are there."""
+        """Take up to `most` messages that are there, and not many more than `TAKEN_BYTES` of them."""
 
     @abstractmethod
     def read(self, message: Message) -> TaskMessage | None:

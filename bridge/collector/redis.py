@@ -19,8 +19,16 @@ import redis
 from celery import Celery
 from redis.exceptions import RedisError, ResponseError
 
+from bridge.bounds import TAKEN_BYTES
 from bridge.broker.fast_ways import REDIS_COLLECTOR
-from bridge.broker.internals.redis import connection_pool, default_key, key_prefix, longest_block_seconds, queue_keys
+from bridge.broker.internals.redis import (
+    connection_pool,
+    default_key,
+    is_full,
+    key_prefix,
+    longest_block_seconds,
+    queue_keys,
+)
 from bridge.broker.legible import why_illegible_envelope
 from bridge.collector.aside import keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
@@ -33,19 +41,32 @@ DEAD_AFTER_SECONDS = 30
 ELSEWHERE_FOR_SECONDS = 60.0
 ELSEWHERE_POLL_SECONDS = 0.02
 
+# A Redis that is out of memory refuses what may need some, unless a script has begun to write: so each of these begins
+# with a command that only removes. What they do makes room in the end. Without it, a Redis that is full of outcomes
+# would stay full of them.
+
 # Move the oldest messages of the queue (one list per priority) to our own list, and give a sign of life. A key that is
-# called like a list of the queue, and is somebody else's hash, say, is left alone.
+# called like a list of the queue, and is somebody else's hash, say, is left alone. They are taken in small portions,
+# as many as fit if they are as large as those before, until there is no room for their bytes.
 _TAKE = """
-local own, alive, left, taken = KEYS[1], KEYS[2], tonumber(ARGV[1]), {}
+local own, alive, left, room, taken = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), {}
+redis.call('ZREM', alive, '')
 redis.call('ZADD', alive, redis.call('TIME')[1], own)
+local bytes = 0
 for nth = 3, #KEYS do
-    if left <= 0 then break end
-    local found = redis.pcall('LRANGE', KEYS[nth], -left, -1)
-    if not found.err and #found > 0 then
+    while left > 0 and bytes < room do
+        local fits = bytes > 0 and math.ceil((room - bytes) * #taken / bytes) or 1
+        local most = math.min(left, fits, 8 * #taken + 1, 50)
+        local found = redis.pcall('LRANGE', KEYS[nth], -most, -1)
+        if found.err or #found == 0 then break end
         redis.call('LTRIM', KEYS[nth], 0, -#found - 1)
         redis.call('RPUSH', own, unpack(found))
-        for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
+        for i = #found, 1, -1 do
+            taken[#taken + 1] = found[i]
+            bytes = bytes + #found[i]
+        end
         left = left - #found
+        if #found < most then break end
     end
 end
 return taken
@@ -54,6 +75,7 @@ return taken
 # Put back what collectors without a sign of life had taken; all keys have one prefix and live on one server.
 _ADOPT = """
 local alive, queue, before = KEYS[1], KEYS[2], redis.call('TIME')[1] - ARGV[1]
+redis.call('ZREM', alive, '')
 local dead = redis.call('ZRANGEBYSCORE', alive, '-inf', before)
 for _, own in ipairs(dead) do
     while redis.call('RPOPLPUSH', own, queue) do end
@@ -61,6 +83,20 @@ for _, own in ipairs(dead) do
     redis.call('ZREM', alive, own)
 end
 return #dead
+"""
+
+# Put back what one collector has taken and not settled, and forget the collector.
+_PUT_BACK = """
+redis.call('ZREM', KEYS[1], KEYS[3])
+for nth = 3, #KEYS do
+    while redis.call('RPOPLPUSH', KEYS[nth], KEYS[2]) do end
+end
+"""
+
+# Put messages that were taken on another list; nothing is trimmed.
+_PUSH = """
+redis.call('LTRIM', KEYS[1], 0, -1)
+redis.call('LPUSH', KEYS[1], unpack(ARGV))
 """
 
 
@@ -93,6 +129,8 @@ class RedisReader(Reader[bytes]):
         self._has_blmove = True  # until the server says otherwise
         self._take = self._redis.register_script(_TAKE)
         self._adopt = self._redis.register_script(_ADOPT)
+        self._put_back = self._redis.register_script(_PUT_BACK)
+        self._push = self._redis.register_script(_PUSH)
 
     def take(self, most: int) -> list[bytes]:
         """Take up to `most` messages; they stay in the broker, on our own list, until `done`.
@@ -101,7 +139,8 @@ class RedisReader(Reader[bytes]):
             BrokerUnavailable: what was taken will be put back.
         """
         with _translated():
-            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues], args=[most])
+            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues], args=[most, TAKEN_BYTES])
+            self.left_some = len(found) < most and sum(map(len, found)) >= TAKEN_BYTES
             return found
 
     def wait(self, seconds: float) -> list[bytes]:
@@ -112,10 +151,16 @@ class RedisReader(Reader[bytes]):
             seconds = min(seconds, self._longest_block_seconds)
             if time.monotonic() < self._elsewhere_until:
                 seconds = min(seconds, ELSEWHERE_POLL_SECONDS)
-            moved = self._move_next(seconds)
+            try:
+                moved = self._move_next(seconds)
+            except ResponseError as error:
+                if not is_full(error):
+                    raise
+                time.sleep(min(seconds, ELSEWHERE_POLL_SECONDS))
+                return self.take(1)
             if moved:
                 return [moved]
-            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues[1:]], args=[1])
+            found: list[bytes] = self._take(keys=[self._own, self._alive, *self._queues[1:]], args=[1, TAKEN_BYTES])
             if found:
                 self._elsewhere_until = time.monotonic() + ELSEWHERE_FOR_SECONDS
             return found
@@ -126,7 +171,9 @@ class RedisReader(Reader[bytes]):
         if self._has_blmove:
             try:
                 found = self._redis.blmove(self._queues[0], self._own, seconds, "RIGHT", "LEFT")  # type: ignore[arg-type]
-            except ResponseError:
+            except ResponseError as error:
+                if is_full(error):
+                    raise
                 self._has_blmove = False
             else:
                 return found  # type: ignore[no-any-return]
@@ -157,12 +204,12 @@ class RedisReader(Reader[bytes]):
     def put_back(self, messages: Sequence[bytes]) -> None:
         """Put messages that were taken behind all others of the queue; the broker has them twice until `done`."""
         with _translated():
-            self._redis.lpush(self._queues[0], *messages)
+            self._push(keys=[self._queues[0]], args=messages)
 
     def show_life(self) -> None:
         """Show other collectors that what was taken is in good hands."""
         with _translated():
-            self._take(keys=[self._own, self._alive], args=[0])
+            self._take(keys=[self._own, self._alive], args=[0, 0])
 
     def why_illegible(self, message: bytes) -> str:
         """Say why a worker can't read a message; an empty string if it can."""
@@ -171,7 +218,7 @@ class RedisReader(Reader[bytes]):
     def forward(self, messages: Sequence[bytes]) -> None:
         """Hand messages to the worker's ordinary consumer."""
         with _translated():
-            self._redis.lpush(self._others, *messages)
+            self._push(keys=[self._others], args=messages)
 
     def set_aside(self, messages: Sequence[bytes], *, why: str) -> None:
         """Keep messages, as they came, on a list for people to look at."""
@@ -187,10 +234,7 @@ class RedisReader(Reader[bytes]):
         """Put back what is not settled, and disconnect."""
         try:
             with _translated():
-                for own in (self._own, self._held):
-                    while self._redis.rpoplpush(own, self._queues[0]):
-                        pass
-                self._redis.zrem(self._alive, self._own)
+                self._put_back(keys=[self._alive, self._queues[0], self._own, self._held])
         finally:
             self._connection.release()
 

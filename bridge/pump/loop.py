@@ -25,7 +25,8 @@ from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
 from bridge.pump.due import Due
 from bridge.pump.noting import Noting
-from bridge.pump.one_pass import Pass, hand_over
+from bridge.pump.one_pass import Pass, hand_over, rehearse
+from bridge.pump.rehearsals import Rehearsals
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
@@ -75,6 +76,7 @@ class Pump:
         self._noted = -NOTE_SECONDS  # time.monotonic()
         self._declared = Declared(bridge)
         self._due = Due(bridge.store)
+        self._rehearsals = Rehearsals(bridge.settings.pass_limit)
         self._tried = 0.0  # time.monotonic()
 
     @property
@@ -185,26 +187,27 @@ class Pump:
         Raises:
             LogRewound: nothing can be handed over to any client.
         """
-        settings = self._bridge.settings
+        settings, sender = self._bridge.settings, self._bridge.sender
+        limit = self._rehearsals.limit(client)
+        how: dict[str, Any] = {
+            "horizon": horizon,
+            "limit": limit or settings.pass_limit,
+            "bridge": self._name,
+            "look": sender.length,
+            "batch_bytes": settings.batch_bytes,
+        }
         try:
-            sender = self._bridge.sender
+            if limit is not None:
+                rehearse(self._bridge.store, client, **how)
             noting = Noting(sender.send)
-            done = hand_over(
-                self._bridge.store,
-                client,
-                horizon=horizon,
-                limit=settings.pass_limit,
-                send=noting.send,
-                bridge=self._name,
-                look=sender.length,
-                revoke=sender.revoke,
-                batch_bytes=settings.batch_bytes,
-            )
+            done = hand_over(self._bridge.store, client, send=noting.send, revoke=sender.revoke, **how)
         except LogRewound:
             raise
         except Exception as error:  # any error is this client's alone: the others are served
+            self._rehearsals.refused(client, error)
             self._note_trouble(client, error)
             return None, True
+        self._rehearsals.passed(client)
         self._end_trouble(client)
         noting.say()
         return done, False

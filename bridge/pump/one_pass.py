@@ -12,13 +12,15 @@ stay within the window, in the order of their keys, and neither moves a cursor.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from bridge.bounds import BATCH_BYTES, REVOKED_TASKS
+from bridge.errors import Undeliverable
 from bridge.happened import Happening, tell
-from bridge.model import Client, task_id
+from bridge.model import Client, Delivery, task_id
 from bridge.pump.budget import budget_of
 from bridge.pump.judgement import judge
 from bridge.pump.taking import Send, take
@@ -27,6 +29,7 @@ from bridge.pump.waiting import judge_leases
 from bridge.store import Store, handover, leases
 from bridge.store.durations import timed
 from bridge.store.handover import Todo
+from bridge.store.rehearsal import check_constraints
 
 Look = Callable[[str], int | None]  # how many messages wait in a queue; None where the broker does not say
 Revoke = Callable[[Sequence[str]], None]  # ask the workers to drop these tasks
@@ -86,27 +89,75 @@ def hand_over(
     Raises:
         StoreUnavailable, BrokerUnavailable: the pass is rolled back; messages that were sent go out again.
     """
-    replaced: list[str] = []
     with timed(store, "pass") as passed, store.transaction(vouched=True) as connection:
         client = handover.lock_client(connection, client_id, bridge=bridge)
         if client is None:
             return None
-        todo = handover.look_at_client(connection, client)
-        done = None
-        if todo.woken and todo.due:
-            replaced = _end_leases(connection, client, look) if todo.lapsed else []
-            finish_done(connection, client)
-            if give_up_unanswered(connection, client, todo.verdict):
-                done = Pass(0, 0, hungry=False)
-            else:
-                todo = handover.look_at_client(connection, client)
-        done = done or _take_and_send(
-            connection, client, todo, horizon=horizon, limit=limit, send=send, batch_bytes=batch_bytes
+        done, replaced = _done(
+            connection, client, horizon=horizon, limit=limit, send=send, look=look, batch_bytes=batch_bytes
         )
     if replaced and revoke is not None:  # after the commit: the client's row is free
         revoke(replaced)
     _tell(client, done, passed.seconds)
     return done
+
+
+class _Rehearsed(Exception):
+    """All of a pass went well, and it is rolled back."""
+
+
+def rehearse(
+    store: Store,
+    client_id: str,
+    *,
+    horizon: int,
+    limit: int,
+    bridge: str | None = None,
+    look: Look = unknown_length,
+    batch_bytes: int = BATCH_BYTES,
+) -> None:
+    """Run one pass for one client without its messages, and roll it back.
+
+    What Postgres refuses of a pass may come up only behind the messages, at the commit even. The next pass would send
+    them again, and so for ever.
+
+    Args:
+        store: The event log and its clients.
+        client_id: Id of a registered client.
+        horizon: The highest offset that is final.
+        limit: Most events to hand over.
+        bridge: The bridge that runs the pass.
+        look: Says how long the client's queue is.
+        batch_bytes: Most that is fetched at once of large events.
+
+    Raises:
+        StoreUnavailable, StoreRefused, SchemaError: the pass would end so.
+    """
+    with suppress(_Rehearsed), store.transaction(vouched=True) as connection:
+        if (client := handover.lock_client(connection, client_id, bridge=bridge)) is not None:
+            _done(connection, client, horizon=horizon, limit=limit, send=_nowhere, look=look, batch_bytes=batch_bytes)
+            check_constraints(connection)
+        raise _Rehearsed
+
+
+def _nowhere(_: Client, __: Sequence[Delivery]) -> Sequence[Undeliverable]:
+    return ()
+
+
+def _done(
+    connection: Connection, client: Client, *, horizon: int, limit: int, send: Send, look: Look, batch_bytes: int
+) -> tuple[Pass, list[str]]:
+    """Do all that a pass does in its transaction; return it, and the ids of the tasks whose lease is over."""
+    replaced: list[str] = []
+    todo = handover.look_at_client(connection, client)
+    if todo.woken and todo.due:
+        replaced = _end_leases(connection, client, look) if todo.lapsed else []
+        finish_done(connection, client)
+        if give_up_unanswered(connection, client, todo.verdict):
+            return Pass(0, 0, hungry=False), replaced
+        todo = handover.look_at_client(connection, client)
+    done = _take_and_send(connection, client, todo, horizon=horizon, limit=limit, send=send, batch_bytes=batch_bytes)
+    return done, replaced
 
 
 def _tell(client: Client, done: Pass, seconds: float) -> None:

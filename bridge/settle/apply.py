@@ -3,6 +3,10 @@
 Three things can go wrong. Postgres is away: that is nobody's fault, and the caller tries all of it again. Postgres
 refuses an outcome, and would again: it is *refused*, and the caller sets it aside. Another transaction holds the row
 that an outcome needs: it is *held*, and the caller tries it again later. Whatever happens, the others are settled.
+
+An error's code does not always tell the first from the second: a trigger of somebody's own may ask a server that is
+away, or call what was dropped. Such a batch is halved too, and an outcome that fails alone, again and again, while the
+same statements about nothing succeed is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from bridge.errors import SchemaError, StoreUnavailable, Unavailable
 from bridge.model import Failure, Outcome, task_id
 from bridge.settle.settle import Settled, settle, settle_free
 from bridge.store import Store
+from bridge.store.driver_errors import may_be_about_a_row
 from bridge.store.outcomes import is_held
 from bridge.tracing.spans import settling
 from bridge.wording import said
@@ -25,6 +30,7 @@ logger = logging.getLogger("bridge")
 LOCK_SECONDS = 0.5  # a pass that has the client's row is over by then, unless it is a long one
 BRIEF_SECONDS = 0.02
 NO_EVENT = -2  # no event has this offset
+TRIES_ALONE = 2  # of an outcome that failed alone with an error that may be nobody's fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,22 +90,28 @@ def _applied(store: Store, reported: Sequence[Outcome], lock_seconds: float) -> 
                 applied.settled += settle(store, batch, lock_seconds=lock_seconds)
             else:
                 _settle_free(store, batch, applied)
-        except (Unavailable, SchemaError) as error:
-            if not is_held(error):
-                raise
-            if lock_seconds:  # waited once: from here on take what can be had
-                lock_seconds = 0
-                todo.append(batch)
-            elif len(batch) > 1:
-                todo += _halves(batch)
-            else:
-                applied.held.append(NotSettled(outcome=batch[0], error=error))
         except Exception as error:  # the driver may refuse a value with an error of any type
+            if is_held(error):
+                if lock_seconds:  # waited once: from here on take what can be had
+                    lock_seconds = 0
+                    todo.append(batch)
+                elif len(batch) > 1:
+                    todo += _halves(batch)
+                else:
+                    applied.held.append(NotSettled(outcome=batch[0], error=error))
+                continue
+            _need_here(error)
             if len(batch) > 1:
                 todo += _halves(batch)
-            elif not _settled_without_reason(store, batch[0], error, applied):
+            elif not _settled_alone(store, batch[0], error, applied):
                 todo = _judge(store, batch[0], error, applied, todo)
     return applied
+
+
+def _need_here(error: Exception) -> None:
+    """Raise an error that says that Postgres is away, or that the schema is another, whatever is settled."""
+    if isinstance(error, Unavailable | SchemaError) and not may_be_about_a_row(error):
+        raise error
 
 
 def _settle_free(store: Store, batch: list[Outcome], applied: Applied) -> None:
@@ -117,18 +129,35 @@ def _halves(batch: list[Outcome]) -> list[list[Outcome]]:
     return [ordered[middle:], ordered[:middle]]
 
 
-def _settled_without_reason(store: Store, outcome: Outcome, error: Exception, applied: Applied) -> bool:
-    """Try a failure that is refused without its reason, which is what most likely is refused."""
+def _settled_alone(store: Store, outcome: Outcome, error: Exception, applied: Applied) -> bool:
+    """Try an outcome again that failed alone, where that may help, and a failure without its reason."""
+    if isinstance(error, Unavailable):  # a deadlock, say, or somebody has cancelled the statement
+        for _ in range(TRIES_ALONE):
+            settled = _tried(store, outcome)
+            if isinstance(settled, Settled):
+                applied.settled += settled
+                return True
     if outcome.failure is None or outcome.failure == Failure():
         return False
-    try:
-        applied.settled += settle(store, [replace(outcome, failure=Failure())], lock_seconds=LOCK_SECONDS)
-    except (Unavailable, SchemaError):
-        raise
-    except Exception:
+    settled = _tried(store, replace(outcome, failure=Failure()))  # which is what most likely is refused
+    if not isinstance(settled, Settled):
         return False
+    applied.settled += settled
     logger.warning("%s is settled without the reason of its failure: %s", name_of(outcome), said(error))
     return True
+
+
+def _tried(store: Store, outcome: Outcome) -> Settled | Exception:
+    """Settle one outcome; return the error if it is refused.
+
+    Raises:
+        Unavailable, SchemaError: Postgres is away, or another transaction holds what it needs.
+    """
+    try:
+        return settle(store, [outcome], lock_seconds=LOCK_SECONDS)
+    except Exception as error:
+        _need_here(error)
+        return error
 
 
 def _judge(
@@ -137,19 +166,18 @@ def _judge(
     """Tell whether the outcome is at fault or its client; in the second case all of that client are held.
 
     The same statements about an event that nobody has tell it: they change nothing, and whatever refuses these too has
-    nothing to do with this outcome.
+    nothing to do with this outcome. If that may be because Postgres is away, those about no client tell the rest.
     """
-    try:
-        nothing = Outcome(client=outcome.client, offset=NO_EVENT, epoch=0, attempt=0)
-        settle(store, [nothing], lock_seconds=LOCK_SECONDS)
-    except (Unavailable, SchemaError):
-        raise
-    except Exception as why:
-        theirs = [one for batch in ([outcome], *todo) for one in batch if one.client == outcome.client]
-        applied.held += [NotSettled(outcome=one, error=why) for one in theirs]
-        return [rest for batch in todo if (rest := [one for one in batch if one.client != outcome.client])]
-    applied.refused.append(NotSettled(outcome=outcome, error=error))
-    return todo
+    nothing = Outcome(client=outcome.client, offset=NO_EVENT, epoch=0, attempt=0)
+    why = _tried(store, nothing)
+    if not isinstance(why, Exception):
+        applied.refused.append(NotSettled(outcome=outcome, error=error))
+        return todo
+    if isinstance(why, Unavailable | SchemaError) and isinstance(_tried(store, replace(nothing, client="")), Exception):
+        raise why
+    theirs = [one for batch in ([outcome], *todo) for one in batch if one.client == outcome.client]
+    applied.held += [NotSettled(outcome=one, error=why) for one in theirs]
+    return [rest for batch in todo if (rest := [one for one in batch if one.client != outcome.client])]
 
 
 def name_of(outcome: Outcome) -> str:

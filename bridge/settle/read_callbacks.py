@@ -2,7 +2,7 @@
 
 A callback is a pair: the task's name, `bridge.commit` or `bridge.fail`, and its arguments, which are client, offset (a
 list of offsets for a batch), epoch, attempt and signature. `bridge.settle` carries many such pairs in one message. A
-callback that the bridge did not sign changes nothing, and leaves a warning in the log.
+callback that the bridge did not sign changes nothing, and the log says once a minute how many of them came.
 
 Everything here may be forged. So types are checked before anything else is done with a value, and the log shows values
 by `reprlib`, which looks only a few levels deep: `repr` of a list that is nested deeply enough raises RecursionError,
@@ -15,7 +15,7 @@ import logging
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from bridge.app import Bridge
@@ -28,9 +28,12 @@ from bridge.settle.reasons import failure_told
 from bridge.settle.settle import Settled
 from bridge.settle.with_reasons import settle_with_reasons
 from bridge.tracing.outcomes import with_traces
+from bridge.trouble import Tally
 from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge")
+
+malformed, forged = Tally(logger), Tally(logger)  # a flood of them is a line a minute, and not one for each
 
 OUTCOMES_AT_ONCE = 10_000  # in one transaction: it holds the locks of its clients meanwhile
 
@@ -97,19 +100,28 @@ def verified(args: object, *, secret: str) -> list[Outcome]:
     """Return a success for each event of an attempt; none, and a warning in the log, if its signature is wrong."""
     found = _reported(args)
     if found is None:
-        logger.warning("a callback with malformed arguments is ignored: %s", reprlib.repr(args))
+        malformed.note(1, partial(_say_malformed, args))
         return []
     client, offsets, epoch, attempt, signature = found
     generation = genuine_generation(signature, secret, (client, joined(offsets), epoch, attempt))
     if generation is None:
-        about = (reprlib.repr(client), reprlib.repr(offsets))
-        logger.warning("a callback with a wrong signature is ignored: client %s, events %s", *about)
+        forged.note(1, partial(_say_forged, client, offsets))
         return []
     batch = offsets if len(offsets) > 1 else ()
     return [
         Outcome(client=client, offset=offset, epoch=epoch, attempt=attempt, batch_offsets=batch, generation=generation)
         for offset in offsets
     ]
+
+
+def _say_malformed(first: object, number: int) -> str:
+    kind = ("callback with malformed arguments is ignored", "callbacks with malformed arguments are ignored")
+    return f"{counted(number, *kind)}: {reprlib.repr(first)}"
+
+
+def _say_forged(client: str, offsets: tuple[int, ...], number: int) -> str:
+    kind = ("callback with a wrong signature is ignored", "callbacks with a wrong signature are ignored")
+    return f"{counted(number, *kind)}: client {reprlib.repr(client)}, events {reprlib.repr(offsets)}"
 
 
 def _reported(args: object) -> tuple[str, tuple[int, ...], int, int, object] | None:
@@ -146,12 +158,7 @@ def _pairs(args: Any) -> list[Callback]:
         case _:
             wrong, pairs = [args], []
     if wrong:
-        number = counted(
-            len(wrong),
-            "callback with malformed arguments is ignored",
-            "callbacks with malformed arguments are ignored",
-        )
-        logger.warning("%s: %s", number, reprlib.repr(wrong[0]))
+        malformed.note(len(wrong), partial(_say_malformed, wrong[0]))
     return pairs
 
 

@@ -6,6 +6,7 @@ The class is to be the name that `parked --error-type` knows from the other ways
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 WRAPPER = "UnpickleableExceptionWrapper"
 MOST_READ_CHARACTERS = 64 * 1024  # of the traceback's end, and of its beginning
@@ -46,8 +47,12 @@ def _ending(traceback: str, named: str | None) -> tuple[str, str] | None:
     """Read the end of a traceback: `shop.Refused: the message`, which may have many lines."""
     if len(traceback) > 2 * MOST_READ_CHARACTERS:
         traceback = traceback[:MOST_READ_CHARACTERS] + "\n" + traceback[-MOST_READ_CHARACTERS:]
-    # The first line behind the frames, which are indented. A message may hold a whole traceback of another exception.
-    ends = [end for header in HEADER.finditer(traceback) if (end := ENDING.search(traceback, header.end()))]
+    # The first line behind the frames, which are indented. A message may hold a whole traceback of another exception,
+    # and thousands of headers: looking for the end of each from its beginning would take seconds then.
+    lines = list(ENDING.finditer(traceback))
+    starts = [line.start() for line in lines]
+    first = [bisect_left(starts, header.end()) for header in HEADER.finditer(traceback)]
+    ends = [lines[nth] for nth in dict.fromkeys(first) if nth < len(lines)]
     for end in reversed([end for end in ends if _name(end[1]) == named] or ends):
         return _name(end[1]), traceback[end.end() :].rstrip("\n")
     return None

@@ -17,6 +17,7 @@ from bridge.model import Failure
 from bridge.settle.read_repr import read_repr
 
 LEFT_OUT = " … "
+NAME_OF_CLASS = type.__dict__["__name__"].__get__
 UNTOLD = "an error that can't be shown"
 LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 CALLBACK, WORKER, EVENT, RESULT_BACKEND = "callback", "worker", "event", "result backend"  # who tells
@@ -41,7 +42,7 @@ def failure_of(
         told_by: Who told.
     """
     wrapped = type(error) is UnpickleableExceptionWrapper
-    name = _said(lambda: error.exc_cls_name if wrapped else type(error).__name__)  # type: ignore[attr-defined]
+    name = _said(lambda: error.exc_cls_name if wrapped else _class_name(error))  # type: ignore[attr-defined]
     return Failure(
         type=_short(name, most=ERROR_TYPE_CHARACTERS),
         message=bounded(_said(lambda: str(error)), most_bytes=ERROR_MESSAGE_BYTES),
@@ -160,4 +161,10 @@ def _said(say: Callable[[], str]) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a handler's `__str__` may raise anything
-        return f"{UNTOLD}: to say it raises {type(error).__name__}"
+        return f"{UNTOLD}: to say it raises {_class_name(error)}"
+
+
+def _class_name(it: object) -> str:
+    """Return the name of an object's class; its metaclass may have a `__name__` of its own, which raises."""
+    name: str = NAME_OF_CLASS(type(it))
+    return name

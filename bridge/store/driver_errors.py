@@ -40,6 +40,9 @@ WITHOUT_RIGHTS = (
 REWOUND = "FQ003"  # FQ…: raised by the functions in sql/schema
 MISUSED = ("FQ001", "FQ002")
 MISSING = ("42P01", "3F000", "42883")  # table, schema, function
+# What a trigger of somebody's own may raise as well, about one row: another server that it asks is away (08), something
+# that Postgres can't do there (0A), a deadlock (40), more time than a statement has (57014), what it calls was dropped.
+AMBIGUOUS = ("08", "0A", "40", "57014", *MISSING)
 CHECK_VIOLATION = "23514"
 
 
@@ -62,6 +65,12 @@ def translated() -> Iterator[None]:
         raise _meaning(error) from error
     except PoolTimeout as error:
         raise StoreUnavailable(f"no free connection to Postgres: {error}") from error
+
+
+def may_be_about_a_row(error: BaseException) -> bool:
+    """Tell whether an error of ours that says to wait may still be about one row that the statement carries."""
+    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
+    return state.startswith(AMBIGUOUS)
 
 
 def _meaning(error: DBAPIError) -> BridgeError:

@@ -9,8 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 from celery import Celery
+from redis.exceptions import ResponseError
 
+from bridge.collector import amqp as amqp_reader
 from bridge.collector import aside, loop, waiting
+from bridge.collector import redis as redis_reader
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import settle_reported
@@ -87,6 +90,100 @@ def test_g10_what_is_set_aside_is_bounded_in_number_and_in_bytes_and_the_oldest_
         set_aside(b"x" * 90_000, b"y" * 90_000)
         wait_until(lambda: broker.waiting("bridge.unreadable") == 1, timeout=SECONDS, what="the older one is gone")
         assert broker.messages("bridge.unreadable") == [b"y" * 90_000]
+        reader.close()
+
+
+def test_g10_large_messages_that_were_set_aside_behind_many_small_ones_count_too(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis' own estimate of a list looks at the newest of its messages only."""
+    monkeypatch.setattr(aside, "UNREADABLE_BYTES", 200_000)
+    broker = OnRedis(redis_url)
+    for _ in range(3):
+        for size, number in ((50_000, 8), (100, 600)):
+            aside.keep_on_redis(broker.client, "bridge.unreadable", [b"x" * size] * number, why="it is a test")
+    kept = broker.messages("bridge.unreadable")
+    assert 100_000 < sum(map(len, kept)) <= 200_000
+    assert len(kept) > 600, "the newest ones are kept"
+    broker.close()
+
+
+def refuse_to_keep(broker: Broker) -> None:
+    """Let the broker take no message for `bridge.unreadable`."""
+    if isinstance(broker, OnRedis):
+        broker.client.set("bridge.unreadable", "somebody else's")
+        return
+    assert isinstance(broker, OnRabbit)
+    with broker.connection.channel() as channel:
+        arguments = {"x-max-length": 0, "x-overflow": "reject-publish"}
+        channel.queue_declare("bridge.unreadable", durable=True, auto_delete=False, arguments=arguments)
+
+
+def test_g10_where_the_broker_refuses_to_keep_what_nobody_can_read_all_else_is_settled(
+    world: World, publisher: Celery, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For want of rights, of memory, or of room: it would refuse the same message again, for ever."""
+    world.client(ordering="none")
+    world.publish(*[None] * 2)
+    first, second = world.hand_over()
+    refuse_to_keep(broker)
+    with collecting(world, broker.url):
+        broker.put("bridge", b"garbage", content_type="application/json")
+        publisher.send_task("bridge.commit", args=genuine(first), queue="bridge")
+        wait_until(lambda: world.cursor() == 1, timeout=SECONDS, what="what came with it is settled")
+        publisher.send_task("bridge.commit", args=genuine(second), queue="bridge")
+        wait_until(lambda: world.cursor() == 2, timeout=SECONDS, what="and what came later")
+    assert broker.waiting("bridge") == 0
+    assert "1 message is dropped, it can't be set aside on bridge.unreadable" in caplog.text
+    assert "garbage" in caplog.text
+
+
+def test_g10_a_redis_that_is_full_of_outcomes_is_emptied(
+    world: World, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It refuses whatever may need memory, and to take an outcome off its queue is such a thing."""
+    world.client(ordering="none")
+    world.publish(*[None] * 3)
+    broker = OnRedis(redis_url)
+    with Celery("publisher", broker=redis_url, set_as_current=False) as publisher:
+        publisher.send_task("bridge.pump", queue="bridge")
+        for delivery in world.hand_over():
+            publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    broker.put("bridge", b"garbage")
+    broker.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(ResponseError, match="command not allowed"):
+            broker.client.lpush("bridge", b"more")
+        with collecting(world, redis_url):
+            wait_until(lambda: world.cursor() == 3, timeout=SECONDS, what="the outcomes are settled")
+            wait_until(lambda: broker.waiting("bridge.unreadable") == 1, timeout=SECONDS, what="garbage is set aside")
+        assert (broker.waiting("bridge"), broker.waiting("bridge.ticks")) == (0, 1)
+    finally:
+        broker.client.config_set("maxmemory", "0")
+        broker.close()
+
+
+def test_g10_what_is_taken_at_once_is_bounded_in_bytes(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand messages of a megabyte would be more than a bridge worker has."""
+    monkeypatch.setattr(redis_reader, "TAKEN_BYTES", 100_000)
+    monkeypatch.setattr(amqp_reader, "TAKEN_BYTES", 100_000)
+    sent = ((40_000, 9), (10, 200), (40_000, 121))
+    kind = RedisReader if isinstance(broker, OnRedis) else AmqpReader
+    with Celery("collector", broker=broker.url, set_as_current=False) as app:
+        reader = kind(app, queue="bridge", others="bridge.ticks")
+        for size, number in sent:
+            for _ in range(number):
+                broker.put("bridge", b"x" * size)
+        taken: list[list[int]] = []
+        while sum(map(len, taken)) < 330:
+            messages: list[Any] = wait_until(lambda: reader.take(150), timeout=SECONDS, what="they are there")
+            taken.append([len(getattr(it, "body", it)) for it in messages])
+            whole = len(messages) < 150 and sum(taken[-1]) >= 100_000
+            assert reader.left_some == whole
+            reader.done()
+        assert [size for some in taken for size in some] == [size for size, number in sent for _ in range(number)]
+        assert [sum(some) for some in taken[:3]] == [120_000] * 3
+        assert all(sum(some) < 100_000 + 50 * 40_000 for some in taken)
         reader.close()
 
 

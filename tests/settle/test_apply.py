@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import SchemaMissing, StoreUnavailable
 from bridge.model import Failure, Outcome
 from bridge.settle import apply as module
 from bridge.settle.apply import apply, name_of
@@ -83,6 +83,75 @@ def test_g10_where_the_client_s_row_is_what_postgres_refuses_its_outcomes_are_he
     assert (world.cursor("broken"), world.cursor("c")) == (0, 5)
     world.eyes.execute("DROP TRIGGER refuse ON fq.clients")
     assert apply(world.store, [it.outcome for it in applied.held]).settled == Settled(succeeded=5)
+
+
+@pytest.mark.parametrize("state", ["08001", "0A000", "40001", "42883", "42P01", "57014"])
+def test_g10_the_outcome_at_fault_is_refused_whatever_code_the_error_of_its_trigger_has(
+    world: World, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    """A trigger that asks a server which is away, or calls what was dropped, looks as if Postgres were away."""
+    for client in ("c", "other"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 9)
+    outcomes = [outcome(delivery) for client in ("c", "other") for delivery in world.hand_over(client)]
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE 'not this one' USING ERRCODE = '{state}'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW"
+        " WHEN (OLD.client_id = 'c' AND OLD.\"offset\" IN (2, 7)) EXECUTE FUNCTION refuse()"
+    )
+    applied = apply(world.store, outcomes)
+    assert applied.settled == Settled(succeeded=16)
+    assert [(it.outcome.client, it.outcome.offset) for it in applied.refused] == [("c", 2), ("c", 7)]
+    assert all("not this one" in str(it.error) for it in applied.refused)
+    assert applied.held == []
+
+
+def test_g10_where_a_trigger_on_the_client_s_row_seems_to_say_that_postgres_is_away_others_are_settled(
+    world: World,
+) -> None:
+    for client in ("broken", "c"):
+        world.client(client, ordering="none")
+    world.publish(*[None] * 5)
+    outcomes = [outcome(delivery) for client in ("broken", "c") for delivery in world.hand_over(client)]
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'no such server' USING ERRCODE = '08001'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON fq.clients FOR EACH ROW WHEN (OLD.id = 'broken')"
+        " EXECUTE FUNCTION refuse()"
+    )
+    applied = apply(world.store, outcomes)
+    assert applied.settled == Settled(succeeded=5)
+    assert {it.outcome.client for it in applied.held} == {"broken"}
+    assert applied.refused == []
+
+
+def test_g10_a_time_out_that_only_the_whole_batch_runs_into_is_halved_and_all_of_it_settled(world: World) -> None:
+    world.client(ordering="none")
+    world.publish(*[None] * 4)
+    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    world.eyes.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN OLD; END $$;"
+        "CREATE TRIGGER slow BEFORE DELETE ON fq.deliveries FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    url = world.store.engine.url.render_as_string(hide_password=False)
+    hasty = Store(url, statement_timeout_seconds=1)
+    try:
+        assert apply(hasty, outcomes).settled == Settled(succeeded=4)
+    finally:
+        hasty.close()
+    assert world.cursor() == 4
+
+
+def test_g10_without_its_tables_nothing_is_refused(world: World) -> None:
+    world.client(ordering="none")
+    world.publish(*[None] * 4)
+    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    world.eyes.execute("ALTER TABLE fq.clients RENAME TO away")
+    with pytest.raises(SchemaMissing):
+        apply(world.store, outcomes)
+    world.eyes.execute("ALTER TABLE fq.away RENAME TO clients")
+    assert apply(world.store, outcomes).settled == Settled(succeeded=4)
 
 
 def test_g10_while_postgres_is_away_nothing_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:

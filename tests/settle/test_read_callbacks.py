@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,9 @@ from bridge.collector.reader import parse
 from bridge.contract import sign
 from bridge.settle import read_callbacks as module
 from bridge.settle.apply import Applied
-from bridge.settle.read_callbacks import one_by_one, settle_callbacks
+from bridge.settle.read_callbacks import one_by_one, outcomes_of, settle_callbacks
 from bridge.settle.settle import Settled
+from bridge.trouble import Tally
 from tests.support.world import World
 
 
@@ -54,6 +56,13 @@ def bridge(world: World) -> Iterator[Bridge]:
         bridge.store.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first line of each kind be said at once."""
+    for name in ("malformed", "forged"):
+        monkeypatch.setattr(module, name, Tally(logging.getLogger("bridge")))
+
+
 @pytest.mark.parametrize("nested", NESTED.values(), ids=NESTED)
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
 @pytest.mark.parametrize("joined", [False, True], ids=["alone", "joined"])
@@ -72,7 +81,8 @@ def test_nesting_at_the_limit_of_python_is_malformed_and_stops_no_one(
             read += 1
             assert settle_callbacks(bridge, [found]) == Settled()
     assert 0 < read < len(DEPTHS), "some are nested just deeply enough to be read, and others are not"
-    assert len([text for text in caplog.messages if "is ignored" in text]) == read
+    assert module.malformed.count + module.forged.count == read
+    assert len([text for text in caplog.messages if "is ignored" in text]) in (1, 2)
     assert max(map(len, caplog.messages)) < 500
 
 
@@ -103,10 +113,19 @@ def test_a_bad_pair_of_a_message_costs_the_genuine_ones_beside_it_nothing(
     assert world.rows("deliveries", '"offset", state') == [(2, "sent"), (3, "retrying"), (4, "sent")]
     assert [text.partition(":")[0] for text in caplog.messages] == [
         "6 callbacks with malformed arguments are ignored",
-        "a callback with a wrong signature is ignored",
-        "a callback with a wrong signature is ignored",
-        "a callback with malformed arguments is ignored",
+        "1 callback with a wrong signature is ignored",
     ]
+    assert (module.malformed.count, module.forged.count) == (7, 2)
+
+
+def test_g10_a_flood_of_forged_callbacks_is_a_line_and_not_one_for_each(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = ["bridge.commit", ["c", 1, 1, 1, "0" * 32]]
+    shapeless = ["bridge.commit", ["c", None, 1, 1, ""]]
+    for _ in range(3):
+        for callback in one_by_one([("bridge.settle", [[wrong, shapeless] * 10_000])]):
+            assert outcomes_of(callback, secret="s") == []
+    assert len(caplog.messages) == 2
+    assert (module.malformed.count, module.forged.count) == (30_000, 30_000)
 
 
 @pytest.mark.parametrize("args", [[], [[]], [3], [[["bridge.commit"]]], [[["bridge.pump", []]]], [["ab"]]])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.settle import read_repr as module
 from bridge.settle.read_repr import read_repr
 
 
@@ -73,3 +76,45 @@ def test_any_text_is_read(text: str, other: str) -> None:
     kind, message = read_repr(text, "Traceback (most recent call last):\n" + other)
     assert kind is None or kind
     assert message is None or isinstance(message, str)
+
+
+class Counting:
+    """A pattern that counts the characters which it looks through."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern, self.characters = pattern, 0
+
+    def search(self, text: str, start: int = 0) -> re.Match[str] | None:
+        found = self._pattern.search(text, start)
+        self.characters += (found.end() if found else len(text)) - start
+        return found
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        self.characters += len(text)
+        return self._pattern.finditer(text)
+
+
+@pytest.mark.parametrize("end", ["", "ValueError: no"])
+def test_g10_a_traceback_of_thousands_of_headers_is_looked_through_once(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """From each header on to the end of the text, an event of 140 kB took half a minute, and the next ones waited."""
+    counting = Counting(module.ENDING)
+    monkeypatch.setattr(module, "ENDING", counting)
+    text = "Traceback (most recent call last):\n" * 3_000 + end
+    assert read_repr("ValueError('no')", text) == ("ValueError", "no")
+    assert counting.characters <= 2 * len(text)
+
+
+@given(
+    st.lists(st.sampled_from(["Traceback (most recent call last):\n", "  frame\n", "E: x\n", "shop.F\n", "y", "G: "]))
+)
+def test_the_end_of_each_header_s_traceback_is_the_first_line_behind_it(parts: list[str]) -> None:
+    text = "".join(parts)
+    ends = [end for header in module.HEADER.finditer(text) if (end := module.ENDING.search(text, header.end()))]
+    kind, message = read_repr("<none>", text)
+    if not ends:
+        assert (kind, message) == (None, "<none>")
+    else:
+        assert kind == ends[-1][1].rpartition(".")[2]
+        assert message == text[ends[-1].end() :].rstrip("\n")

@@ -32,6 +32,11 @@ class Nameless(Exception, metaclass=Liar):
     pass
 
 
+class Unspeakable(Exception, metaclass=Liar):
+    def __str__(self) -> str:
+        raise self
+
+
 class Silent(Exception):
     def __str__(self) -> str:
         raise ValueError("\x00" + "x" * 1_000_000)
@@ -74,6 +79,7 @@ OBJECTS = {
     "a text without an end": Deep(),
     "a text with methods of its own": ValueError(Sly("a\x00")),
     "a class without a name": Nameless("x"),
+    "a text that raises an error of a class without a name": Unspeakable("x"),
     "a class with a long name": type("Eé" * 300, (Exception,), {})("x"),
     "no exception": None,
     "a class": ValueError,

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import redis
 
+from bridge.broker.internals.workers import shielded
+
 # redis-py up to 5.2 wants to know which command a connection is for.
 _FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
 
@@ -49,6 +51,11 @@ def key_for(channel: Any, queue: str, message: dict[str, Any]) -> str:
     priority = channel._get_message_priority(message, reverse=False)
     key: str = key_prefix(channel) + channel._q_for_pri(queue, priority)
     return key
+
+
+def is_full(error: redis.ResponseError) -> bool:
+    """Tell whether Redis has refused a command because it is out of memory; older drivers have no class for that."""
+    return type(error).__name__ == "OutOfMemoryError" or str(error).startswith("OOM ")
 
 
 def connection_pool(channel: Any) -> Any:
@@ -134,6 +141,27 @@ def watch_arrivals(channel: Any, is_welcome: Callable[[str, bytes], bool]) -> No
         return found
 
     client.parse_response = watched
+
+
+def shield_broadcasts(transport: Any, say: Callable[[BaseException], object]) -> None:
+    """Let a worker outlive whatever anybody broadcasts on its Redis, to it (remote control) or to all (events).
+
+    kombu opens it in the worker's event loop, where an error of any kind ends the worker.
+
+    Args:
+        transport: Of the worker's connection; its channels come and go.
+        say: Hears of each that can't be read.
+    """
+    create = transport.create_channel
+
+    def shield(channel: Any) -> Any:
+        if "_receive_one" not in vars(channel):
+            channel._receive_one = shielded(channel._receive_one, say)
+        return channel
+
+    for channel in transport.channels:
+        shield(channel)
+    transport.create_channel = lambda connection: shield(create(connection))
 
 
 def redis_client(channel: Any) -> Any:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import SerializationError, SerializerNotInstalled
+
+# What kombu and Celery raise where a message is no message of theirs. What the broker's drivers raise is not among it.
+STUMBLES = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    SerializationError,
+    SerializerNotInstalled,
+)
 
 
 def real_app(app: Celery) -> Celery:
@@ -32,3 +46,37 @@ def exchange_queues(consumer: Any, *, leave: str, take: Any) -> None:
 def tag_queues(consumer: Any) -> dict[str, str]:
     """Return the queue of each consumer tag of a kombu consumer."""
     return {tag: queue for queue, tag in consumer._active_tags.items()}
+
+
+def shielded(read: Callable[..., Any], say: Callable[[BaseException], object]) -> Callable[..., Any]:
+    """Return a function of kombu's or Celery's that reads a message, such that one which it can't read is only said."""
+
+    @wraps(read)
+    def tolerant(*args: Any) -> Any:
+        try:
+            return read(*args)
+        except STUMBLES as error:
+            say(error)
+            return None
+
+    return tolerant
+
+
+def shield_gossip(consumer: Any, say: Callable[[BaseException], object]) -> None:
+    """Let a worker that has not begun to consume outlive whatever comes as an event of another worker.
+
+    Celery reads these in the worker's event loop, where an error of any kind ends the worker.
+    """
+    gossip = getattr(consumer, "gossip", None)
+    if gossip is None or not gossip.enabled:
+        return
+    listening = gossip.get_consumers
+
+    def get_consumers(channel: Any) -> Any:
+        found = listening(channel)
+        for it in found:
+            it.on_message = shielded(it.on_message, say)
+            it.on_decode_error = it.on_decode_error or (lambda _, error: say(error))
+        return found
+
+    gossip.get_consumers = get_consumers
