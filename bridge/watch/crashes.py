@@ -24,6 +24,7 @@ from bridge.watch.crashing import (
     FEWEST_STARTS,
     End,
     Histories,
+    Start,
     allowed_of,
     bad_starts,
     doubtful,
@@ -40,7 +41,8 @@ logger = logging.getLogger("bridge.watch")
 RUNNING_SECONDS = 0.25  # from one answer to the next about what runs: a worker that is late is asked again soon
 ANSWER_SECONDS = 1.0
 STAY_SECONDS, AGAIN_SECONDS = 2.0, 0.05  # with one connection, and between two questions there
-GONE_SECONDS = 5.0  # since a message was seen that its workers drop: no worker is about to start it
+RECOUNT_SECONDS = 1.0  # how long it is taken as known how many workers there are
+GONE_SECONDS = 10.0  # since a message was seen that its workers drop: no worker is about to start it
 MOST_ASKED = 50  # workers, for their processes, in one look
 LOCK_SECONDS = 0.2
 LOST = "lost: the process that ran its batch ended, again and again"
@@ -67,6 +69,7 @@ class Crashes:
         self._histories: Histories = {}
         self._stopped: set[str] = set()  # ids of messages that the workers were told to drop
         self._pace = Pace(time.monotonic())
+        self._workers, self._recount = 0, 0.0  # how many have answered, and when to count them anew
         self._before: dict[Event, list[int]] = {}  # the bad starts of each of its earlier messages
         self._events: dict[str, Event] = {}  # of each message
 
@@ -100,20 +103,27 @@ class Crashes:
         """Tell whether a message was started again lately: then there is no time to ask the workers anything else."""
         return is_fresh(self._histories, self._stopped, now=time.monotonic())
 
-    def look(self, connection: Connection, found: Sequence[Suspect]) -> None:
-        """Ask the workers what they run, again and again for a moment while messages are started again.
+    def look(self, connection: Connection, found: Sequence[Suspect], *, until: float) -> None:
+        """Ask the workers what they run, again and again for a moment.
+
+        Args:
+            connection: To the broker.
+            found: Whose outcomes are awaited.
+            until: When to return at the latest, as `time.monotonic()`, unless a message was started again lately.
 
         Raises:
             The errors of kombu and of the broker's driver.
         """
-        until, known = time.monotonic() + STAY_SECONDS, None
+        latest = time.monotonic() + STAY_SECONDS
         while self.is_due():
             # With a number nobody waits for one more answer; without, a worker that has just come is heard.
+            known = None if time.monotonic() > self._recount else self._workers
             answers, runs = ask_what_runs(self._bridge.app, connection, seconds=RUNNING_SECONDS, known=known)
+            if known is None:
+                self._workers, self._recount = answers, time.monotonic() + RECOUNT_SECONDS
             self.saw(connection, found, runs, answers=answers)
-            known = answers if self.are_fresh() else None
             rest = max(AGAIN_SECONDS, self.next_at - time.monotonic())
-            if time.monotonic() + rest > until:
+            if time.monotonic() + rest > (latest if self.are_fresh() else min(latest, until)):
                 return
             time.sleep(rest)
 
@@ -134,28 +144,33 @@ class Crashes:
         }
         self._histories = remember(self._histories, {id: run for id, run in runs.items() if id in ours}, now=now)
         about = {id: ours[id][:2] for id in self._histories if id in ours}
-        self._stop(connection, about)
         if workers := sorted(doubtful(self._histories, self._stopped, now=now))[:MOST_ASKED]:
             mains = ask_main_processes(self._bridge.app, connection, workers, seconds=ANSWER_SECONDS)
             answers += len(workers)
             ages = {id: age for id, (_, _, age) in ours.items()}
             self._histories = judged(self._histories, mains, workers, self._stopped, ages=ages, now=now)
+        self._stop(connection, about)
         self._pace.asked(answers, now=now, soon=self.are_fresh())
         self._give_up(connection, {id: about[id] for id in self._stopped if id in about}, now=now)
 
     def _stop(self, connection: Connection, ours: Mapping[str, tuple[Suspect, Attempt]]) -> None:
         """Have the workers drop messages that were started as often as their client allows, should they come back.
 
-        This comes before it is known how these starts ended: the next one may be some tenths of a second away.
+        Only such as are known to have killed a process: the message of a task that gives it back must not be dropped.
         """
         ids = [
             id
             for id, (suspect, attempt) in ours.items()
-            if id not in self._stopped and known_starts(self._histories[id]) >= self._left(suspect, attempt)
+            if id not in self._stopped and self._is_used_up(suspect, attempt, self._histories[id])
         ]
         if ids:
             revoke(self._bridge.app, connection, ids, seconds=ANSWER_SECONDS)
             self._stopped.update(ids)
+
+    def _is_used_up(self, suspect: Suspect, attempt: Attempt, starts: tuple[Start, ...]) -> bool:
+        """Tell whether the last start that is known is the last one that the client allows."""
+        before = self._before.get(Event(suspect.id, attempt.offset, attempt.epoch))
+        return bool(before or bad_starts(starts)) and known_starts(starts) >= self._left(suspect, attempt)
 
     def _left(self, suspect: Suspect, attempt: Attempt) -> int:
         """Return how many starts of this message are allowed; one of an earlier message counts as often as it was."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 from kombu import Connection
 
@@ -68,9 +69,14 @@ class Watch:
     def rest_seconds(self) -> float:
         """How long to wait before the next look."""
         now = time.monotonic()
-        moments = [self._crashes.next_at, *(at for _, at in self._rests.values())]
-        soonest = min((it for it in moments if it > now), default=now)
-        return max(CLOSEST_SECONDS, min(LOOK_SECONDS, soonest - now)) if soonest > now else LOOK_SECONDS
+        crashes = self._crashes.next_at if self._crashes.next_at > now else inf
+        return max(CLOSEST_SECONDS, min(LOOK_SECONDS, min(crashes, self._next_search) - now))
+
+    @property
+    def _next_search(self) -> float:
+        """When a queue has rested that is to be looked at again, as `time.monotonic()`; a busy one rests no more."""
+        now = time.monotonic()
+        return min((at for _, at in self._rests.values() if at > now), default=inf)
 
     def look(self) -> int:
         """Look once; return how many deliveries go out again.
@@ -95,7 +101,7 @@ class Watch:
             # Last, because a connection that was asked through counts as a worker that polls.
             if idle:
                 self._crashes.saw(connection, found, seen.runs, answers=self._answers)
-            self._crashes.look(connection, found)
+            self._crashes.look(connection, found, until=self._next_search)
             return number
 
     def _searched(self, found: Sequence[Suspect]) -> list[Suspect]:

@@ -74,7 +74,7 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
         with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
             starts = notebook.incr(f"starts:{event['offset']}")
         if starts < 6:
-            raise Reject(requeue=True) if do == "give back" else self.retry(countdown=0, max_retries=None)
+            raise Reject(requeue=True) if do == "give back" else self.retry(countdown=0, max_retries=9)
     if do == "retry later":
         raise self.retry(countdown=600)
     if do in ("wait", "fail once"):
