@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from celery import Celery
 from kombu import Connection
 
-from bridge.broker.holding import ask_all
+from bridge.broker.asking import ask_all
 
 ITEMS = ("acks_late", "reject_on_worker_lost", "time_limit", "rate_limit")
 ITEM = re.compile(r"(\w+)=(\S+)")

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from celery import Celery
 from kombu import Connection
 
+from bridge.broker.asking import ask_all, heard_on
 from bridge.broker.internals.connections import answered_within
-from bridge.broker.internals.redis import listeners_counted, polling_clients, unacked_messages
+from bridge.broker.internals.redis import polling_clients, unacked_messages
+from bridge.broker.running import ACTIVE, Run, runs_in
 
 logger = logging.getLogger("bridge")
 
-HOLDING: Mapping[str, Mapping[str, Any]] = {"scheduled": {}, "reserved": {}, "active": {"safe": True}}
+HOLDING: Mapping[str, Mapping[str, Any]] = {"scheduled": {}, "reserved": {}, ACTIVE: {"safe": True}}
+QUESTIONS = len(HOLDING) + 2  # to each worker, with those about its queues and tasks
 UNACKED_MESSAGES = 5000  # that are looked through on Redis
 POLLED_SECONDS = 5.0  # kombu's consumers on Redis poll once a second, unless they are full
 DELAYED_QUEUES = 28  # that Celery makes on RabbitMQ for tasks with a countdown, where the fleet has quorum queues
@@ -51,13 +53,13 @@ class Seen(NamedTuple):
         answers: What each worker says.
         held: The tasks that workers hold, by id: fetched, running, or scheduled for later; with the name of each, which
             is empty where only the broker tells.
-        runs: The process of each task that runs now, and whose message the broker had handed out before.
+        runs: Where each task runs that runs now, by id.
     """
 
     complete: bool
     answers: tuple[Answer, ...]
     held: Mapping[str, str]
-    runs: Mapping[str, str] = MappingProxyType({})
+    runs: Mapping[str, Run] = MappingProxyType({})
 
     def consumers(self, queue: str) -> list[Answer]:
         """Return the workers that consume a queue."""
@@ -98,26 +100,24 @@ def ask_who_holds(app: Celery, connection: Connection, *, seconds: float) -> See
     on_redis = connection.transport.driver_type == "redis"
     # Before the first question: to read its answers is to poll as well.
     polling = polling_clients(connection.default_channel, POLLED_SECONDS) if on_redis else 0
-    counted = listeners_counted(connection.default_channel) if on_redis else nullcontext(list[int]())
-    with counted as listeners:
-        queues = ask_all(app, connection, "active_queues", {}, seconds=seconds, limit=None)
+    with heard_on(connection) as heard:
+        queues = ask_all(app, connection, "active_queues", {}, seconds=seconds, limit=heard)
     most = len(queues)
-    heard = sum(listeners) if listeners else None
     registered = dict(
         ask_all(app, connection, "registered", {"taskinfoitems": ["rate_limit"]}, seconds=seconds, limit=most)
     )
-    held, runs, complete = dict[str, str](), dict[str, str](), most > 0 and len(registered) == most
+    held, runs, complete = dict[str, str](), dict[str, Run](), most > 0 and len(registered) == most
     # In the order in which a task goes through them, so that none slips through between two questions.
     for command, arguments in HOLDING.items():
         found = ask_all(app, connection, command, arguments, seconds=seconds, limit=most)
         complete &= len(found) == most
-        for worker, request in ((name, one.get("request", one)) for name, theirs in found for one in theirs):
+        for request in (one.get("request", one) for _, theirs in found for one in theirs):
             held[str(request["id"])] = str(request["name"])
-            if command == "active" and (request.get("delivery_info") or {}).get("redelivered"):
-                runs[str(request["id"])] = f"{worker} {request.get('worker_pid')} {request.get('time_start')}"
+        if command == ACTIVE:
+            runs = runs_in(found)
     if on_redis:
         unacked = unacked_messages(connection.default_channel, UNACKED_MESSAGES)
-        complete &= heard == most and polling <= most and unacked is not None
+        complete &= heard is not None and int(heard) == most and polling <= most and unacked is not None
         held.update({id: held.get(id, "") for id in _ids(unacked or ())})
     return Seen(complete, tuple(_answer(name, theirs, registered.get(name, ())) for name, theirs in queues), held, runs)
 
@@ -134,41 +134,6 @@ def delayed_messages(connection: Connection, *, seconds: float) -> int:
             except connection.channel_errors:
                 return total
     return total
-
-
-def ask_all(
-    app: Celery,
-    connection: Connection,
-    command: str,
-    arguments: Mapping[str, Any],
-    *,
-    seconds: float,
-    limit: int | None,
-    workers: Sequence[str] | None = None,
-) -> list[tuple[str, Any]]:
-    """Return the answers of all workers: pairs of name and answer; those of workers of the same name are all there.
-
-    Args:
-        app: Its name of the control exchange is the fleet's.
-        connection: To the broker.
-        command: A command of Celery's remote control that only looks.
-        arguments: Of the command.
-        seconds: Longest wait for answers.
-        limit: Wait for no more than so many answers; None: for all that come in time.
-        workers: Ask only these; None: all.
-    """
-    if limit == 0:
-        return []
-    mailbox = app.control.mailbox(connection)
-    mailbox.accept = [*(mailbox.accept or ()), "json"]  # Celery's answers are JSON, whatever the app accepts
-    mailbox.producer_pool = None  # else it would ask through a connection of the app's pool, which tries for ever
-    with answered_within(connection, 2 * seconds):
-        if workers:
-            replies = mailbox.call(list(workers), command, dict(arguments), timeout=seconds)
-        else:
-            replies = mailbox.multi_call(command, dict(arguments), timeout=seconds, limit=limit)
-    found = [answer for reply in replies or () for answer in reply.items()]
-    return [(worker, answer) for worker, answer in found if not (isinstance(answer, dict) and "error" in answer)]
 
 
 def _answer(worker: str, queues: Sequence[Mapping[str, Any]], registered: Sequence[str]) -> Answer:

@@ -53,6 +53,9 @@ class Suspect(NamedTuple):
         batch: Most events of one message.
         attempts: The attempts, the oldest events first.
         max_attempts: Of the client.
+        ages: How many seconds ago each was handed over.
+        lease_seconds: Of the client.
+        in_process: Whether outcomes may wait in a worker, where nobody sees them.
     """
 
     id: str
@@ -61,6 +64,19 @@ class Suspect(NamedTuple):
     batch: int
     attempts: tuple[Attempt, ...]
     max_attempts: int = 1
+    ages: tuple[float, ...] = ()
+    lease_seconds: float = 3600.0
+    in_process: bool = False
+
+    def awaited_for(self, seconds: float, *, most_seconds: float) -> Suspect:
+        """Return what of it is awaited for so long; twice as long each time that its message was found lost."""
+        longest = min(most_seconds, self.lease_seconds)
+        some = [
+            (it, age)
+            for it, age in zip(self.attempts, self.ages, strict=True)
+            if age > min(longest, seconds * 2.0 ** min(it.losses, 20))
+        ]
+        return self._replace(attempts=tuple(it for it, _ in some), ages=tuple(age for _, age in some))
 
 
 class Lagging(NamedTuple):
@@ -88,9 +104,9 @@ class Moment(NamedTuple):
     settled: datetime | None
 
 
-def suspects(store: Store, *, bridge: str, seconds: float, most_seconds: float, most: int) -> list[Suspect]:
+def suspects(store: Store, *, bridge: str, seconds: float, most: int) -> list[Suspect]:
     """Return the clients of a bridge whose outcomes are awaited for so many seconds."""
-    binds = {"bridge": bridge, "seconds": seconds, "most_seconds": most_seconds, "most": most}
+    binds = {"bridge": bridge, "seconds": seconds, "most": most}
     with store.reading() as connection:
         rows = connection.execute(statement("watch/suspects"), binds).all()
     return [
@@ -101,6 +117,9 @@ def suspects(store: Store, *, bridge: str, seconds: float, most_seconds: float, 
             row.batch,
             tuple(map(Attempt, row.offsets, row.epochs, row.attempts, row.losses, row.tries)),
             row.max_attempts,
+            tuple(row.ages),
+            row.ack_timeout_seconds,
+            row.in_process,
         )
         for row in rows
     ]

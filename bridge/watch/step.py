@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a work
 
 logger = logging.getLogger("bridge.watch")
 
-LOOK_SECONDS = 2.0
 TURN_SECONDS = 60.0  # a look may wait for a broker that does not answer
+KEPT_SECONDS = 5.0  # the turn is not taken anew at each look: that is a write
+FIRST_DELAY_SECONDS, DELAY_SECONDS = 0.1, 2.0
 LONGEST_DELAY_SECONDS = 30.0
 
 
@@ -39,19 +41,46 @@ class LostMessages(InThread):
 
     def run(self, bridge: Bridge, stopping: threading.Event) -> None:
         """Look again and again, whatever breaks meanwhile."""
-        holder, watch, delay = uuid.uuid4().hex, Watch(bridge), LOOK_SECONDS
+        turn, watch, delay = Turn(bridge), Watch(bridge), FIRST_DELAY_SECONDS
         trouble = Trouble(logger, what="lost messages are not looked for", over="lost messages are looked for again")
         while not stopping.wait(delay):
             try:
-                if take_watch(bridge.store, bridge=bridge.settings.queue, holder=holder, seconds=TURN_SECONDS):
+                if turn.is_ours():
                     watch.look()
+                    delay = watch.rest_seconds
+                else:
+                    delay = DELAY_SECONDS
             except BridgeError as error:
                 trouble.went(error)
             except Exception as error:  # kombu's and the driver's: a message that is lost waits for its lease
                 trouble.went(f"{type(error).__name__}: {error}")
             else:
                 trouble.back()
-                delay = LOOK_SECONDS
                 continue
             watch = Watch(bridge)  # two looks in a row: none may be missing in between
-            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            delay = min(max(2 * delay, DELAY_SECONDS), LONGEST_DELAY_SECONDS)
+
+
+class Turn:
+    """The turn to look: of several bridge workers, one has it.
+
+    Args:
+        bridge: The settings and the store.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge, self._holder = bridge, uuid.uuid4().hex
+        self._kept = 0.0  # until this time.monotonic()
+
+    def is_ours(self) -> bool:
+        """Take or keep the turn; tell whether this worker has it.
+
+        Raises:
+            StoreUnavailable: nothing is known.
+        """
+        now, name = time.monotonic(), self._bridge.settings.queue
+        if now >= self._kept:
+            ours = take_watch(self._bridge.store, bridge=name, holder=self._holder, seconds=TURN_SECONDS)
+            self._kept = now + KEPT_SECONDS if ours else 0.0
+            return ours
+        return True

@@ -2,40 +2,45 @@
 
 Each look goes along the way of a message: the queue, the workers, the bridge's own queue, Postgres. What was on its way
 from one place to the next at one look is seen at the other. The broker is asked where it costs little: whether the
-queue of a client is empty whose outcomes are awaited for some seconds. Only then are the workers asked; and every half
-minute in any case, for messages that kill one process after the other.
+queue of a client is empty whose outcomes are awaited for some seconds. Only then are the workers asked all that they
+hold. What they run they are asked more often, for messages that kill one process after the other (`crashes`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 from kombu import Connection
 
 from bridge.app import Bridge
 from bridge.bounds import REVOKED_TASKS
-from bridge.broker.holding import Seen, ask_who_holds, delayed_messages, look_at_queue
+from bridge.broker.holding import QUESTIONS, Seen, ask_who_holds, delayed_messages, look_at_queue
 from bridge.broker.revoking import revoke
 from bridge.broker.transports import bounded
 from bridge.errors import StoreUnavailable
 from bridge.store import losses
 from bridge.store.clients import ListedClient, list_clients
-from bridge.store.losses import Attempt, Suspect
-from bridge.watch.crashing import crashing_of, is_fresh, remember
+from bridge.store.losses import Suspect
+from bridge.watch.crashes import Crashes
 from bridge.watch.judging import Look, Loss, has_strangers, ignorant, losses_of, missing_of
 from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge.watch")
 
-AWAITED_SECONDS = 5.0  # how old a hand-over is before anybody looks for its message; after each loss twice as long
+SOON_SECONDS = 0.25  # how old a hand-over is before the workers are asked whether it runs again and again
+AWAITED_SECONDS = 5.0  # how old it is before anybody looks for its message; after each loss twice as long
 LONGEST_AWAITED_SECONDS = 60.0
 MOST_ATTEMPTS = 1000  # of one client in one look, the oldest events first
-SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0  # between two questions to the workers about one queue
-BUSY_REST_SECONDS = 30.0  # between two questions to the workers while the queues are not empty
-UNSEEN_REST_SECONDS = 5.0  # where one of them did not answer in time: its load, or a deploy that takes some seconds
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 4.1, 60.0  # between two looks at one queue, the first as `judging` asks
+UNSEEN_REST_SECONDS = 5.0  # where one of the workers did not answer in time: its load, or a deploy
+# Where a worker did not know a client's task lately, its messages are dropped for sure: they are looked for sooner.
+HURRIED_SECONDS, HURRIED_AWAITED_SECONDS, HURRIED_REST_SECONDS = 60.0, 1.0, 1.0
+ANSWERS_A_SECOND = 100.0  # of all workers together, to what they hold
+LOOK_SECONDS, CLOSEST_SECONDS = 0.5, 0.1  # between two looks, and where something is about to be seen
 ANSWER_SECONDS = 1.0
 DRAINED_SECONDS = 2.0
 LOCK_SECONDS = 0.2
@@ -56,8 +61,22 @@ class Watch:
         self.looks: dict[str, Look] = {}
         self._rests: dict[str, tuple[float, float]] = {}  # queue -> seconds, and time.monotonic() of the next look
         self._said: dict[str, list[str]] = {}  # client -> workers that do not know its task
-        self._sightings: dict[str, dict[str, float]] = {}  # as `crashing.remember` returns them
-        self._busy_next = time.monotonic() + BUSY_REST_SECONDS  # of the next question, if no queue is empty
+        self._hurried: dict[str, float] = {}  # client -> time.monotonic() until which its losses are looked for sooner
+        self._crashes = Crashes(bridge)
+        self._answers = 0  # to all questions about what the workers hold, at the last look
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long to wait before the next look."""
+        now = time.monotonic()
+        crashes = self._crashes.next_at if self._crashes.next_at > now else inf
+        return max(CLOSEST_SECONDS, min(LOOK_SECONDS, min(crashes, self._next_search) - now))
+
+    @property
+    def _next_search(self) -> float:
+        """When a queue has rested that is to be looked at again, as `time.monotonic()`; a busy one rests no more."""
+        now = time.monotonic()
+        return min((at for _, at in self._rests.values() if at > now), default=inf)
 
     def look(self) -> int:
         """Look once; return how many deliveries go out again.
@@ -66,54 +85,45 @@ class Watch:
             StoreUnavailable, or any error of kombu and the broker's driver: nothing is known.
         """
         store, name = self._bridge.store, self._bridge.settings.queue
-        found = losses.suspects(
-            store, bridge=name, seconds=AWAITED_SECONDS, most_seconds=LONGEST_AWAITED_SECONDS, most=MOST_ATTEMPTS
-        )
-        self._forget({it.id for it in found}, {it.queue for it in found})
-        now = time.monotonic()
-        found = [it for it in found if self._rests.get(it.queue, (0.0, 0.0))[1] <= now]
-        if not found:
+        found = losses.suspects(store, bridge=name, seconds=SOON_SECONDS, most=MOST_ATTEMPTS)
+        self._crashes.awaits(found)
+        searched = [] if self._crashes.are_fresh() else self._searched(found)
+        if not searched and not self._crashes.is_due():
             return 0
         with self._connected() as connection:
-            idle = {queue for queue in {it.queue for it in found} if self._is_empty(connection, queue)}
-            self._give_up([it for it in found if it.queue not in idle], rest=False)
-            if not idle and now < self._busy_next:
-                return 0
-            seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
-            fresh, found = self._without_crashing(connection, found, seen)
-            number = self._find_lost(connection, [it for it in found if it.queue in idle], seen)
-            if fresh:
-                self._rests.clear()
+            idle = {queue for queue in {it.queue for it in searched} if self._is_empty(connection, queue)}
+            self._give_up([it for it in searched if it.queue not in idle], rest=False)
+            number = 0
+            if idle:
+                seen = ask_who_holds(self._bridge.app, connection, seconds=ANSWER_SECONDS)
+                self._answers = QUESTIONS * len(seen.answers)
+                number = self._find_lost(connection, [it for it in searched if it.queue in idle], seen)
+            # Last, because a connection that was asked through counts as a worker that polls.
+            if idle:
+                self._crashes.saw(connection, found, seen.runs, answers=self._answers)
+            self._crashes.look(connection, found, until=self._next_search)
             return number
 
-    def _without_crashing(
-        self, connection: Connection, found: Sequence[Suspect], seen: Seen
-    ) -> tuple[bool, list[Suspect]]:
-        """Give up the attempts that kill one process after the other.
+    def _searched(self, found: Sequence[Suspect]) -> list[Suspect]:
+        """Return the clients whose messages are to be looked for now, with what is awaited for long enough.
 
-        Returns:
-            Whether to ask the workers again at the next look, and the clients that have no such attempt.
+        What a fleet that reports in-process has done may wait in a worker, where nobody sees it.
         """
         now = time.monotonic()
-        ours = {it.task_id(suspect.id) for suspect in found for it in suspect.attempts}
-        runs = {id: process for id, process in seen.runs.items() if id in ours}
-        self._sightings = remember(self._sightings, runs, now=now)
-        fresh = is_fresh(self._sightings, now=now)
-        self._busy_next = now + (0 if fresh else BUSY_REST_SECONDS)
-        crashing = {it.id: starts for it in found if (starts := crashing_of(it, self._sightings))}
-        for id, starts in crashing.items():
-            self.looks.pop(id, None)
-            self._park(connection, id, starts)
-        return fresh, [it for it in found if it.id not in crashing]
+        awaited = [
+            it.awaited_for(
+                HURRIED_AWAITED_SECONDS if self._is_hurried(it.id) else AWAITED_SECONDS,
+                most_seconds=LONGEST_AWAITED_SECONDS,
+            )
+            for it in found
+            if not it.in_process
+        ]
+        awaited = [it for it in awaited if it.attempts]
+        self._forget({it.id for it in awaited}, {it.queue for it in awaited})
+        return [it for it in awaited if self._rests.get(it.queue, (0.0, 0.0))[1] <= now]
 
-    def _park(self, connection: Connection, client: str, starts: Mapping[Attempt, int]) -> None:
-        """Give up these attempts, and tell the workers to drop their messages, which ends the loop."""
-        try:
-            done = losses.give_up_crashing(self._bridge.store, client, starts, lock_seconds=LOCK_SECONDS)
-        except StoreUnavailable as error:
-            logger.info("crashing events of client %s can't be given up yet: %s", client, said(error))
-            return
-        self._drop(connection, [it.task_id(client) for it in done[:REVOKED_TASKS]])
+    def _is_hurried(self, client: str) -> bool:
+        return self._hurried.get(client, 0.0) > time.monotonic()
 
     def _find_lost(self, connection: Connection, found: Sequence[Suspect], seen: Seen) -> int:
         """Look for the messages of these clients; return how many deliveries go out again."""
@@ -133,7 +143,9 @@ class Watch:
         moment = losses.settled_until(self._bridge.store, bridge=self._bridge.settings.queue)
         look = Look(moment.now, missing_of(suspect, seen))
         consumers = seen.consumers(suspect.queue)
-        self._say_ignorant(suspect, ignorant(suspect, consumers))
+        if unknowing := ignorant(suspect, consumers):
+            self._hurried[suspect.id] = time.monotonic() + HURRIED_SECONDS
+        self._say_ignorant(suspect, unknowing)
         found = losses_of(
             suspect, before=self.looks.get(suspect.id), now=look, settled=moment.settled, consumers=consumers
         )
@@ -202,12 +214,14 @@ class Watch:
         for it in suspects:
             self.looks.pop(it.id, None)
             if rest:
-                self._rest(it.queue, busy=True, most_seconds=UNSEEN_REST_SECONDS)
+                most = HURRIED_REST_SECONDS if self._is_hurried(it.id) else UNSEEN_REST_SECONDS
+                self._rest(it.queue, busy=True, most_seconds=most)
 
     def _rest(self, queue: str, *, busy: bool, most_seconds: float = LONGEST_REST_SECONDS) -> None:
         """Say when to ask the workers about this queue again: later and later while they have all that is awaited."""
         before, _ = self._rests.get(queue, (SHORTEST_REST_SECONDS / 2, 0.0))
         seconds = min(2 * before, most_seconds) if busy else SHORTEST_REST_SECONDS
+        seconds = max(seconds, self._answers / ANSWERS_A_SECOND)
         self._rests[queue] = seconds, time.monotonic() + seconds
 
     def _forget(self, clients: set[str], queues: set[str]) -> None:
@@ -215,6 +229,8 @@ class Watch:
         self.looks = {client: look for client, look in self.looks.items() if client in clients}
         self._rests = {queue: rest for queue, rest in self._rests.items() if queue in queues}
         self._said = {client: said for client, said in self._said.items() if client in clients}
+        now = time.monotonic()
+        self._hurried = {client: until for client, until in self._hurried.items() if until > now}
 
     def _say_ignorant(self, suspect: Suspect, workers: list[str]) -> None:
         """Name the workers that drop a client's messages, once."""

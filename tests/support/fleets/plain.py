@@ -9,9 +9,11 @@ import importlib.util
 import json
 import os
 import signal
+import time
 from typing import Any
 
 from celery import Celery, Task
+from celery.exceptions import Reject
 from kombu import Queue
 from redis import Redis
 
@@ -30,6 +32,7 @@ app.conf.update(
     worker_enable_remote_control="FLEET_IS_SILENT" not in os.environ,
     task_acks_late="FLEET_TAKES_BACK" in os.environ,
     task_reject_on_worker_lost="FLEET_TAKES_BACK" in os.environ,
+    worker_max_tasks_per_child=int(os.environ.get("FLEET_TASKS_PER_CHILD", "0")) or None,
     broker_transport_options=json.loads(os.environ.get("FLEET_TRANSPORT_OPTIONS", "{}")),
 )
 
@@ -66,11 +69,24 @@ def handle(self: Task[Any, Any], event: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if do == "lose each process":
         os.kill(os.getpid(), signal.SIGKILL)
+    if do in ("give back", "retry at once"):
+        time.sleep(0.3)  # long enough to be seen
+        with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
+            starts = notebook.incr(f"starts:{event['offset']}")
+        if starts < 6:
+            raise Reject(requeue=True) if do == "give back" else self.retry(countdown=0, max_retries=9)
     if do == "retry later":
         raise self.retry(countdown=600)
     if do in ("wait", "fail once"):
         with Redis.from_url(NOTEBOOK, socket_timeout=None) as notebook:
             notebook.blpop([f"go-on:{event['offset']}"], timeout=LONGEST_WAIT_SECONDS)
+
+
+@app.task(bind=True)
+def handle_batch(self: Task[Any, Any], events: Any) -> None:
+    note(self, (events,), {})
+    if any(event["payload"].get("do") == "lose each process" for event in events):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task(bind=True)
