@@ -10,6 +10,7 @@ TOPIC_CHARACTERS = 255
 KEY_CHARACTERS = 512
 ID_CHARACTERS = 512  # of what `bridge.publish` takes as `id`
 CLIENT_CHARACTERS = 100
+QUEUE_BYTES = 255  # of the name of a client's queue: RabbitMQ has no longer ones
 LONGEST_DELAY_DAYS = 36_500  # of what `bridge.publish` takes as `deliver_after`
 HEADERS_BYTES = 64 * 1024
 PAYLOAD_BYTES = 32 * 1024 * 1024  # of what `bridge.publish` takes: jsonb may need six times as much, and ends at 256 MB

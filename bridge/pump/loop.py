@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
-from bridge.errors import BridgeError, LogRewound, StoreUnavailable
+from bridge.errors import BridgeError, BrokerUnavailable, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
 from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
@@ -205,8 +205,11 @@ class Pump:
         except Exception as error:  # any error is this client's alone: the others are served
             self._note_trouble(client, error)
             return None, True
-        self._end_trouble(client)
         noting.say()
+        if done is not None and done.trouble:  # the broker takes no more for now: what it did take is remembered
+            self._note_trouble(client, BrokerUnavailable(done.trouble))
+            return done, True
+        self._end_trouble(client)
         return done, False
 
     def _clients_to_serve(self, horizon: int) -> list[str]:

@@ -15,7 +15,6 @@ from kombu import Producer
 
 from bridge.broker.fast_ways import DELIVERY_TAGS, KOMBU_STENCIL
 from bridge.broker.internals.connections import is_virtual, number_messages
-from bridge.broker.pipelined import pipelined
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
@@ -34,10 +33,12 @@ class KombuWriter(Cutter[dict[str, Any]]):
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Publish these deliveries in order; return those that no message can be made of."""
-        with pipelined(self._producer, len(deliveries)):
-            for options, changing, body in self.cut(client, deliveries):
-                self._producer.publish(body, **options, **json.loads(changing))
+        self._publish_each(self.cut(client, deliveries), len(deliveries), self._publish)
         return []
+
+    def _publish(self, message: Rendered[dict[str, Any]]) -> None:
+        options, changing, body = message
+        self._producer.publish(body, **options, **json.loads(changing))
 
     def _rendered(self, write: Callable[[Any], object], own: Mapping[str, str]) -> Rendered[dict[str, Any]]:
         published: list[tuple[Any, dict[str, Any]]] = []
