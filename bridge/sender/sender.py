@@ -45,6 +45,7 @@ from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
 from bridge.sender.cutter import Cutter, is_unheard
+from bridge.sender.full import Full
 from bridge.sender.halving import Refusal, left_over, send_around
 from bridge.sender.kombu import KombuWriter
 from bridge.sender.portions import is_ordinary, portions, size_of
@@ -95,7 +96,7 @@ class Sender:
         self._redis_writer = redis_writer
         self._batch_bytes = batch_bytes
         self._shows = shows
-        self._slow = Slow()
+        self._slow, self._full = Slow(), Full(self.length)
         self._largest = 0  # of the messages that this connection's broker has taken
         self._together = True  # whether kombu may send messages together: not where some of them were refused just now
         self._seen = self._noted = NOTHING_SEEN  # the last event of the log, and what this broker was told of it
@@ -120,14 +121,15 @@ class Sender:
         deliveries, refused = sort_out(client, deliveries)
         deliveries, slow = self._slow.sort_out(client, deliveries)
         unsent: list[Unsent] = [*refused, *slow]
-        full = ""
+        full, send = "", partial(self._send_together, client)
         with sending(client, deliveries, transport=self._transport) as batch, self._my_turn():
             for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
                 if full:
                     unsent += [NotTaken(it.offset, full) for it in portion]
                     continue
                 try:
-                    found = send_around(client, portion, partial(self._send_together, client))
+                    found = send_around(client, portion, send)
+                    found = self._full.look_again(client, portion, found, send) if found else found
                 except BrokerRefuses as error:
                     if portion[0] is deliveries[0]:  # it has taken nothing
                         raise
@@ -157,10 +159,14 @@ class Sender:
                     refused += writer.send(client, deliveries)
                     unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
             except BrokerRefuses as error:
+                if error.taken:
+                    self._full.note_taken(client.queue)
                 return left_over(client, deliveries, [*refused, *error.refused], error)
             if client.queue in unroutable:
                 raise QueueMissing(client.queue)
             self._largest, self._noted, self._together = max(self._largest, alone), max(self._noted, seen), True
+            if len(refused) < len(deliveries):
+                self._full.note_taken(client.queue)
             return refused
 
     def remember(self, seen: Seen) -> None:

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from bridge.bounds import ORDINARY_BYTES
 from bridge.demo.servers import redis_server, run_redis
 from bridge.demo.servers.server import free_port
-from bridge.errors import BrokerRefuses, BrokerUnavailable, NotTaken, Unsent
+from bridge.errors import BrokerRefuses, BrokerUnavailable, NotTaken, Undeliverable, Unsent
 from bridge.model import Client, Delivery
 from bridge.sender.halving import Refusal, send_around
 from bridge.sender.portions import portions, size_of
@@ -158,6 +158,46 @@ def test_g10_of_a_batch_that_rabbitmq_refuses_only_the_event_at_fault_is_set_asi
             [[found], *_] = json.loads(message.body)
             events += len(found)
     assert events == 6
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_g10_a_message_that_is_too_large_for_its_queue_is_set_aside_and_a_full_queue_is_nobody_s_fault(
+    strict_rabbitmq: Callable[[], str], batch: int
+) -> None:
+    url = strict_rabbitmq()
+    limits = {"x-max-length-bytes": 10_000, "x-overflow": "reject-publish"}
+    with Connection(url) as connection:
+        Queue("fleet", queue_arguments=limits)(connection.channel()).declare()
+    to = client(queue="fleet", call="payload", batch=batch)
+    left = of_sizes(to, [10, 20_000, 10, 10])
+    with Celery("fleet", broker=url, set_as_current=False) as app, sending(app, "kombu") as sender:
+        sender.send(to, of_sizes(to, [10] * batch))
+        for _ in range(8):  # the fleet takes nothing
+            unsent = sender.send(to, left)
+            assert {type(it) for it in unsent} == {NotTaken}
+            left = [it for it in left if it.offset in {one.offset for one in unsent}]
+        parked: list[Unsent] = []
+        for _ in range(8):
+            taken(url)
+            unsent = sender.send(to, left)
+            parked += [it for it in unsent if isinstance(it, Undeliverable)]
+            left = [it for it in left if it.offset in {one.offset for one in unsent if isinstance(one, NotTaken)}]
+    assert not left
+    assert [it.offset for it in parked] == [2]
+    assert "refuses it while it is empty" in str(parked[0])
+
+
+def test_g10_no_event_is_set_aside_for_a_queue_that_takes_nothing_at_all(
+    strict_rabbitmq: Callable[[], str],
+) -> None:
+    url = strict_rabbitmq()
+    with Connection(url) as connection:
+        limits = {"x-max-length": 0, "x-overflow": "reject-publish"}
+        Queue("fleet", queue_arguments=limits)(connection.channel()).declare()
+    to = client(queue="fleet", call="payload")
+    with Celery("fleet", broker=url, set_as_current=False) as app, sending(app, "kombu") as sender:
+        for _ in range(5):
+            assert {type(it) for it in sender.send(to, of_sizes(to, [10, 10]))} == {NotTaken}
 
 
 def test_g10_what_redis_refuses_is_set_aside_and_its_neighbours_are_sent_once(strict_redis: str) -> None:
