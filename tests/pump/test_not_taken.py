@@ -9,7 +9,9 @@ from celery import Celery
 
 from bridge.errors import BrokerRefuses, BrokerUnavailable, NotTaken, Undeliverable, Unsent
 from bridge.model import Client, Delivery
+from bridge.operate.audit import audit
 from bridge.operate.operator import Operator
+from bridge.operate.parked import choose, discard
 from tests.support.world import World, offsets
 
 
@@ -121,3 +123,21 @@ def test_g10_where_a_later_slice_is_refused_as_a_whole_those_before_it_are_remem
     assert (done.sent, done.trouble) == (len(taken), "its memory is full")
     assert world.rows("deliveries") == list(range(1, 4001))
     assert world.rows("deliveries", "state").count("sent") == len(taken)
+
+
+def test_g10_the_ledger_is_right_while_events_are_not_taken_and_after_them(world: World) -> None:
+    world.client(max_attempts=1)
+    world.publish("a", "b", "a", "b", None, None)
+    broker = Full(2, bad=[5])
+    world.one_pass(send=broker.send)
+    assert audit(world.store, "c").contradictions == ()
+    assert discard(world.store, "c", choose("c", offsets=[6]), by="me", reason="never sent") == [6]
+    assert audit(world.store, "c").contradictions == ()
+    broker.room = 10
+    for _ in range(3):
+        world.make_not_taken_due()
+        world.one_pass(send=broker.send)
+        world.succeed(*broker.taken)
+        assert audit(world.store, "c").contradictions == ()
+    assert offsets(broker.taken) == [1, 2, 3, 4]
+    assert world.cursor() == 6
