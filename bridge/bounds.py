@@ -10,6 +10,7 @@ TOPIC_CHARACTERS = 255
 KEY_CHARACTERS = 512
 ID_CHARACTERS = 512  # of what `bridge.publish` takes as `id`
 CLIENT_CHARACTERS = 100
+QUEUE_BYTES = 255  # of the name of a client's queue: RabbitMQ has no longer ones
 LONGEST_DELAY_DAYS = 36_500  # of what `bridge.publish` takes as `deliver_after`
 HEADERS_BYTES = 64 * 1024
 PAYLOAD_BYTES = 32 * 1024 * 1024  # of what `bridge.publish` takes: jsonb may need six times as much, and ends at 256 MB
@@ -70,6 +71,7 @@ ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
 EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
 FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that
 
+REASON_CHARACTERS = 1_000  # of why somebody did something, in the journal and in a client's state
 ORIGIN_CHARACTERS = 200  # of what a message names as its origin, such as gen4711@host
 
 REVOKED_TASKS = 1_000  # that a pass asks the workers to drop, in one message; a worker keeps the ids for some hours

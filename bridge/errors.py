@@ -25,9 +25,12 @@
     │   │   ├── StoreReadOnly         it answers and takes no writes, as after a fail-over
     │   │   └── StoreLocked           another transaction held a lock for too long
     │   ├── BrokerUnavailable     the broker refused, dropped or timed out
+    │   │   └── BrokerRefuses         it is there, and takes no more for now
     │   └── QueueMissing          the queue of a client's fleet does not exist yet
     ├── StoreRefused          halve what was asked: Postgres takes some of it never
-    ├── Undeliverable         set aside: this event can never become a message of this client
+    ├── Unsent                go on: the other events were sent, and this one was not
+    │   ├── Undeliverable         set it aside: it can never become a message of this client
+    │   └── NotTaken              send it in a while: the broker took no more, or there was no time for it
     ├── AlreadyDone           nothing: the event is finished, or open in another epoch: its handler must not run
     └── BatchInterrupted      nothing: an event of the batch is done already, the rest goes out again without it
 
@@ -174,6 +177,20 @@ class BrokerUnavailable(Unavailable):
     """The broker refused, dropped or timed out; some messages of the pass may have arrived."""
 
 
+class BrokerRefuses(BrokerUnavailable):
+    """The broker is there, and takes no more messages for now: a queue is full, or its memory.
+
+    Attributes:
+        taken: Those that it has taken before, by their number, from 0.
+        refused: Events of which no message was made.
+    """
+
+    def __init__(self, words: str, *, taken: frozenset[int] = frozenset()) -> None:
+        super().__init__(words)
+        self.taken = taken
+        self.refused: tuple[Unsent, ...] = ()
+
+
 class QueueMissing(Unavailable):
     """The broker has no queue of the name that a client's events go to; nothing of the pass is remembered.
 
@@ -188,8 +205,8 @@ class QueueMissing(Unavailable):
         self.queue = queue
 
 
-class Undeliverable(BridgeError):
-    """This event can never become a message of this client.
+class Unsent(BridgeError):
+    """An event was not sent with the others.
 
     Attributes:
         offset: The event's offset.
@@ -198,6 +215,14 @@ class Undeliverable(BridgeError):
     def __init__(self, offset: int, why: str) -> None:
         super().__init__(why)
         self.offset = offset
+
+
+class Undeliverable(Unsent):
+    """This event can never become a message of this client."""
+
+
+class NotTaken(Unsent):
+    """Others were sent, and this one was not: the broker took no more for now, or there was no time for more."""
 
 
 class AlreadyDone(BridgeError, Ignore):

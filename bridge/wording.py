@@ -48,6 +48,14 @@ def cut(text: str, *, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def storable(text: str, *, most: int) -> str:
+    r"""Return a text of at most so many characters that Postgres can hold: U+0000 becomes the four characters `\x00`.
+
+    Half of a surrogate pair becomes six such as `\udce9`.
+    """
+    return cut(text, most=most).encode(errors="backslashreplace").replace(b"\0", rb"\x00").decode()
+
+
 def cleaned(text: str, *, most: int) -> str:
     r"""Return a text in one line, of at most so many characters, as it may be shown in a log or on a terminal.
 

@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 from bridge.broker.internals.rabbitmq import ask_for_confirms, on_publish, receive
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerRefuses
 
+FULL = "the broker refuses messages (basic.nack): is the queue full?"
 LEAST_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of an answer
 
 
@@ -27,8 +28,10 @@ class Confirms:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._published = 0
+        self._waited = 0  # for the answers to all up to this one
         self._open: set[int] = set()
-        self._refused = 0
+        self._refused: set[int] = set()  # kept until all of a wait were taken: `taken_since` is asked after it
+        self._beside: set[int] = set()  # likewise; what went to an exchange: events of Celery's, and none of ours
         self._unroutable: set[str] = set()
         ask_for_confirms(channel, on_ack=self._on_ack, on_nack=self._on_nack, on_return=self._on_return)
         on_publish(channel, self._count)
@@ -40,17 +43,19 @@ class Confirms:
             The queues that messages with `mandatory` were for, and that do not exist. The broker has dropped these.
 
         Raises:
-            BrokerUnavailable: the broker refused some of it, the channel is still good.
+            BrokerRefuses: the broker refused some of it, the channel is still good; `taken_since` says what it has.
             OSError, or one of the connection's errors: not everything was confirmed, close the connection.
         """
         deadline = time.monotonic() + seconds
         while self._open:
             if not receive(self._channel, max(LEAST_SECONDS, deadline - time.monotonic())):
                 raise TimeoutError(f"{len(self._open)} messages were not confirmed in {seconds:g} s")
-        refused, self._refused = self._refused, 0
+        before, self._waited = self._waited, self._published
         unroutable, self._unroutable = self._unroutable, set()
-        if refused:
-            raise BrokerUnavailable(f"the broker refused messages ({refused} nacks): is the queue full?")
+        if any(number > before for number in self._refused):
+            raise BrokerRefuses(FULL)
+        self._refused.clear()
+        self._beside.clear()
         return unroutable
 
     @property
@@ -59,16 +64,16 @@ class Confirms:
         return self._published
 
     def taken_since(self, before: int) -> frozenset[int]:
-        """Return which messages the broker has confirmed of those that were published after so many, from 0 on."""
-        if self._refused:
-            return frozenset()  # it is not known which
-        return frozenset(
-            number - before - 1 for number in range(before + 1, self._published + 1) if number not in self._open
-        )
+        """Return which messages to queues the broker has of those that were published after so many, from 0 on."""
+        ours = [number for number in range(before + 1, self._published + 1) if number not in self._beside]
+        missing = self._open | self._refused
+        return frozenset(nth for nth, number in enumerate(ours) if number not in missing)
 
-    def _count(self) -> None:
+    def _count(self, exchange: str) -> None:
         self._published += 1
         self._open.add(self._published)
+        if exchange:
+            self._beside.add(self._published)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         if multiple:
@@ -77,7 +82,7 @@ class Confirms:
             self._open.discard(tag)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        self._refused += 1
+        self._refused |= {number for number in self._open if number <= tag} if multiple else {tag}
         self._on_ack(tag, multiple)
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:

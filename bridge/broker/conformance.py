@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import NamedTuple
 
+from amqp.exceptions import AccessRefused, ConnectionForced, NotAllowed, ResourceError
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -24,6 +25,8 @@ from bridge.wording import said
 logger = logging.getLogger("bridge.broker")
 
 PACKAGES = ("celery", "kombu", "amqp", "redis")
+# Of a broker that is away, or does not let this user do it: nothing is known of the names then.
+NOT_TRIED = (OSError, RedisError, OperationalError, AccessRefused, NotAllowed, ConnectionForced, ResourceError)
 
 
 class Differs(Exception):
@@ -79,10 +82,10 @@ class FastWay:
 
         Args:
             trial: Tries it out on live objects, if its parts are there. Any exception but those of a broker that is
-                away means that they do something else.
+                away, or refuses this user, means that they do something else.
 
         Raises:
-            OSError, RedisError, OperationalError: the trial could not reach the broker; ask again later.
+            OSError, or one of the broker's errors: the trial could not be made; ask again later.
         """
         problem = problem_of(self) or _outcome_of(trial)
         if problem:
@@ -108,7 +111,7 @@ def _outcome_of(trial: Callable[[], object] | None) -> str:
         return ""
     try:
         trial()
-    except (OSError, RedisError, OperationalError):
+    except NOT_TRIED:
         raise
     except Exception as error:  # a version that was never seen may raise anything
         return str(error) if isinstance(error, Differs) else f"{type(error).__name__}: {error}"

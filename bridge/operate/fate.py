@@ -74,6 +74,8 @@ def _open(it: EventAtClient, offset: int) -> tuple[str, str, dict[str, Any]]:
     data = {name: getattr(it, name) for name in ("epoch", "attempt", "sent_at", "due_at", "error_type", "error")}
     data["task_id"] = task_id(it.client, offset, it.epoch or 1, it.attempt or 1)
     error = f"; the last error: {_error(it.error_type, it.error)}" if it.error_type or it.error else ""
+    if it.delivery == "retrying" and not it.attempt:
+        return "retrying", f"the broker has not taken it yet: it is sent again at {moment(it.due_at)}", data
     if it.delivery == "retrying":
         return "retrying", f"attempt {it.attempt} failed, the next one is due at {moment(it.due_at)}{error}", data
     if it.delivery == "done":

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.errors import UsageError
 from bridge.operate.lifecycle import release
 from bridge.operate.registering import undeclared_clients
+from bridge.operate.user import kept
 from bridge.operate.viewer import Viewer
 from bridge.retention.archive import archiver
 from bridge.retention.prune import Pruned, prune
@@ -72,7 +73,7 @@ class Keeper(Viewer):
         Raises:
             UsageError: no reason is given.
         """
-        return release(self._store, client, reason=reason, by=self.by)
+        return release(self._store, client, reason=kept(reason), by=self.by)
 
     def hold(self, name: str, *, start: int, seconds: float) -> Hold:
         """Keep all events from the offset `start` on from being pruned, for so many seconds; again: renew it.

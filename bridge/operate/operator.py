@@ -30,7 +30,7 @@ from bridge.operate.registering import (
 from bridge.operate.replay import Replay, replay, stop_replays
 from bridge.operate.replay_archived import replay_archived
 from bridge.operate.seek import Sought, seek
-from bridge.operate.user import user_at_host
+from bridge.operate.user import kept, user_at_host
 from bridge.store.held import HeldClient, StoppedReplay
 from bridge.store.migrate import migrate
 from bridge.store.recall import Recalled
@@ -105,7 +105,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
 
     def pause(self, client: str, *, reason: str = "") -> str:
         """Stop handing events to a client, and return its state, `paused`; its open deliveries still finish."""
-        return pause(self._store, client, reason=reason, by=self.by)
+        return pause(self._store, client, reason=kept(reason), by=self.by)
 
     def drain(self, client: str, *, reason: str = "") -> str:
         """Pause a client after its open deliveries have finished, with all their retries; nothing new goes out.
@@ -113,7 +113,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
         Returns:
             `draining` while deliveries are open, `paused` if there were none.
         """
-        return pause(self._store, client, reason=reason, by=self.by, drain=True)
+        return pause(self._store, client, reason=kept(reason), by=self.by, drain=True)
 
     def resume(self, client: str) -> Resumed:
         """Go on handing events to a client; say in what state it was, and what it missed if it was released."""
@@ -130,7 +130,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
         Raises:
             UsageError: deliveries are open.
         """
-        return remove(self._store, client, by=self.by, force=force, reason=reason)
+        return remove(self._store, client, by=self.by, force=force, reason=kept(reason))
 
     def seek(self, client: str, *, to: PlaceInLog, dry_run: bool = False) -> Sought:
         """Move a client's cursor, forward or back, and forget its open deliveries.
@@ -242,7 +242,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
             offsets=offsets,
             older_seconds=older_seconds,
         )
-        return discard(self._store, client, selection, by=self.by, reason=reason)
+        return discard(self._store, client, selection, by=self.by, reason=kept(reason))
 
     def recall(
         self, client: str, *, keys: Sequence[str] = (), offsets: Sequence[int] = (), reason: str = ""
@@ -255,7 +255,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
             offsets: Only these events; all if empty.
             reason: Why, for the journal.
         """
-        return recall(self.app, self._store, client, keys=keys, offsets=offsets, reason=reason, by=self.by)
+        return recall(self.app, self._store, client, keys=keys, offsets=offsets, reason=kept(reason), by=self.by)
 
     def resync(self, *, from_broker_mark: bool = False, above: int | None = None, dry_run: bool = False) -> Resynced:
         """After a restore of the database, say what was lost, begin a new generation of the log, and go on.

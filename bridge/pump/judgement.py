@@ -38,18 +38,19 @@ def judge(budget: Budget, taken: Taken, *, woken: bool) -> Judgement:
         taken: What it took.
         woken: Whether the client's `wake_at` had come; if so, the pass must write a new one.
     """
-    sent, opened, room = taken.again + taken.fresh, budget.opened + taken.fresh, budget.room(again=taken.again)
+    sent = taken.again + taken.fresh - len(taken.not_taken)
+    opened, room = budget.opened + taken.fresh, budget.room(again=taken.again)
     # An event that no message can be made of is parked next, which frees its place in the window.
     full = budget.is_still_full(opened) or (opened >= budget.window and not taken.refused)
     token_seconds = budget.token_seconds(sent)
     more = sent >= budget.limit or (taken.more and room > 0 and not full)
-    hungry = bool(taken.refused) or (more and token_seconds is None)
+    hungry = not taken.not_taken and (bool(taken.refused) or (more and token_seconds is None))
     within_seconds = taken.within_seconds
     if within_seconds is not None and token_seconds is not None and opened < budget.window:
         within_seconds = max(within_seconds, token_seconds)
     elif within_seconds is not None and taken.fresh >= room:  # there may be more, but there is no room to look at it
         within_seconds = SAFETY_NET_SECONDS
-    changed = bool(sent or taken.looked) or woken or full or within_seconds is not None
+    changed = bool(sent or taken.not_taken or taken.looked) or woken or full or within_seconds is not None
     return Judgement(
         hungry=hungry,
         full=full,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
-from bridge.errors import BridgeError, LogRewound, StoreUnavailable
+from bridge.errors import BridgeError, BrokerUnavailable, LogRewound, StoreUnavailable
 from bridge.marks.witness import witness_of
 from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
@@ -208,8 +208,11 @@ class Pump:
             self._note_trouble(client, error)
             return None, True
         self._rehearsals.passed(client)
-        self._end_trouble(client)
         noting.say()
+        if done is not None and done.trouble:  # the broker takes no more for now: what it did take is remembered
+            self._note_trouble(client, BrokerUnavailable(done.trouble))
+            return done, True
+        self._end_trouble(client)
         return done, False
 
     def _clients_to_serve(self, horizon: int) -> list[str]:

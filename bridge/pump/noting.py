@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from bridge.bounds import LOGGED_CHARACTERS
-from bridge.errors import Undeliverable
+from bridge.errors import Unsent
 from bridge.happened import Happening
 from bridge.model import Client, Delivery
-from bridge.pump.taking import Send
+from bridge.pump.sending import Send
 from bridge.wording import cleaned
 
 logger = logging.getLogger("bridge")
@@ -31,7 +31,7 @@ class Noting:
         """The sender itself, unless the log is to have a line for each event."""
         return self._noting if logger.isEnabledFor(logging.DEBUG) else self._send
 
-    def _noting(self, client: Client, deliveries: Sequence[Delivery]) -> Sequence[Undeliverable]:
+    def _noting(self, client: Client, deliveries: Sequence[Delivery]) -> Sequence[Unsent]:
         refused = self._send(client, deliveries)
         unsent = {it.offset for it in refused}
         self._noted += [(client.id, it) for it in deliveries if it.offset not in unsent]

@@ -18,18 +18,21 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from bridge.bounds import BATCH_BYTES, REVOKED_TASKS
-from bridge.errors import Undeliverable
+from bridge.errors import BrokerUnavailable, Unsent
 from bridge.happened import Happening, tell
 from bridge.model import Client, Delivery, task_id
 from bridge.pump.budget import budget_of
 from bridge.pump.judgement import judge
-from bridge.pump.taking import Send, take
+from bridge.pump.sending import Send
+from bridge.pump.taking import take
 from bridge.pump.unfinished import finish_done, give_up_refused, give_up_unanswered
 from bridge.pump.waiting import judge_leases
 from bridge.store import Store, handover, leases
 from bridge.store.durations import timed
 from bridge.store.handover import Todo
 from bridge.store.rehearsal import check_constraints
+
+NOT_TAKEN_SECONDS = 0.5  # until what a full queue did not take is tried again: its fleet goes on meanwhile
 
 Look = Callable[[str], int | None]  # how many messages wait in a queue; None where the broker does not say
 Revoke = Callable[[Sequence[str]], None]  # ask the workers to drop these tasks
@@ -43,12 +46,14 @@ class Pass(NamedTuple):
         looked: Events of the log that were looked at, filtered ones included.
         hungry: Whether another pass may find more to do at once.
         again: How many of the events sent went out once more: retries, and those whose lease ran out.
+        trouble: Why the broker took only some of the events; those that it did not take go out again in a while.
     """
 
     sent: int
     looked: int
     hungry: bool
     again: int = 0
+    trouble: str = ""
 
 
 def unknown_length(_: str) -> int | None:
@@ -75,8 +80,7 @@ def hand_over(
         client_id: Id of a registered client.
         horizon: The highest offset that is final.
         limit: Most events to hand over.
-        send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
-            into a message.
+        send: Publishes deliveries, and returns when the broker has them; returns those that were not sent.
         bridge: The bridge that runs the pass; a client of another one is left alone. None for any.
         look: Says how long the client's queue is; asked only where leases have run out.
         revoke: Asks the workers not to run attempts that are replaced or given up.
@@ -140,7 +144,7 @@ def rehearse(
         raise _Rehearsed
 
 
-def _nowhere(_: Client, __: Sequence[Delivery]) -> Sequence[Undeliverable]:
+def _nowhere(_: Client, __: Sequence[Delivery]) -> Sequence[Unsent]:
     return ()
 
 
@@ -188,14 +192,19 @@ def _take_and_send(
     """Hand over what the client may have, and say when to look again."""
     budget = budget_of(client, todo, limit=limit)
     taken = take(connection, client, budget, horizon=horizon, send=send, batch_bytes=batch_bytes)
+    trouble = str(taken.not_taken[0]) if taken.not_taken else ""
+    unsent = len(taken.refused) + len(taken.not_taken)
+    if trouble and unsent == taken.again + taken.fresh:
+        raise BrokerUnavailable(trouble)  # nothing went out, so there is nothing to remember
     give_up_refused(connection, client, taken.refused, todo.verdict)
+    leases.postpone(connection, client, [it.offset for it in taken.not_taken], seconds=NOT_TAKEN_SECONDS)
     judgement = judge(budget, taken, woken=todo.woken)
     if judgement.changed:
         handover.finish_pass(
             connection,
             client,
             delivered=taken.fresh,
-            retried=taken.again,
+            retried=max(0, taken.again - len(taken.not_taken)),
             counted=taken.counted,
             owed=taken.owed,
             hungry=judgement.hungry,
@@ -206,4 +215,6 @@ def _take_and_send(
         )
     if client.state == "draining" and not todo.opened:
         handover.end_drain(connection, client)
-    return Pass(taken.again + taken.fresh - len(taken.refused), taken.looked, judgement.hungry, taken.again)
+    if trouble:  # the line above forgets it
+        leases.note_not_taken(connection, client, trouble)
+    return Pass(taken.again + taken.fresh - unsent, taken.looked, judgement.hungry, taken.again, trouble)

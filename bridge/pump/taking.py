@@ -6,7 +6,7 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,10 +14,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from bridge.bounds import REPLAYS_SERVED
-from bridge.errors import Undeliverable
+from bridge.errors import NotTaken, Undeliverable
 from bridge.model import Client, Delivery
 from bridge.pump.budget import Budget
 from bridge.pump.portions import holds_large, portions
+from bridge.pump.sending import Send, Sending
 from bridge.pump.slices import Slices
 from bridge.store import handover
 from bridge.store.handover import Replayed
@@ -25,8 +26,6 @@ from bridge.store.tally import Tally
 
 LONGEST_REPLAY_LOOK_EVENTS = 1000  # events of a replay that one pass looks at
 SAFETY_NET_SECONDS = 1  # a blocked delivery is woken when its blocker ends; as a safety net, look again this often
-
-Send = Callable[[Client, Sequence[Delivery]], Sequence[Undeliverable]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +39,7 @@ class Taken:
         owed: Those that were neither open nor parked before.
         looked: Events of the log that were looked at.
         refused: The deliveries among them that cannot be turned into a message.
+        not_taken: Those that the broker does not take for now.
         more: Whether there may be more in the log or in a replay, given room.
         within_seconds: Seconds until replays and redrives must be checked again: 0 is at once; None if there are none.
     """
@@ -52,6 +52,7 @@ class Taken:
     refused: tuple[Undeliverable, ...]
     more: bool
     within_seconds: float | None
+    not_taken: tuple[NotTaken, ...] = ()
 
 
 class Old(NamedTuple):
@@ -84,24 +85,23 @@ def take(
         client: The client, as it was locked.
         budget: What may be taken.
         horizon: The last event that may be looked at.
-        send: Publishes deliveries, and returns when the broker has them; returns the deliveries that cannot be turned
-            into a message.
+        send: Publishes deliveries, and returns when the broker has them; returns those that were not sent.
         batch_bytes: Most that is fetched at once of large events.
     """
     old = _take_old(connection, client, budget)
-    ready, refused = list[Delivery](), list[Undeliverable]()
+    ready, refused, sending = list[Delivery](), list[Undeliverable](), Sending(send)
     left = budget.room(again=old.again) - (len(old.deliveries) - old.again)
     for some in portions(connection, client, old.deliveries, refused, most_bytes=batch_bytes):
-        refused += send(client, ready) if ready else ()
+        sending.send(client, ready)
         ready = some
         if holds_large(ready):  # it is let go before the next one is fetched
-            refused += send(client, ready)
+            sending.send(client, ready)
             ready = []
     waits = budget.is_still_full(budget.opened) or handover.is_gathering(connection, client, horizon=horizon)
     new = Slices(connection, client, horizon=horizon, room=0 if waits else left, batch_bytes=batch_bytes)
     with closing(iter(new)) as slices:  # else its thread may use the connection while the next transaction has it
         for found in slices:
-            refused += send(client, ready + found)
+            sending.send(client, ready + found)
             ready = []
     left -= new.taken
     refused += new.refused
@@ -109,10 +109,9 @@ def take(
     if rest.within_seconds == 0:
         rest = _take_replayed(connection, client, budget, room=left)
     for some in portions(connection, client, rest.deliveries, refused, most_bytes=batch_bytes):
-        refused += send(client, ready + some)
+        sending.send(client, ready + some)
         ready = []
-    if ready:
-        refused += send(client, ready)
+    sending.send(client, ready)
     seconds = [each for each in (old.redrive_seconds, rest.within_seconds) if each is not None]
     return Taken(
         again=old.again,
@@ -120,7 +119,8 @@ def take(
         counted=old.successors + new.tally,
         owed=old.owed + new.tally + _tally(rest.deliveries),
         looked=new.upto - client.dispatched,
-        refused=tuple(refused),
+        refused=(*refused, *(it for it in sending.unsent if isinstance(it, Undeliverable))),
+        not_taken=tuple(it for it in sending.unsent if isinstance(it, NotTaken)),
         more=(new.upto < horizon and not waits) or rest.within_seconds == 0,
         within_seconds=min(seconds, default=None),
     )

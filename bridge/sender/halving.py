@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bridge.errors import Undeliverable
+from bridge.errors import BrokerRefuses, NotTaken, Undeliverable, Unsent
 from bridge.model import Client, Delivery
 from bridge.sender.parcels import pack
 
-Send = Callable[[Sequence[Delivery]], list[Undeliverable]]
+Send = Callable[[Sequence[Delivery]], list[Unsent]]
 
 
 class Refusal(Exception):
@@ -31,7 +31,7 @@ class Refusal(Exception):
         self.certain = certain
 
 
-def send_around(client: Client, deliveries: Sequence[Delivery], send: Send) -> list[Undeliverable]:
+def send_around(client: Client, deliveries: Sequence[Delivery], send: Send) -> list[Unsent]:
     """Send deliveries in order, without those that the broker refuses; return these.
 
     Args:
@@ -39,13 +39,15 @@ def send_around(client: Client, deliveries: Sequence[Delivery], send: Send) -> l
         deliveries: All that goes out.
         send: Sends some of them, on a new connection where the last one is lost; raises `Refusal`.
     """
-    refused: list[Undeliverable] = []
+    refused: list[Unsent] = []
     while deliveries:
         try:
             return refused + send(deliveries)
         except Refusal as refusal:
             parcels = [parcel for _, parcel in pack(client, deliveries)]
-            left = [parcel for nth, parcel in enumerate(parcels) if nth not in refusal.taken]
+            # Other serializers than json refuse events: then there were fewer messages, and their numbers mean nothing.
+            taken = refusal.taken if client.serializer == "json" else frozenset()
+            left = [parcel for nth, parcel in enumerate(parcels) if nth not in taken]
             if len(parcels) == 1 and refusal.certain:
                 return refused + _halved(parcels[0], refusal, send)
             found, left = _search(left, send)
@@ -54,9 +56,9 @@ def send_around(client: Client, deliveries: Sequence[Delivery], send: Send) -> l
     return refused
 
 
-def _search(parcels: Sequence[Sequence[Delivery]], send: Send) -> tuple[list[Undeliverable], list[Sequence[Delivery]]]:
+def _search(parcels: Sequence[Sequence[Delivery]], send: Send) -> tuple[list[Unsent], list[Sequence[Delivery]]]:
     """Send message by message until one is refused; return what is undeliverable so far, and what is left to send."""
-    refused: list[Undeliverable] = []
+    refused: list[Unsent] = []
     for nth, parcel in enumerate(parcels):
         try:
             refused += send(parcel)
@@ -65,11 +67,11 @@ def _search(parcels: Sequence[Sequence[Delivery]], send: Send) -> tuple[list[Und
     return refused, []
 
 
-def _halved(parcel: Sequence[Delivery], refusal: Refusal, send: Send) -> list[Undeliverable]:
+def _halved(parcel: Sequence[Delivery], refusal: Refusal, send: Send) -> list[Unsent]:
     """Return the event of a message that was refused alone; of a batch send each half as a message of its own."""
     if len(parcel) == 1:
         return [Undeliverable(parcel[0].offset, str(refusal))]
-    refused: list[Undeliverable] = []
+    refused: list[Unsent] = []
     middle = len(parcel) // 2
     for half in (parcel[:middle], parcel[middle:]):
         part = [delivery._replace(part=half[0].offset) for delivery in half]
@@ -78,3 +80,13 @@ def _halved(parcel: Sequence[Delivery], refusal: Refusal, send: Send) -> list[Un
         except Refusal as again:
             refused += _halved(part, again, send)
     return refused
+
+
+def left_over(
+    client: Client, deliveries: Sequence[Delivery], refused: Sequence[Unsent], error: BrokerRefuses
+) -> list[Unsent]:
+    """Return the deliveries of which no message was made, and those whose message the broker did not take."""
+    at_fault = {it.offset for it in refused}
+    made = [[it for it in parcel if it.offset not in at_fault] for _, parcel in pack(client, deliveries)]
+    left = [parcel for nth, parcel in enumerate(filter(None, made)) if nth not in error.taken]
+    return [*refused, *(NotTaken(it.offset, str(error)) for parcel in left for it in parcel)]

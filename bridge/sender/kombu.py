@@ -15,7 +15,6 @@ from kombu import Producer
 
 from bridge.broker.fast_ways import DELIVERY_TAGS, KOMBU_STENCIL
 from bridge.broker.internals.connections import is_virtual, number_messages
-from bridge.broker.pipelined import pipelined
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
@@ -35,11 +34,13 @@ class KombuWriter(Cutter[dict[str, Any]]):
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         """Publish these deliveries in order; return those that no message can be made of."""
-        with pipelined(self._producer, len(deliveries)):
-            for options, changing, body in self.cut(client, deliveries):
-                message = body if isinstance(body, str) else self._whole(body)
-                self._producer.publish(message, **options, **json.loads(str(changing)))
+        self._publish_each(self.cut(client, deliveries), len(deliveries), self._publish)
         return []
+
+    def _publish(self, message: Rendered[dict[str, Any]]) -> None:
+        options, changing, body = message
+        whole = body if isinstance(body, str) else self._whole(body)
+        self._producer.publish(whole, **options, **json.loads(str(changing)))
 
     def _whole(self, body: Pieces) -> str | bytearray:
         """Put a large body together, as this transport takes it: kombu's virtual ones may need a text."""

@@ -19,13 +19,14 @@ from bridge.bounds import COMMAND_BYTES
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import REDIS_STENCIL
 from bridge.broker.internals.redis import body_text, held_back, key_for, push_in_pieces, redis_connection
-from bridge.errors import Undeliverable
+from bridge.errors import BrokerRefuses, Undeliverable
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cutter, Rendered
 from bridge.sender.pieces import Pieces
 from bridge.sender.samples import SAMPLE_QUEUE
 from bridge.sender.stencil import BODY, MARKERS
 from bridge.tracing.listeners import only_trace, unrecorded
+from bridge.wording import said
 
 MESSAGES_PER_COMMAND = 100  # they stay in the processor's cache from cutting to sending
 
@@ -51,7 +52,7 @@ class RedisWriter(Cutter[str]):
     def _pushing(self) -> Iterator[Callable[[str, str | Pieces], None]]:
         """Push messages in chunks, and a large one by itself; on leaving, see that Redis took every one."""
         chunks: dict[str, list[str]] = {}
-        pushed: list[str] = []
+        pushed: list[tuple[str, int]] = []  # the list of each command, and how many messages it pushes
         room = COMMAND_BYTES  # of all chunks together
         beside, self.beside = self.beside, ()
         with redis_connection(self._producer.channel) as connection:
@@ -59,8 +60,8 @@ class RedisWriter(Cutter[str]):
                 connection.send_command(*beside)
 
             def flush(key: str) -> None:
+                pushed.append((key, len(chunks[key])))
                 connection.send_command("LPUSH", key, *chunks.pop(key))
-                pushed.append(key)
 
             def push(key: str, message: str | Pieces) -> None:
                 nonlocal room
@@ -68,12 +69,15 @@ class RedisWriter(Cutter[str]):
                     if key in chunks:  # they come first
                         flush(key)
                     push_in_pieces(connection, key, message)
-                    pushed.append(key)
+                    pushed.append((key, 1))
                     return
+                room -= len(message)
+                if room < 0 and key in chunks:  # a command that is larger than any message might be too large
+                    flush(key)
+                    room = COMMAND_BYTES - len(message)
                 chunk = chunks.setdefault(key, [])
                 chunk.append(message)
-                room -= len(message)
-                if len(chunk) == MESSAGES_PER_COMMAND or room < 0:
+                if len(chunk) == MESSAGES_PER_COMMAND:
                     flush(key)
                     room = COMMAND_BYTES
 
@@ -83,8 +87,7 @@ class RedisWriter(Cutter[str]):
             with suppress(ResponseError):  # the mark is no reason why a message should not go out
                 if beside:
                     connection.read_response()
-            for _ in pushed:
-                connection.read_response()
+            _see_that_all_are_taken(connection, pushed)
 
     def _rendered(self, write: Callable[[Any], object], own: Mapping[str, str]) -> Rendered[str]:
         channel = self._producer.channel
@@ -113,3 +116,25 @@ class RedisWriter(Cutter[str]):
             with suppress(RedisError, OSError):  # what kombu did not let us hold back is in no fleet's way
                 self._producer.channel.queue_purge(SAMPLE_QUEUE)
             raise
+
+
+def _see_that_all_are_taken(connection: Any, pushed: Sequence[tuple[str, int]]) -> None:
+    """Read the answers to all commands.
+
+    Raises:
+        BrokerRefuses: Redis took some of them, and no more for now: it is full, for instance.
+        RedisError, OSError: it took none, or it is not known which.
+    """
+    taken, nth, refused = list[int](), 0, None
+    for _, number in pushed:
+        try:
+            connection.read_response()
+            taken += range(nth, nth + number)
+        except ResponseError as error:
+            refused = refused or error
+        nth += number
+    if refused is None:
+        return
+    if taken and len({key for key, _ in pushed}) == 1:  # the messages are numbered in the order of one list
+        raise BrokerRefuses(f"Redis takes no more messages: {said(refused)}", taken=frozenset(taken)) from refused
+    raise refused

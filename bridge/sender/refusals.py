@@ -13,12 +13,13 @@ from typing import Any
 
 from amqp.exceptions import AMQPError, RecoverableConnectionError
 from kombu import Producer
+from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.internals.redis import redis_connection
 from bridge.broker.transports import amazons_code
+from bridge.errors import BrokerRefuses
 from bridge.sender.halving import Refusal
 
 # RabbitMQ's words on a message: content too large, precondition failed (its size), frame error, syntax error,
@@ -30,11 +31,15 @@ PUBLISHING = frozenset({(60, 40), (0, 0)})  # the method that it refuses: `basic
 ABOUT_SIZE = frozenset({"InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"})
 ROOM_BYTES = 16 * 1024  # for all of a message but its body, which Redis gets in base64
 MOST_SAID_CHARACTERS = 300
+OF_A_CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # the first one is `MOVED` too: without that word
+CLUSTER = "it is a Redis Cluster, to which Celery does not speak: take a Redis without cluster mode"
 
 
 @contextmanager
 def refusals(producer: Producer, confirms: Confirms | ConfirmsOneByOne | None, *, alone: int) -> Iterator[None]:
     """Turn the errors that are about what is sent within into `Refusal`; let the others through.
+
+    What the broker takes only in part, because it is full, it is said of which messages it has.
 
     Args:
         producer: That which sends.
@@ -44,6 +49,10 @@ def refusals(producer: Producer, confirms: Confirms | ConfirmsOneByOne | None, *
     before = confirms.published if confirms is not None else 0
     try:
         yield
+    except BrokerRefuses as error:
+        if confirms is not None and not error.taken:
+            error.taken = confirms.taken_since(before)
+        raise
     except Exception as error:
         if _is_about_content(error):
             taken = confirms.taken_since(before) if confirms is not None else frozenset()
@@ -81,14 +90,27 @@ def said(error: Any) -> str:
     return (f"{number}: {text}" if number else text)[:MOST_SAID_CHARACTERS]
 
 
+def said_of_redis(error: Exception) -> str:
+    """Return Redis' words, or what they mean."""
+    return f"{CLUSTER} ({error})" if isinstance(error, OF_A_CLUSTER) else str(error)
+
+
 def _echo(producer: Producer, size: int) -> str:
-    """Send Redis a value of this size that changes nothing; return why it refuses it, nothing if it takes it."""
+    """Send Redis a value of this size that changes nothing; return why it refuses it, nothing if it takes it.
+
+    It ends the connection on a value that is too large. A server that only refuses the command has read the value.
+    """
+    words = ""
     try:
         with redis_connection(producer.channel) as connection:
-            connection.send_command("ECHO", b"x" * size)
-            connection.read_response()
+            for value in (b"x" * size, b"is it still there?"):
+                connection.send_command("ECHO", value)
+                try:
+                    connection.read_response()
+                except ResponseError as error:  # `ECHO` is not allowed, or has another name
+                    words = words or said(error)
     except (RedisError, OSError) as error:
-        if type(error) is ResponseError or is_cut(error):
-            return f"Redis refuses values of its size: {said(error)}"
+        if is_cut(error):
+            return f"Redis refuses values of its size: {words or said(error)}"
         raise
     return ""

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import EncodeError, KombuError, SerializerNotInstalled
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.bounds import BATCH_BYTES
 from bridge.broker.fast_ways import CONFIRMS, DELIVERY_TAGS, MARKS_ON_REDIS, REDIS_STENCIL
@@ -31,18 +31,28 @@ from bridge.broker.marks import note_seen
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.revoking import revoke
 from bridge.broker.transports import amazons_code, need_transport
-from bridge.errors import BridgeError, BrokerUnavailable, InvalidClient, QueueMissing, Undeliverable
+from bridge.errors import (
+    BridgeError,
+    BrokerRefuses,
+    BrokerUnavailable,
+    InvalidClient,
+    NotTaken,
+    QueueMissing,
+    Unsent,
+)
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
 from bridge.sender.connection import Connected, connect
 from bridge.sender.cutter import Cutter, is_unheard
-from bridge.sender.halving import Refusal, send_around
+from bridge.sender.full import Full
+from bridge.sender.halving import Refusal, left_over, send_around
 from bridge.sender.kombu import KombuWriter
 from bridge.sender.portions import is_ordinary, portions, size_of
 from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
-from bridge.sender.refusals import refusals
+from bridge.sender.refusals import refusals, said_of_redis
+from bridge.sender.slow import Slow
 from bridge.sender.writer import Writer
 from bridge.tracing.spans import sending
 from bridge.wording import said
@@ -86,33 +96,51 @@ class Sender:
         self._redis_writer = redis_writer
         self._batch_bytes = batch_bytes
         self._shows = shows
+        self._slow, self._full = Slow(), Full(self.length)
         self._largest = 0  # of the messages that this connection's broker has taken
+        self._together = True  # whether kombu may send messages together: not where some of them were refused just now
         self._seen = self._noted = NOTHING_SEEN  # the last event of the log, and what this broker was told of it
         self._connected: Connected | None = None
         self._cutter: Writer | None = None
         self._pid = 0
         self._turn, self._turn_pid = threading.RLock(), os.getpid()
 
-    def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
+    def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Unsent]:
         """Publish these deliveries in order and return when the broker has them.
 
         Returns:
-            Deliveries that no message can be made of; all others were sent.
+            Deliveries that no message can be made of, and those that a broker does not take for now that has taken
+            others of them; the rest was sent.
 
         Raises:
             BrokerUnavailable: some messages may have arrived, the caller must not remember any.
+            BrokerRefuses: the broker takes none of them for now; the same holds.
             QueueMissing: the client's queue does not exist; the same holds.
             InvalidClient: the client's serializer can't be used.
         """
         deliveries, refused = sort_out(client, deliveries)
+        deliveries, slow = self._slow.sort_out(client, deliveries)
+        unsent: list[Unsent] = [*refused, *slow]
+        full, send = "", partial(self._send_together, client)
         with sending(client, deliveries, transport=self._transport) as batch, self._my_turn():
             for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
-                refused += send_around(client, portion, partial(self._send_together, client))
-            batch.left_out = {it.offset for it in refused}
-        return refused
+                if full:
+                    unsent += [NotTaken(it.offset, full) for it in portion]
+                    continue
+                try:
+                    found = send_around(client, portion, send)
+                    found = self._full.look_again(client, portion, found, send) if found else found
+                except BrokerRefuses as error:
+                    if portion[0] is deliveries[0]:  # it has taken nothing
+                        raise
+                    found = [NotTaken(it.offset, str(error)) for it in portion]
+                full = next((str(it) for it in found if isinstance(it, NotTaken)), "")
+                unsent += found
+            batch.left_out = {it.offset for it in unsent}
+        return unsent
 
-    def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
-        """Publish some deliveries, and return when the broker has them.
+    def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Unsent]:
+        """Publish some deliveries, and return when the broker has them, or has taken those that it takes for now.
 
         Raises:
             Refusal: the broker refuses one of them, or may do so.
@@ -124,12 +152,21 @@ class Sender:
             seen = self._seen
             if seen > self._noted:  # before any message: so the broker has seen at least what it has messages of
                 writer.beside = note_seen(producer, self._queue, seen, together=isinstance(writer, RedisWriter))
-            with refusals(producer, confirms, alone=alone):
-                refused = writer.send(client, deliveries)
-                unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
+            writer.together, writer.slow = self._together, self._slow
+            refused: list[Unsent] = []
+            try:
+                with refusals(producer, confirms, alone=alone):
+                    refused += writer.send(client, deliveries)
+                    unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
+            except BrokerRefuses as error:
+                if error.taken:
+                    self._full.note_taken(client.queue)
+                return left_over(client, deliveries, [*refused, *error.refused], error)
             if client.queue in unroutable:
                 raise QueueMissing(client.queue)
-            self._largest, self._noted = max(self._largest, alone), max(self._noted, seen)
+            self._largest, self._noted, self._together = max(self._largest, alone), max(self._noted, seen), True
+            if len(refused) < len(deliveries):
+                self._full.note_taken(client.queue)
             return refused
 
     def remember(self, seen: Seen) -> None:
@@ -220,7 +257,11 @@ class Sender:
             raise InvalidClient(f"a message can't be serialised: {error or 'no such serializer'}") from error
         except (KombuError, RedisError, OSError, *self._errors()) as error:
             self.close(broken=True)
-            raise BrokerUnavailable(f"the broker {self._where()} is not available: {error}") from error
+            cause = error.__cause__ if isinstance(error.__cause__, RedisError) else error  # kombu says less than Redis
+            if isinstance(cause, ResponseError):
+                self._together = False
+                raise BrokerRefuses(f"the broker {self._where()} takes no message: {said_of_redis(cause)}") from error
+            raise BrokerUnavailable(f"the broker {self._where()} is not available: {cause}") from error
         except Exception as error:
             if not amazons_code(error):
                 raise

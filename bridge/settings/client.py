@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from bridge.bounds import QUEUE_BYTES
 from bridge.errors import InvalidClient
 from bridge.settings.amount import rate_of
 from bridge.settings.setting import About, Setting, settings_of
@@ -36,6 +37,17 @@ DEFAULT_BRIDGE = "bridge"  # as the default of `bridge_queue`
 CLIENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
+def _name_of_queue(text: str) -> str:
+    """Return the name of a queue that every broker can have.
+
+    Raises:
+        ValueError: none can be called so.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > QUEUE_BYTES:
+        raise ValueError(f"must have at most {QUEUE_BYTES} bytes: RabbitMQ has no queues with longer names")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """What a client asks for, every setting with its value; checked when it is made.
@@ -56,7 +68,7 @@ class ClientSettings:
         tuple[tuple[str, str], ...],
         About("Topic patterns with a task of their own; the first that matches an event decides."),
     ] = ()
-    queue: Annotated[str, About("Queue of the workers that run the task.")] = "celery"
+    queue: Annotated[str, About("Queue of the workers that run the task.", read=_name_of_queue)] = "celery"
     topics: Annotated[
         tuple[str, ...],
         About("Topic patterns, one of which must match: `*` is one word, `#` any number of words."),

@@ -1,4 +1,7 @@
-"""The SQL of leases that have run out: look at what was handed over after each, and renew those that may still wait."""
+"""The SQL of leases that have run out: look at what was handed over after each, and renew those that may still wait.
+
+Deliveries that the broker did not take stand beside them: they have no message that could wait, and no lease.
+"""
 
 from __future__ import annotations
 
@@ -53,3 +56,15 @@ def renew_leases(connection: Connection, client: Client, renewals: Sequence[Rene
         offsets, seconds, behinds = map(list, zip(*renewals, strict=True))
         binds = {"client": client.id, "offsets": offsets, "seconds": seconds, "behinds": behinds}
         connection.execute(statement("pass/renew_leases"), binds)
+
+
+def postpone(connection: Connection, client: Client, offsets: Sequence[int], *, seconds: float) -> None:
+    """Let deliveries that the broker did not take go out again in a while, as the same attempts."""
+    if offsets:
+        binds = {"client": client.id, "offsets": list(offsets), "seconds": seconds}
+        connection.execute(statement("pass/postpone"), binds)
+
+
+def note_not_taken(connection: Connection, client: Client, why: str) -> None:
+    """Remember why the broker took only some of a client's events; its next good pass forgets it."""
+    connection.execute(statement("pass/note_trouble"), {"client": client.id, "trouble": why})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -62,6 +63,15 @@ def sender(amqp_url: str, link: Link) -> Iterator[MakeSender]:
 def declare(broker: Connection, name: str, **arguments: Any) -> None:
     with broker.channel() as channel:
         Queue(name, exchange="", routing_key=name, queue_arguments=arguments)(channel).queue_declare()
+
+
+def taken(broker: Connection, queue: str) -> list[str]:
+    """Take all messages off a queue; return the ids of their tasks."""
+    ids = list[str]()
+    with broker.channel() as channel:
+        while (message := channel.basic_get(queue, no_ack=True)) is not None:
+            ids.append(message.headers["id"])
+    return ids
 
 
 def waiting(broker: Connection, queue: str = "celery") -> int:
@@ -143,19 +153,63 @@ def test_whatever_else_is_published_on_the_way_is_counted(
     assert waiting(broker) == 6
 
 
-def test_a_queue_that_is_full_is_the_broker_s_refusal_and_nothing_is_remembered(
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("conf", [{}, {"task_send_sent_event": True}])
+def test_g10_of_a_queue_that_fills_up_what_it_took_is_remembered_and_only_the_rest_goes_out_again(
+    batch: int, conf: dict[str, Any], world: World, sender: MakeSender, broker: Connection
+) -> None:
+    declare(broker, "small", **{"x-max-length": 2, "x-overflow": "reject-publish"})
+    used = sender(**conf)
+    world.client(queue="small", batch=batch)
+    world.client("other")
+    world.publish(*[None] * 6 * batch)
+    ids: list[str] = []
+    for _ in range(3):
+        done = world.one_pass(send=used.send)
+        assert done is not None
+        assert done.sent == 2 * batch
+        ids += taken(broker, "small")
+        world.make_not_taken_due()
+    assert ids == [f"c:{offset}" for offset in range(1, 6 * batch + 1, batch)], "each once, as its first attempt"
+    assert set(world.rows("deliveries", "state, attempt")) == {("sent", 1)}
+    world.one_pass("other", send=used.send)
+    assert waiting(broker) == 6 * batch, "the connection is still good"
+
+
+def test_g10_a_queue_that_takes_nothing_is_the_broker_s_refusal_and_nothing_is_remembered(
     world: World, sender: MakeSender, broker: Connection
 ) -> None:
     declare(broker, "small", **{"x-max-length": 1, "x-overflow": "reject-publish"})
     used = sender()
     world.client(queue="small")
     world.publish(None, None, None)
-    with pytest.raises(BrokerUnavailable, match="refused"):
+    world.one_pass(send=used.send)
+    before = world.rows("deliveries", '"offset", state, attempt')
+    assert before == [(1, "sent", 1), (2, "retrying", 0), (3, "retrying", 0)]
+    world.make_not_taken_due()
+    with pytest.raises(BrokerUnavailable, match="is the queue full"):
         world.one_pass(send=used.send)
-    assert world.rows("deliveries") == []
+    assert world.rows("deliveries", '"offset", state, attempt') == before
     world.client("other")
     world.one_pass("other", send=used.send)
     assert waiting(broker) == 3, "the connection is still good"
+
+
+def test_g10_a_message_that_the_driver_refuses_to_write_makes_nobody_wait_for_its_confirmation(
+    world: World, sender: MakeSender, broker: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.settings.client.QUEUE_BYTES", 1000)
+    used = sender()
+    world.client("bad")
+    world.client("good")
+    world.publish(None, None)
+    world.eyes.execute("ALTER TABLE fq.clients DROP CONSTRAINT clients_queue")
+    world.eyes.execute("UPDATE fq.clients SET queue = repeat('q', 256) WHERE id = 'bad'")
+    for _ in range(2):
+        with pytest.raises(struct.error):
+            world.one_pass("bad", send=used.send)
+        world.one_pass("good", send=used.send)
+        assert waiting(broker) == 2
 
 
 def test_a_queue_that_is_missing_is_named_and_nothing_is_remembered(

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from amqp.exceptions import AccessRefused, NotAllowed, ResourceError
 from celery import Celery, Task
 from celery.app.trace import build_tracer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.broker import conformance
 from bridge.broker.conformance import Differs, FastWay, Part
-from bridge.broker.fast_ways import ALL, JOINED_ACKS
+from bridge.broker.fast_ways import ALL, CONFIRMS, JOINED_ACKS
 from bridge.broker.internals.bookkeeping import try_bookkeeping
 from bridge.broker.internals.failing import Failing, failing_task
 from bridge.broker.internals.rabbitmq import try_confirms
@@ -90,6 +91,18 @@ def test_a_trial_that_fails_switches_its_way_off_and_a_broker_that_is_away_does_
     assert not way.conforms(partial(trial, Differs("it is another one")))
     assert not way.conforms(partial(trial, KeyError("headers")))
     assert [text.partition(" in celery")[0] for text in caplog.messages] == ["cutting is off: it is another one"]
+
+
+@pytest.mark.parametrize("refused", [AccessRefused, NotAllowed, ResourceError])
+def test_g10_a_user_who_may_not_publish_is_no_other_version(
+    refused: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    def trial() -> None:
+        raise refused("access to exchange 'amq.default' refused", (60, 40))
+
+    with pytest.raises(refused):
+        CONFIRMS.conforms(trial)
+    assert caplog.messages == []
 
 
 def test_bookkeeping_that_behaves_in_another_way_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

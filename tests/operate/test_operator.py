@@ -15,6 +15,7 @@ import pytest
 from celery import Celery
 
 import bridge
+from bridge.bounds import REASON_CHARACTERS
 from bridge.command import bridge as command_line
 from bridge.errors import InvalidClient, SchemaMissing, StoreUnavailable, UnknownClient, UsageError
 from bridge.operate.user import user_at_host
@@ -176,3 +177,23 @@ def test_it_closes_its_connections_and_opens_new_ones_when_it_is_used_again(data
 def test_by_default_the_journal_names_the_user_and_the_host(database: str) -> None:
     assert bridge.Operator(app_on(database)).by == user_at_host()
     assert re.fullmatch(r"[^@]+@[^@]+", user_at_host())
+
+
+@pytest.mark.parametrize("reason", ["a\0b \ud800", "\x1b[31m\n\u2028", "x" * 1_000_000, "\\u0000"])
+def test_g10_a_reason_of_any_text_is_kept_as_postgres_can_hold_it_and_at_a_bounded_length(
+    operator: bridge.Operator, world: World, reason: str
+) -> None:
+    world.client()
+    world.publish(None, None)
+    world.hand_over()
+    assert operator.discard("c", offsets=[1], reason=reason) == [1]
+    operator.pause("c", reason=reason)
+    operator.recall("c", reason=reason)
+    operator.release("c", reason=reason)
+    operator.remove("c", force=True, reason=reason)
+    deeds = [it for it in operator.journal("c", most=20) if it.details.get("reason")]
+    kept = {str(it.details["reason"]).removeprefix("released: ") for it in deeds}
+    assert len(kept) == 1, "the same everywhere"
+    [text] = kept
+    assert len(text) <= REASON_CHARACTERS + 20
+    assert text == reason or len(reason) > REASON_CHARACTERS or text == r"a\x00b \ud800"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from kombu.exceptions import EncodeError
 from kombu.serialization import register, unregister
 from redis import Redis
 
-from bridge.errors import InvalidClient
+from bridge.errors import InvalidClient, NotTaken, Undeliverable
 from tests.sender.test_messages import WRITERS, client, delivery, sending, sent
 
 BAD = {
@@ -118,3 +119,57 @@ def test_g10_a_message_that_can_t_be_serialised_whole_is_sent_event_by_event(app
     finally:
         unregister("lonely")
     assert offsets_sent(redis_url) == [1, 2]
+
+
+@pytest.fixture
+def slow_serializer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Register a serializer that computes for as many hundredths of a second as the event is a number."""
+
+    def write(message: Any) -> str:
+        events = message[0][0] if isinstance(message, list | tuple) else message
+        until = time.thread_time() + sum(events if isinstance(events, list) else [events]) / 100
+        while time.thread_time() < until:
+            pass
+        return json.dumps(message)
+
+    register("slow", write, json.loads, "application/x-slow", "utf-8")
+    monkeypatch.setattr("bridge.sender.celery.LONGEST_SECONDS", 0.25)
+    monkeypatch.setattr("bridge.sender.slow.LONGEST_SECONDS", 0.5)
+    yield
+    unregister("slow")
+
+
+@pytest.mark.usefixtures("slow_serializer")
+def test_g10_messages_that_take_long_to_make_are_sent_a_part_at_a_time(redis_url: str) -> None:
+    to = client(serializer="slow", call="payload")
+    left = [delivery(to, offset=offset, body="10") for offset in range(8)]
+    with Celery("fleet", broker=redis_url, set_as_current=False) as app, sending(app, "celery") as sender:
+        for _ in range(8):
+            unsent = sender.send(to, left)
+            assert {type(it) for it in unsent} <= {NotTaken}
+            assert len(unsent) < len(left), "at least one goes out each time"
+            left = [it for it in left if it.offset in {each.offset for each in unsent}]
+            if not left:
+                break
+        else:
+            pytest.fail("there is no end")
+    ids = [message["headers"]["bridge_offset"] for message in sent(redis_url)]
+    assert ids == list(range(8)), "each once"
+
+
+@pytest.mark.usefixtures("slow_serializer")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_g10_an_event_of_which_a_message_takes_too_long_to_make_is_refused_the_next_time(
+    redis_url: str, batch: int
+) -> None:
+    to = client(serializer="slow", call="payload", batch=batch, ordering="none")
+    all_of_them = [delivery(to, offset=offset, body="70" if offset == 1 else "1") for offset in range(3)]
+    with Celery("fleet", broker=redis_url, set_as_current=False) as app, sending(app, "celery") as sender:
+        refused = set[int]()
+        for _ in range(6):  # as if Postgres had ended each pass
+            found = sender.send(to, all_of_them)
+            refused |= {it.offset for it in found if isinstance(it, Undeliverable)}
+            if refused:
+                break
+    assert refused == {1}
+    assert "takes 1 s to write it: at most 0.5 s" in str(next(it for it in found if it.offset == 1))

@@ -90,6 +90,11 @@ class World(Database):
         self.eyes.execute("UPDATE fq.deliveries SET due_at = now() - interval '1 second'")
         self.eyes.execute("UPDATE fq.clients SET wake_at = now() - interval '1 second'")
 
+    def make_not_taken_due(self) -> None:
+        """Let what the broker did not take go out with the next pass; leases go on."""
+        self.eyes.execute("UPDATE fq.deliveries SET due_at = now() WHERE state = 'retrying'")
+        self.eyes.execute("UPDATE fq.clients SET wake_at = now() - interval '1 second'")
+
     def _send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
         self.sent += deliveries
         return []

@@ -8,16 +8,18 @@ from typing import Any
 import amqp
 
 
-def on_publish(channel: Any, count: Callable[[], object]) -> None:
-    """Call this before each message that is published on a channel; Celery's own events are among them.
+def on_publish(channel: Any, count: Callable[[str], object]) -> None:
+    """Call this with the exchange of each message that is published on a channel; Celery's events are among them.
 
-    The broker numbers all of them. Without it, one that was not counted would shift every number after it.
+    The broker numbers all of them. One that was not counted would shift every number after it, and so would one that
+    py-amqp refused to write.
     """
     publish = channel.basic_publish
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        count()
-        return publish(*args, **kwargs)
+    def counted(msg: Any, exchange: str = "", *args: Any, **kwargs: Any) -> Any:
+        published = publish(msg, exchange, *args, **kwargs)
+        count(exchange)
+        return published
 
     channel.basic_publish = counted
 

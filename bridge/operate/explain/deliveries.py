@@ -63,10 +63,11 @@ def explain_retries(facts: ClientFacts) -> Iterator[Cause]:
     first = f"event {it.offset} is tried again"
     if facts.retrying > 1:
         first = f"{counted(facts.retrying, 'event')} are tried again, event {it.offset} first,"
+    after = f"after attempt {it.attempt} failed; its error: {error}"
     yield Cause(
         kind="retrying",
         severity="warning",
-        text=f"{first} {due}, after attempt {it.attempt} failed; its error: {error}",
+        text=f"{first} {due}, {after if it.attempt else 'because the broker did not take it'}",
         data={"retrying": facts.retrying, "next": delivery_data(facts, it)},
     )
 

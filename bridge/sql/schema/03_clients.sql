@@ -21,7 +21,8 @@ CREATE TABLE fq.clients (
     released_at  timestamptz,  -- since when it does not hold the log any more; NULL: it holds what it has not finished
     task         text,
     routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
-    queue        text NOT NULL DEFAULT 'celery' CONSTRAINT clients_queue CHECK (queue <> ''),
+    queue        text NOT NULL DEFAULT 'celery'
+                 CONSTRAINT clients_queue CHECK (queue <> '' AND octet_length(queue) <= 255),
     call         text NOT NULL DEFAULT 'event'
                  CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs', 'cloudevent')),
     serializer   text NOT NULL DEFAULT 'json',
