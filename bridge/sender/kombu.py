@@ -37,7 +37,7 @@ class KombuWriter(Cutter[dict[str, Any]]):
         self._publish_each(self.cut(client, deliveries), len(deliveries), self._publish)
         return []
 
-    def _publish(self, message: Rendered[dict[str, Any]]) -> None:
+    def _publish(self, message: tuple[dict[str, Any], str | Pieces, str | Pieces]) -> None:
         options, changing, body = message
         whole = body if isinstance(body, str) else self._whole(body)
         self._producer.publish(whole, **options, **json.loads(str(changing)))
