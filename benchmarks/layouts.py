@@ -66,7 +66,8 @@ def leaps(log: Log) -> int:
 def removals(log: Log) -> int:
     """Remove the oldest thousand events in a transaction that is rolled back."""
     found = log.execute(
-        for_psycopg("retention/free_events"), {"after": -1, "upto": 10**9, "before": LATER, "most": 1000}
+        for_psycopg("retention/free_events"),
+        {"after": -1, "upto": 10**9, "before": LATER, "most": 1000, "bytes": 2**40},
     ).fetchone()
     with log.transaction(force_rollback=True):
         log.execute(for_psycopg("retention/remove_events"), {"offsets": found[0] if found else []})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -143,7 +143,7 @@ def _answer(worker: str, queues: Sequence[Mapping[str, Any]], registered: Sequen
     return Answer(worker, frozenset(str(it["name"]) for it in queues), frozenset(names), limited)
 
 
-def _ids(messages: Sequence[bytes]) -> Iterator[str]:
+def _ids(messages: Iterable[bytes]) -> Iterator[str]:
     """Return the task ids of messages as kombu keeps them on Redis until they are acknowledged."""
     for message in messages:
         try:

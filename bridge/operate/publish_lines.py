@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
 
+from bridge.bounds import BATCH_BYTES
 from bridge.errors import InvalidEvent
 from bridge.event import NewEvent
 from bridge.log.publish import publish, publish_many
@@ -29,8 +29,7 @@ def publish_lines(connection: Connection, lines: Iterable[bytes], *, name: str) 
         InvalidEvent: a line holds no event, the message says which; the caller must roll the transaction back.
     """
     numbered = ((f"{name}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
-    events = ((where, _event(line, where)) for where, line in numbered)
-    while chunk := list(islice(events, CHUNK_EVENTS)):
+    for chunk in _chunks(numbered):
         try:
             yield from publish_many(connection, [event for _, event in chunk])
         except InvalidEvent:
@@ -42,6 +41,19 @@ def publish_lines(connection: Connection, lines: Iterable[bytes], *, name: str) 
                 except InvalidEvent as error:
                     raise InvalidEvent(f"{where}: {error}") from error
             raise
+
+
+def _chunks(lines: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, NewEvent]]]:
+    """Yield events, each with the place of its line, so many together; of large ones fewer."""
+    chunk, left = list[tuple[str, NewEvent]](), BATCH_BYTES
+    for where, line in lines:
+        chunk.append((where, _event(line, where)))
+        left -= len(line)
+        if left <= 0 or len(chunk) == CHUNK_EVENTS:
+            yield chunk
+            chunk, left = [], BATCH_BYTES
+    if chunk:
+        yield chunk
 
 
 def parse_json(text: str | bytes, what: str) -> Any:

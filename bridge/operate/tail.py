@@ -78,8 +78,9 @@ def read_events(
         follow: Wait for more at the end instead of returning.
     """
     wanted = wanted or Wanted()
+    usual = PAGE_EVENTS
     while most is None or most > 0:
-        limit = PAGE_EVENTS if most is None else min(PAGE_EVENTS, most)
+        limit = usual if most is None else min(usual, most)
         # Read the horizon first. An event that becomes final after the page was read is missing from the page, though
         # it may lie below others that are in it: with a horizon that was read later, it would be left out for good.
         horizon = read_horizon(store)
@@ -88,6 +89,7 @@ def read_events(
         if most is not None:
             most -= len(page.events)
         after = max(after, page.upto)
+        usual = len(page.events) if page.cut else min(PAGE_EVENTS, 2 * limit)  # else large ones are read in vain
         if after < horizon:
             continue
         if not follow:

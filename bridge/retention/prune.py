@@ -20,6 +20,7 @@ from bridge.store.pruning import Bounds, Holding, free_events, read_bounds, remo
 
 BATCH_EVENTS = 1000
 ARCHIVED_EVENTS = 20_000  # in one file of an archive
+ARCHIVED_BYTES = 32 * 1024 * 1024  # of their payloads: all that is in a file is in memory until it is written
 PAUSES = 2.0  # times as long as the batch before took
 LONGEST_PAUSE_SECONDS = 1.0
 MOST_EVENTS_COUNTED = 1_000_000  # by a dry run: this takes some seconds
@@ -69,10 +70,10 @@ def free_ranges(
     """
     upto, most = min(bounds), most or BATCH_EVENTS
     while True:
-        looked = free_events(store, after=after, upto=upto, before=before, most=most)
+        looked = free_events(store, after=after, upto=upto, before=before, most=most, bytes=ARCHIVED_BYTES)
         if looked.offsets:
             yield FreeRange(looked.offsets[0], looked.offsets[-1], looked.offsets)
-        if looked.last is None or looked.young == looked.events or looked.events < most:
+        if looked.last is None or looked.young == looked.events or not looked.more:
             return
         after = looked.last
 

@@ -17,7 +17,7 @@ from bridge.broker.fast_ways import DELIVERY_TAGS, KOMBU_STENCIL
 from bridge.broker.internals.connections import is_virtual, number_messages
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery
-from bridge.sender.cutter import Cutter, Rendered
+from bridge.sender.cutter import Cut, Cutter, Rendered
 from bridge.sender.pieces import Pieces
 from bridge.tracing.listeners import only_trace, unrecorded
 
@@ -37,7 +37,7 @@ class KombuWriter(Cutter[dict[str, Any]]):
         self._publish_each(self.cut(client, deliveries), len(deliveries), self._publish)
         return []
 
-    def _publish(self, message: tuple[dict[str, Any], str | Pieces, str | Pieces]) -> None:
+    def _publish(self, message: Cut[dict[str, Any]]) -> None:
         options, changing, body = message
         whole = body if isinstance(body, str) else self._whole(body)
         self._producer.publish(whole, **options, **json.loads(str(changing)))

@@ -64,7 +64,10 @@ class Base64(Pieces):
 def event_in(bodies: Sequence[str | bytearray], *, batched: bool) -> str | Pieces:
     """Return a message's event, of a batch the list of its events, as JSON: a text where it is short."""
     if not batched:
-        event = Pieces([*bodies])
+        [body] = bodies
+        if isinstance(body, bytearray) and len(body) <= PIECE_BYTES:
+            return body.decode()
+        event = Pieces(bodies)
     else:
         behind = [", "] * (len(bodies) - 1) + ["]"]
         event = Pieces(["[", *(part for pair in zip(bodies, behind, strict=True) for part in pair)])

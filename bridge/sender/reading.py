@@ -27,7 +27,7 @@ _STRIDE = 30  # of FLOAT_DIGITS digits in a row at least ten remain where only e
 _OPENS_OBJECT = ("{", ord("{"))  # the first of a text, and of bytes
 _LONG_NUMBER = re.compile(f"[0-9]{{{FLOAT_DIGITS // _STRIDE}}}").search
 _LONG_NUMBERS = re.compile(b"[0-9]{%d,}" % (FLOAT_DIGITS // _STRIDE)).finditer
-_DIGITS = re.compile(b"[0-9]+").finditer
+_WHOLE_NUMBER = re.compile(b"(?<![0-9])[0-9]{%d}" % FLOAT_DIGITS).search  # else it would try from each digit on
 
 
 class _Unreadable(ValueError):
@@ -59,8 +59,7 @@ def _has_long_number(body: bytearray) -> bool:
     Every thousandth place in a text of hexadecimal digits looks like a number by its samples alone.
     """
     for samples in _LONG_NUMBERS(body[::_STRIDE]):
-        around = max(0, samples.start() - 1) * _STRIDE, samples.end() * _STRIDE
-        if any(found.end() - found.start() >= FLOAT_DIGITS for found in _DIGITS(body, *around)):
+        if _WHOLE_NUMBER(body, max(0, samples.start() - 1) * _STRIDE, samples.end() * _STRIDE):
             return True
     return False
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from bridge.archive.lines import ArchivedEvent
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.streaming import stream_by
 
-STREAMED_EVENTS = 50  # in memory at once: each may be large
+STREAMED_EVENTS = 50  # in one statement; in memory there is one: each may be large
 
 
 class LogIdentity(NamedTuple):
@@ -43,10 +44,10 @@ def log_identity(store: Store) -> LogIdentity:
 
 
 def archivable_events(store: Store, offsets: Sequence[int]) -> Iterator[ArchivedEvent]:
-    """Yield events of the log as an archive keeps them, a few at a time, in one transaction."""
+    """Yield events of the log as an archive keeps them, one at a time, in one transaction."""
     with store.transaction() as connection:
-        streamed = connection.execution_options(stream_results=True, yield_per=STREAMED_EVENTS)
-        for row in streamed.execute(statement("archive/read_events"), {"offsets": list(offsets)}):
+        binds = {"offsets": list(offsets)}
+        for row in stream_by(connection, "archive/read_events", binds, rows=STREAMED_EVENTS):
             yield ArchivedEvent(*row)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from bridge.bounds import BATCH_BYTES
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.streaming import stream
 
 WHOLE = 2_000_000_000  # characters: no event has so many
 
@@ -61,6 +63,9 @@ class LoggedEvent:
         return value
 
 
+COLUMNS = tuple(field.name for field in fields(LoggedEvent))  # of the statements that read events
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which events to read.
@@ -84,10 +89,11 @@ class Wanted:
 
 
 class Page(NamedTuple):
-    """Events in the order of the log, and how far it was looked through."""
+    """Events in the order of the log, how far it was looked through, and whether more were found than fit."""
 
     events: list[LoggedEvent]
     upto: int
+    cut: bool
 
 
 def topics_pattern(store: Store, topics: Sequence[str]) -> str:
@@ -98,6 +104,8 @@ def topics_pattern(store: Store, topics: Sequence[str]) -> str:
 
 def events_after(store: Store, wanted: Wanted, *, after: int, upto: int, most: int) -> Page:
     """Return the next events after an offset that are wanted, at most `most`, in the order of the log.
+
+    Of large ones there are fewer: `BATCH_BYTES` together, or a single one.
 
     Events of a key are found by the index of keys, and those of few topics by the index of topics. Otherwise at most
     so many events are looked at that no single statement takes long: `upto` of the page says how far.
@@ -124,8 +132,20 @@ def events_after(store: Store, wanted: Wanted, *, after: int, upto: int, most: i
         else:
             upto = min(upto, max(after, _pruned(connection)) + LOOKED_AT_ONCE) if not wanted.all else upto
             binds |= {"horizon": upto, "topics": pattern, "also": also}
-        found = [LoggedEvent(**row) for row in connection.execute(statement(name), binds).mappings()]
-    return Page(found, found[-1].offset if len(found) == most else upto)
+        found, cut = _fitting(stream(connection, name, binds))
+    return Page(found, found[-1].offset if cut or len(found) == most else upto, cut)
+
+
+def _fitting(rows: Iterable[Sequence[Any]]) -> tuple[list[LoggedEvent], bool]:
+    """Return the first events that fit together, and whether there are others; to read past those is all they take."""
+    found, left, cut = list[LoggedEvent](), BATCH_BYTES, False
+    for row in rows:
+        event = LoggedEvent(**dict(zip(COLUMNS, row, strict=True)))
+        left -= len(event.payload_json) + len(event.headers_json)
+        cut = cut or (left < 0 and bool(found))
+        if not cut:
+            found.append(event)
+    return found, cut
 
 
 def has_index(store: Store, wanted: Wanted) -> bool:

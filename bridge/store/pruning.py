@@ -31,12 +31,14 @@ class Looked(NamedTuple):
         events: How many events were looked at.
         young: How many of them are not old enough.
         last: The last of them; None where there was none.
+        more: Whether there may be others behind it.
     """
 
     offsets: Sequence[int]
     events: int
     young: int
     last: int | None
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,12 @@ def read_bounds(store: Store, *, keep: int | None) -> Bounds:
         return Bounds(*connection.execute(statement("retention/read_bounds"), {"keep": keep}).one())
 
 
-def free_events(store: Store, *, after: int, upto: int, before: datetime | None, most: int) -> Looked:
-    """Find the next events that nobody needs any more, among at most `most` events of the log."""
-    binds = {"after": after, "upto": upto, "before": before, "most": most}
+def free_events(store: Store, *, after: int, upto: int, before: datetime | None, most: int, bytes: int) -> Looked:
+    """Find the next events that nobody needs any more, among at most `most` events of the log.
+
+    Their payloads take no more than `bytes` there, unless it is one event; a large one is compressed.
+    """
+    binds = {"after": after, "upto": upto, "before": before, "most": most, "bytes": bytes}
     with store.reading() as connection:
         return Looked(*connection.execute(statement("retention/free_events"), binds).one())
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
+from psycopg import capabilities
 from psycopg.rows import TupleRow, tuple_row
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -15,14 +16,21 @@ from bridge.sql import for_psycopg
 from bridge.store.sessions import is_harmless
 
 
-def stream(connection: Connection, name: str, binds: Mapping[str, Any]) -> Iterator[TupleRow]:
+def stream(connection: Connection, name: str, binds: Mapping[str, Any], *, together: int = 1) -> Iterator[TupleRow]:
     """Run a statement, and yield its rows; nothing else may use the connection until the last one.
+
+    Args:
+        connection: To run it on.
+        name: Of the statement.
+        binds: Of the statement.
+        together: How many rows may be in memory at once, where libpq (17 and later) can fetch them together.
 
     Raises:
         DBAPIError: what SQLAlchemy raises for any other statement; a session that is of no use any more is discarded.
     """
     with _cursor(connection, name) as cursor:
-        yield from cursor.stream(for_psycopg(name), binds, binary=True)
+        size = together if capabilities.has_stream_chunked() else 1
+        yield from cursor.stream(for_psycopg(name), binds, binary=True, size=size)
 
 
 def stream_by(connection: Connection, name: str, binds: Mapping[str, Any], *, rows: int) -> Iterator[TupleRow]:

@@ -65,7 +65,7 @@ def pump_mib(broker_url: str, database_url: str, events: int) -> float:
     """Hand so many events over in a process of its own; return the most memory that it had."""
     environment = os.environ | {"BRIDGE_DATABASE_URL": database_url, "BRIDGE_LINGER_SECONDS": "0"}
     command = [sys.executable, "-c", PUMP, broker_url, str(events)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
     return int(done.stdout) / 1024
 
 

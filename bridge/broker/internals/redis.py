@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Protocol
 
 import redis
 
+from bridge.bounds import COMMAND_BYTES
 from bridge.broker.internals.workers import shielded
 
 # redis-py up to 5.2 wants to know which command a connection is for.
@@ -205,13 +206,33 @@ def listeners_counted(channel: Any) -> Iterator[list[int]]:
         del channel.conn_or_acquire
 
 
-def unacked_messages(channel: Any, most: int) -> list[bytes] | None:
-    """Return the messages that workers took from Redis and have not acknowledged; None if they are more than `most`."""
+def unacked_messages(channel: Any, most: int) -> Iterator[bytes] | None:
+    """Return the messages that workers took from Redis and have not acknowledged; None if they are more than `most`.
+
+    They are fetched as they are asked for, a bounded number of bytes at a time: each may be large.
+    """
     client = redis.Redis(connection_pool=connection_pool(channel))
     key = key_prefix(channel) + channel.unacked_key
     if int(client.hlen(key)) > most:
         return None
-    return list(client.hvals(key))  # type: ignore[arg-type]
+    tags: Any = client.hkeys(key)
+    with client.pipeline(transaction=False) as pipeline:
+        for tag in tags:
+            pipeline.hstrlen(key, tag)
+        lengths = pipeline.execute()
+    return _values(client, key, zip(tags, lengths, strict=True))
+
+
+def _values(client: redis.Redis, key: str, sizes: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
+    """Yield the values of a hash that are still there."""
+    some, left = list[bytes](), COMMAND_BYTES
+    for tag, length in (*sizes, (b"", COMMAND_BYTES + 1)):  # the last one ends what is under way
+        if some and length > left:
+            found: Any = client.hmget(key, some)
+            yield from filter(None, found)
+            some, left = [], COMMAND_BYTES
+        some.append(tag)
+        left -= length
 
 
 def polling_clients(channel: Any, within_seconds: float) -> int:
