@@ -250,7 +250,7 @@ class Viewer:
     def who_locks(self) -> str:
         """Say in a sentence who holds what a verb has waited for in vain (`StoreLocked`); empty if nobody is seen."""
         found = lock_holders(bridge_of(self.app).store)
-        told = [f"{who} has locked {table}: {do}" for table, holder in found for who, do in [say_holder(holder)]]
+        told = [f"{who} has locked {table}: {do}" for table, holder, _ in found for who, do in [say_holder(holder)]]
         return "; ".join(told)
 
     def close(self) -> None:

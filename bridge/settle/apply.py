@@ -100,7 +100,7 @@ def _applied(store: Store, reported: Sequence[Outcome], lock_seconds: float) -> 
                 else:
                     applied.held.append(NotSettled(outcome=batch[0], error=error))
                 continue
-            _need_here(error)
+            _need_here(store, error)
             if len(batch) > 1:
                 todo += _halves(batch)
             elif not _settled_alone(store, batch[0], error, applied):
@@ -108,10 +108,20 @@ def _applied(store: Store, reported: Sequence[Outcome], lock_seconds: float) -> 
     return applied
 
 
-def _need_here(error: Exception) -> None:
-    """Raise an error that says that Postgres is away, or that the schema is another, whatever is settled."""
-    if isinstance(error, Unavailable | SchemaError) and not may_be_about_a_row(error):
+def _need_here(store: Store, error: Exception) -> None:
+    """Raise an error that says that Postgres is away, or that the schema is another, whatever is settled.
+
+    Where the error does not tell that, the same statements about no client do: whatever refuses these too, or lets them
+    wait until their time is over, has nothing to do with any outcome.
+    """
+    if not isinstance(error, Unavailable | SchemaError):
+        return
+    if not may_be_about_a_row(error):
         raise error
+    try:
+        settle(store, [Outcome(client="", offset=NO_EVENT, epoch=0, attempt=0)], lock_seconds=LOCK_SECONDS)
+    except Exception as why:
+        raise error from why
 
 
 def _settle_free(store: Store, batch: list[Outcome], applied: Applied) -> None:
@@ -156,7 +166,7 @@ def _tried(store: Store, outcome: Outcome) -> Settled | Exception:
     try:
         return settle(store, [outcome], lock_seconds=LOCK_SECONDS)
     except Exception as error:
-        _need_here(error)
+        _need_here(store, error)
         return error
 
 
@@ -166,15 +176,13 @@ def _judge(
     """Tell whether the outcome is at fault or its client; in the second case all of that client are held.
 
     The same statements about an event that nobody has tell it: they change nothing, and whatever refuses these too has
-    nothing to do with this outcome. If that may be because Postgres is away, those about no client tell the rest.
+    nothing to do with this outcome.
     """
     nothing = Outcome(client=outcome.client, offset=NO_EVENT, epoch=0, attempt=0)
     why = _tried(store, nothing)
     if not isinstance(why, Exception):
         applied.refused.append(NotSettled(outcome=outcome, error=error))
         return todo
-    if isinstance(why, Unavailable | SchemaError) and isinstance(_tried(store, replace(nothing, client="")), Exception):
-        raise why
     theirs = [one for batch in ([outcome], *todo) for one in batch if one.client == outcome.client]
     applied.held += [NotSettled(outcome=one, error=why) for one in theirs]
     return [rest for batch in todo if (rest := [one for one in batch if one.client != outcome.client])]

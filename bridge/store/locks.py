@@ -33,10 +33,11 @@ class Holder:
 
 
 class TableHolder(NamedTuple):
-    """A transaction that lets nobody read a table."""
+    """A transaction that lets nobody read a table; if `queued`, because a lock of all of the table waits for it."""
 
     table: str
     holder: Holder
+    queued: bool = False
 
 
 def blockers(connection: Connection) -> tuple[Holder, ...]:
@@ -56,4 +57,4 @@ def table_holders(store: Store) -> list[TableHolder]:
     """Return the transactions that let nobody read one of the bridge's tables, the oldest first."""
     with store.reading() as connection:
         rows = [dict(row) for row in connection.execute(statement("look/table_holders")).mappings()]
-    return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
+    return [TableHolder(row.pop("table_name"), queued=row.pop("queued"), holder=Holder(**row)) for row in rows]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from redis import Redis
 
+from bridge.operate.explain.database import explain_tables
+from bridge.store.locks import table_holders
 from tests.conftest import Connect
 from tests.operate.explaining import asked, causes, kinds, the
 from tests.support.waiting import wait_until
@@ -48,3 +52,24 @@ def test_g10_messages_that_were_set_aside_are_counted(world: World, redis_url: s
         redis.lpush("bridge.unreadable", b"garbage", b"more")
     cause = the("unreadable", causes(world, seen=asked(redis_url, queue="fleet")))
     assert "2 messages are set aside on queue 'bridge.unreadable'" in cause.text
+
+
+def test_a_change_of_a_table_that_waits_for_a_reader_lets_nobody_read_it_and_the_reader_is_named(
+    world: World, connect: Connect
+) -> None:
+    world.client()
+    reader, altering = connect(autocommit=False), connect()
+    reader.execute("SET application_name = 'a long report'")
+    reader.execute("SELECT count(*) FROM fq.clients")
+    thread = threading.Thread(target=altering.execute, args=("ALTER TABLE fq.clients ADD COLUMN more int",))
+    thread.start()
+    try:
+        found = wait_until(lambda: table_holders(world.store), timeout=60, what="it waits")
+        assert [(it.table, it.queued, it.holder.application) for it in found] == [("fq.clients", True, "a long report")]
+        [cause] = explain_tables(found)
+        assert cause.text.startswith("nobody can read fq.clients: a lock of all of it waits for the transaction of")
+        assert f"pg_terminate_backend({reader.info.backend_pid})" in (cause.do or "")
+    finally:
+        reader.rollback()
+        thread.join()
+    assert table_holders(world.store) == []

@@ -143,6 +143,33 @@ def test_g10_a_time_out_that_only_the_whole_batch_runs_into_is_halved_and_all_of
     assert world.cursor() == 4
 
 
+def test_g10_a_lock_on_the_table_that_lasts_as_long_as_a_statement_may_is_waited_for_twice_and_nothing_is_halved(
+    world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends statements with the same code as a trigger that is too slow, and each further try would take as long."""
+    world.client(ordering="none")
+    world.publish(*[None] * 8)
+    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    tries: list[int] = []
+
+    def counting(store: Store, some: list[Outcome], **options: Any) -> Settled:
+        tries.append(len(some))
+        return settle(store, some, **options)
+
+    monkeypatch.setattr(module, "settle", counting)
+    stranger = connect(autocommit=False)
+    stranger.execute("LOCK TABLE fq.clients IN ACCESS EXCLUSIVE MODE")
+    hasty = Store(world.store.engine.url.render_as_string(hide_password=False), statement_timeout_seconds=1)
+    try:
+        with pytest.raises(StoreUnavailable, match="statement timeout"):
+            apply(hasty, outcomes)
+        assert tries == [8, 1]
+        stranger.rollback()
+        assert apply(hasty, outcomes).settled == Settled(succeeded=8)
+    finally:
+        hasty.close()
+
+
 def test_g10_without_its_tables_nothing_is_refused(world: World) -> None:
     world.client(ordering="none")
     world.publish(*[None] * 4)

@@ -47,9 +47,10 @@ def explain_locks(facts: ClientFacts) -> Iterator[Cause]:
 def explain_tables(held: Sequence[TableHolder]) -> list[Cause]:
     """Say who lets nobody read a table, so that no more than this can be said."""
     causes = []
-    for table, holder in held:
+    for table, holder, queued in held:
         who, do = say_holder(holder)
-        text = f"nobody can read {table}: {who} has locked it, so nothing is handed over or settled"
+        why = f"a lock of all of it waits for {who}, and everybody behind it" if queued else f"{who} has locked it"
+        text = f"nobody can read {table}: {why}, so nothing is handed over or settled"
         causes.append(Cause(kind="locked", severity="error", text=text, do=do, data=field_data(holder)))
     return causes
 
