@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from bridge.command.parameters import Seconds, json_option
 from bridge.command.project import operator_here
 from bridge.command.status_view import scheduled_line, status_view
 from bridge.errors import Unavailable
+from bridge.operate.patience import Patience
 from bridge.wording import counted
 
 if TYPE_CHECKING:
@@ -80,8 +82,10 @@ def status_command(
             for said in operator.unknown_tasks(*(row.client for row in rows)).values():
                 say_warning(said)
     elif as_json:
+        patience = Patience()
         while True:
-            print_json(_with_unreadable(operator, operator.status(client)), indent=None)
+            rows = patience.read(partial(operator.status, client))
+            print_json(_with_unreadable(operator, rows), indent=None)
             time.sleep(seconds)
     else:
         _watch(operator, client, console(ctx), seconds)

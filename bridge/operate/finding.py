@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from time import sleep
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from bridge.app import bridge_of
 from bridge.archive.events import archived_events
 from bridge.errors import UsageError
 from bridge.operate.fate import Fate, fate_of
+from bridge.operate.patience import Patience
 from bridge.operate.viewer import Viewer
 from bridge.store.archive import log_identity
 from bridge.store.events import LoggedEvent
@@ -136,7 +138,10 @@ class Finder(Viewer):
         return moment_before(self._store, seconds)
 
     def follow_journal(self, client: str | None = None, *, most: int = 20) -> Iterator[JournalEntry]:
-        """Yield what was done lately, at most so many, and then what is done from now on, oldest first."""
+        """Yield what was done lately, at most so many, and then what is done from now on, oldest first.
+
+        Once something was read, it waits while Postgres is away.
+        """
 
         def read(number: int) -> Sequence[JournalEntry]:
             return self.journal(client, most=number)
@@ -144,7 +149,10 @@ class Finder(Viewer):
         return _follow(read, lambda it: (it.at, it.client, it.action, it.by, repr(it.details)), most=most)
 
     def follow_parked(self, client: str | None = None, *, most: int = 50, **chosen: object) -> Iterator[ParkedEvent]:
-        """Yield parked events, at most so many, and then those that are parked from now on; see `parked`."""
+        """Yield parked events, at most so many, and then those that are parked from now on; see `parked`.
+
+        Once something was read, it waits while Postgres is away.
+        """
 
         def read(number: int) -> Sequence[ParkedEvent]:
             return self.parked(client, most=number, **chosen)  # type: ignore[arg-type]
@@ -188,10 +196,10 @@ def _follow(read: Callable[[int], Sequence[Item]], name: Callable[[Item], Hashab
     lower number may end last. So the newest are looked at again each time.
     """
     seen: deque[Hashable] = deque(maxlen=4 * MOST_SEEN)
-    shown = most
+    shown, patience = most, Patience()
     while True:
         known = set(seen)
-        found = [it for it in read(MOST_SEEN) if name(it) not in known]
+        found = [it for it in patience.read(partial(read, MOST_SEEN)) if name(it) not in known]
         seen.extend(name(it) for it in reversed(found))
         yield from reversed(found[:shown])
         shown = MOST_SEEN

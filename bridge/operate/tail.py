@@ -14,9 +14,10 @@ from itertools import islice
 from bridge.archive.places import Place
 from bridge.model import Position
 from bridge.operate.archived import with_archived
+from bridge.operate.patience import Patience
 from bridge.store import Store
 from bridge.store.clients import resolve_position
-from bridge.store.events import LoggedEvent, Wanted, events_after, has_index
+from bridge.store.events import LoggedEvent, Page, Wanted, events_after, has_index
 from bridge.store.horizon import read_horizon
 
 MOST_LAST_EVENTS = 10  # that are shown where neither a start nor a number is given
@@ -44,7 +45,7 @@ def tail(
         wanted: Which events.
         start: The first event that is wanted; None for the last events.
         most: How many; None for all from `start`, or for the last 10. To follow the last events has no end.
-        follow: Wait for more at the end instead of returning.
+        follow: Wait for more at the end instead of returning, also while Postgres is away.
         archive: Where events are that were pruned; they are read only from a `start` on.
         say: Is told where the log was not looked through to its beginning.
     """
@@ -75,16 +76,14 @@ def read_events(
         wanted: Which events; None for all.
         after: The last offset that is not wanted.
         most: How many at most; None for all.
-        follow: Wait for more at the end instead of returning.
+        follow: Wait for more at the end instead of returning, also while Postgres is away.
     """
-    wanted = wanted or Wanted()
+    wanted, patience = wanted or Wanted(), Patience()
     usual = PAGE_EVENTS
     while most is None or most > 0:
         limit = usual if most is None else min(usual, most)
-        # Read the horizon first. An event that becomes final after the page was read is missing from the page, though
-        # it may lie below others that are in it: with a horizon that was read later, it would be left out for good.
-        horizon = read_horizon(store)
-        page = events_after(store, wanted, after=after, upto=horizon, most=limit)
+        read = partial(_read_page, store, wanted, after, limit)
+        horizon, page = patience.read(read) if follow else read()
         yield from page.events
         if most is not None:
             most -= len(page.events)
@@ -95,6 +94,16 @@ def read_events(
         if not follow:
             return
         time.sleep(FOLLOW_POLL_SECONDS)
+
+
+def _read_page(store: Store, wanted: Wanted, after: int, limit: int) -> tuple[int, Page]:
+    """Return the horizon, and the next events that are wanted up to it.
+
+    The horizon is read first. An event that becomes final after the page was read is missing from the page, though it
+    may lie below others that are in it: with a horizon that was read later, it would be left out for good.
+    """
+    horizon = read_horizon(store)
+    return horizon, events_after(store, wanted, after=after, upto=horizon, most=limit)
 
 
 def read_last_events(store: Store, wanted: Wanted, *, most: int, say: Say | None = None) -> list[LoggedEvent]:

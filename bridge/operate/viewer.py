@@ -150,7 +150,7 @@ class Viewer:
             client: Only events that match the topics of this client.
             start: The first event: `beginning`, `now`, an offset that is included, or a moment. None for the last ones.
             most: How many; None for all from `start` on, or for the last 10.
-            follow: Wait for more at the end instead of returning.
+            follow: Wait for more at the end instead of returning, also while Postgres is away.
             characters: Where payloads, and headers, are cut off; None: nowhere.
             archive: A directory or URL with events that were pruned; they are read only from a `start` on. None:
                 `bridge_archive`.

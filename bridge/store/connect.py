@@ -35,6 +35,10 @@ from bridge.store.sessions import (
 
 SHORTEST_IDLE_SECONDS = 20.0
 UNKNOWN = "unknown"  # the start of no server
+OWN_POOL: Mapping[str, int] = {"pool_size": 2, "max_overflow": 8}
+# Without a limit: each handler that runs has one, and how many run at once is for the worker's pool to say. With one, a
+# handler beyond it would wait for half a minute, and then count as failed.
+HANDLERS_POOL: Mapping[str, int] = {"pool_size": 0}
 
 
 class Store:
@@ -84,7 +88,7 @@ class Store:
     @property
     def handlers_engine(self) -> Engine:
         """The engine of handlers' own transactions, which may stand still for as long as a handler thinks."""
-        return self._engine_of(f"{self._role} handler", self._handlers_settings)
+        return self._engine_of(f"{self._role} handler", self._handlers_settings, HANDLERS_POOL)
 
     @contextmanager
     def transaction(self, *, vouched: bool = False) -> Iterator[Connection]:
@@ -201,15 +205,15 @@ class Store:
             limit(connection, self._settings, writes=writes)
             yield connection
 
-    def _engine_of(self, name: str, settings: Mapping[str, str]) -> Engine:
+    def _engine_of(self, name: str, settings: Mapping[str, str], pool: Mapping[str, int] = OWN_POOL) -> Engine:
         if self._pid != os.getpid():
             self.close()
             self._pid = os.getpid()
         if name not in self._engines:
-            self._engines[name] = self._create_engine(name, settings)
+            self._engines[name] = self._create_engine(name, settings, pool)
         return self._engines[name]
 
-    def _create_engine(self, name: str, settings: Mapping[str, str]) -> Engine:
+    def _create_engine(self, name: str, settings: Mapping[str, str], pool: Mapping[str, int]) -> Engine:
         plain = dict(self._address.plain)
         engine = create_engine(
             URL.create(
@@ -222,8 +226,7 @@ class Store:
             ),
             isolation_level="READ COMMITTED",
             use_native_hstore=False,  # or else it would look for the type before the search path is set
-            pool_size=2,
-            max_overflow=8,
+            **pool,
             connect_args={
                 **CLIENT_TCP_OPTIONS,
                 "connect_timeout": max(2, round(self._connect_timeout_seconds)),  # libpq takes 1 second for 2

@@ -55,6 +55,19 @@ CLIENT_TCP_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+# What the role or the database says of these is meant for the shop's own sessions. A serializable statement would never
+# see the work that it waits for: it sees nothing that comes while it runs. A session that rests would be ended, and the
+# next handler with it.
+OWN_SETTINGS = {"default_transaction_isolation": "read committed", "idle_session_timeout": "0"}
+# How values are written as text: the driver reads no other style of dates, and a list's NULL must stay one. `ISO`
+# leaves the order of day and month as it is.
+TEXT_SETTINGS = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+}
 
 
 def session_settings(
@@ -68,6 +81,7 @@ def session_settings(
         lock_seconds: Longest that one wait for a lock may take, where that is shorter.
     """
     settings = {
+        **TEXT_SETTINGS,
         "search_path": "pg_catalog, pg_temp",  # whatever the role or the database says: see decision 30
         "row_security": "off",  # it would hide rows: now it is an error
         "statement_timeout": _milliseconds(statement_seconds),
@@ -75,6 +89,7 @@ def session_settings(
     }
     if idle_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = _milliseconds(idle_seconds)
+        settings["transaction_timeout"] = "0"  # of PostgreSQL 17 on: it would end a pass or a batch again and again
     return settings
 
 
@@ -153,7 +168,7 @@ class _Attendant:
             record.info[STARTED] = started
             if pid == connection.info.backend_pid:
                 connection.prepare_threshold = PREPARE_AFTER
-                binds = _binds({**self._settings, **TCP_SETTINGS}, local=False)
+                binds = _binds({**self._settings, **OWN_SETTINGS, **TCP_SETTINGS}, local=False)
                 connection.execute(for_psycopg("boot/limit"), binds)
                 record.info[DIRECT] = True
                 record.info[OF_ROLE] = {"search_path": search_path, "row_security": row_security}

@@ -71,10 +71,13 @@ class LagWatch(InThread):
     def run(self, bridge: Bridge, stopping: threading.Event) -> None:
         """Look again and again; while Postgres is away, others say so."""
         lag = Lag(bridge)
+        trouble = Trouble(logger, what="it is not known which clients lag", over="it is known again which clients lag")
         while not stopping.wait(LOOK_SECONDS):
             try:
                 lag.look()
             except BridgeError as error:
                 logger.debug("it is not known which clients lag: %s", said(error))
-            except Exception:
-                logger.exception("it is not known which clients lag")
+            except Exception as error:
+                trouble.went(error, unexpected=error)
+            else:
+                trouble.back()

@@ -22,7 +22,7 @@ from bridge.app import Bridge, bridge_of
 from bridge.contract import CLIENT_HEADER, GENERATION_HEADER, OFFSET_HEADER
 from bridge.errors import BridgeError
 from bridge.store.generation import read_generation
-from bridge.trouble import Tally
+from bridge.trouble import Tally, Trouble
 from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge")
@@ -54,6 +54,7 @@ class OldMessages(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._trouble = Trouble(logger, what="the log's generation can't be read", over="the log's generation is known")
 
     def include_if(self, parent: Any) -> bool:
         """Tell whether this worker can reach the log; its tasks are prepared before its pool forks."""
@@ -91,8 +92,10 @@ class OldMessages(bootsteps.StartStopStep):
             set_known_generation(read_generation(bridge.store))
         except BridgeError as error:
             logger.debug("the log's generation can't be read: %s", said(error))
-        except Exception:
-            logger.exception("the log's generation can't be read")
+        except Exception as error:
+            self._trouble.went(error, unexpected=error)
+        else:
+            self._trouble.back()
 
 
 def _compare_before(task: Task[Any, Any]) -> None:

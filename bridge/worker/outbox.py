@@ -25,6 +25,7 @@ logger = logging.getLogger("bridge.outbox")
 
 GATHER_SECONDS = 0.03  # with the time that settling takes, an outcome is in Postgres within 50 ms
 HELD_SECONDS = 0.2  # until those that another transaction holds are tried again, with all that came meanwhile
+CLOSING_SECONDS = 5.0  # for which a process that ends waits for them: a pass that has a client is over by then
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 
 Report = TypeVar("Report")
@@ -74,12 +75,18 @@ class Outbox(Generic[Report]):
             return len(waiting)
 
     def close(self) -> None:
-        """Hand on the pending reports for the last time; if that fails, their events are delivered again."""
+        """Hand on the pending reports for the last time; if that fails, their events are delivered again.
+
+        What another transaction holds is waited for, though not for long: a process may end after a few tasks, and the
+        pump has a client's row many times a second.
+        """
         self._ending.set()
         self._wanted.set()
         why: Exception | None = None
+        until = time.monotonic() + CLOSING_SECONDS
         try:
-            self.flush()
+            while self.flush() and time.monotonic() < until:
+                time.sleep(HELD_SECONDS)
         except Exception as error:  # whatever it is: there may be other outboxes to close
             why = error
         if self._pending:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -23,6 +25,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import World
 
 PATIENT_SECONDS = 60.0
+HANDLERS = 20  # of `-P threads -c 20`
 NOT_ITS_FAULT = """25006 25P02 25P03 26000 08000 08006 08P01 57P01 57P02 57P03 57P05 58000 58030 58P01 53200 0A000
                    40001 XX000"""
 ITS_FAULT = "21000 22P02 22021 23505 23514 42601 42501 40P01 55P03 57014 FQ001 P0001"
@@ -138,6 +141,8 @@ def test_g10_a_limit_of_idle_transactions_is_longer_than_the_longest_wait_for_th
 
 FROZEN = """
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from bridge.pump.one_pass import hand_over
 from bridge.store import Store
 from bridge.store.horizon import advance_horizon
@@ -176,3 +181,20 @@ def test_g10_a_frozen_pump_loses_its_session_and_another_one_serves_the_client(w
     assert pump.returncode == 1
     assert "StoreUnavailable" in said
     assert world.rows("deliveries", '"offset", epoch, attempt, state') == before, "it did no harm when it woke"
+
+
+# Handlers ------------------------------------------------------------------------------------------------------------
+
+
+def test_g10_as_many_handlers_have_a_transaction_at_once_as_the_worker_s_pool_runs(database: str) -> None:
+    store, together = Store(database), threading.Barrier(HANDLERS)
+
+    def handle(number: int) -> int:
+        with Session(store.handlers_engine) as session, session.begin():
+            session.execute(text("SELECT 1"))
+            together.wait(PATIENT_SECONDS / 3)
+        return number
+
+    with ThreadPoolExecutor(HANDLERS) as threads:
+        assert sorted(threads.map(handle, range(HANDLERS))) == list(range(HANDLERS))
+    store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -176,3 +177,30 @@ def test_g10_a_client_that_a_stranger_holds_waits_in_the_outbox_and_the_others_o
     assert world.cursor("held") == 0
     stranger.rollback()
     wait_until(lambda: world.cursor("held") == 2, timeout=60, what="and the held one's")
+
+
+def test_g1_a_process_that_ends_while_a_pass_has_the_client_reports_all_the_same(
+    world: World, connect: Connect, task: Task[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "CLOSING_SECONDS", 60)
+    world.client("held", report_by="in-process")
+    world.publish(None)
+    (delivery,) = world.hand_over("held")
+    stranger = connect(autocommit=False)
+    stranger.execute("SELECT FROM fq.clients WHERE id = 'held' FOR UPDATE")
+    end(task, headers(world, delivery))
+    waiting = """SELECT pid, xact_start FROM pg_stat_activity
+                  WHERE wait_event_type = 'Lock' AND datname = current_database()"""
+    with ThreadPoolExecutor(1) as threads:
+        closing = threads.submit(outbox.close_all)
+        tries: set[Any] = set()
+
+        def has_tried() -> bool:
+            tries.update(world.eyes.execute(waiting).fetchall())
+            return closing.done() or len(tries) >= 5
+
+        wait_until(has_tried, timeout=60, what="it tries again and again")
+        assert not closing.done()
+        stranger.rollback()
+        closing.result(60)
+    assert world.cursor("held") == 1

@@ -71,6 +71,35 @@ def test_what_is_left_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> No
     assert "1 outcome is not handed on, its event will come again: away" in caplog.text
 
 
+def test_g1_a_process_that_ends_waits_for_what_another_transaction_holds(caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[int] = []
+    ending = threading.Event()
+    tries = iter(range(3))
+
+    def hand_on(reports: list[int]) -> list[int]:
+        if not ending.is_set() or next(tries, None) is not None:
+            return reports  # they must wait
+        taken.extend(reports)
+        return []
+
+    it = Outbox(hand_on)
+    it.report([1, 2])
+    ending.set()
+    it.close()
+    assert taken == [1, 2]
+    assert caplog.text == ""
+
+
+def test_g10_a_process_that_ends_does_not_wait_for_a_stranger_for_ever(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "CLOSING_SECONDS", 0.05)
+    it: Outbox[int] = Outbox(lambda reports: reports)
+    it.report([1])
+    it.close()
+    assert "1 outcome is not handed on, its event will come again: another transaction holds them" in caplog.text
+
+
 def test_at_the_end_all_are_closed_whatever_one_of_them_raises_and_a_next_worker_gets_new_ones(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
