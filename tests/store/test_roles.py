@@ -191,6 +191,19 @@ def test_g10_making_the_roles_again_changes_nothing(database: str, connect: Conn
     assert connect().execute(acls).fetchall() == before
 
 
+def test_g10_roles_that_a_restore_has_left_behind_are_made_again(urls: Urls, database: str, connect: Connect) -> None:
+    owner = connect()
+    for role in ("PUBLIC", *GROUPS):  # as a pg_restore without privileges leaves it
+        owner.execute(f"REVOKE ALL ON SCHEMA fq FROM {role}".encode())
+        owner.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}".encode())
+        owner.execute(f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA fq FROM {role}".encode())
+    assert migrate(database, roles=True) == []
+    assert owner.execute(PUBLIC_HAS).fetchall() == [("events_offset_seq", "SELECT")]
+    for group in GROUPS:
+        login = connect(urls[group])
+        assert {it for it in RIGHTS if may(login, it)} == {it for it, groups in RIGHTS.items() if group in groups}
+
+
 def test_g10_who_may_not_make_the_roles_is_told_so(urls: Urls, database: str) -> None:
     with pytest.raises(UsageError, match=r"does not own the schema fq: make the roles as "):
         migrate(urls[OPERATOR], roles=True)
