@@ -52,8 +52,14 @@ def lock_holders(store: Store) -> list[TableHolder]:
     return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
 
 
-def table_holders(store: Store) -> list[TableHolder]:
-    """Return the transactions that let nobody read one of the bridge's tables, the oldest first."""
+def table_holders(store: Store, *, seconds: float = 0.0) -> list[TableHolder]:
+    """Return the transactions that let nobody read one of the bridge's tables, the oldest first.
+
+    Args:
+        store: The event log.
+        seconds: Only those that are open for so long.
+    """
     with store.reading() as connection:
         rows = [dict(row) for row in connection.execute(statement("look/table_holders")).mappings()]
-    return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
+    found = [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
+    return [it for it in found if it.holder.age_seconds is None or it.holder.age_seconds >= seconds]
