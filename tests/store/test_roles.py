@@ -223,6 +223,24 @@ def test_g10_an_owner_that_may_not_create_roles_is_told_what_to_do(
     connect().execute("ALTER SCHEMA fq OWNER TO CURRENT_USER")
 
 
+@pytest.mark.parametrize("role", [MONITOR, OPERATOR])
+def test_g10_who_holds_a_lock_is_named_to_a_role_that_is_told_nothing_of_other_sessions(
+    urls: Urls, world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr("bridge.store.locks.LOCKED_SECONDS", 0.1)
+    world.client()
+    person = connect(autocommit=False, application_name="psql")
+    person.execute("SELECT FROM fq.clients WHERE id = 'c' FOR UPDATE")
+    named = f"pid {person.info.backend_pid} (psql)"
+    with bridge.Operator(app_of(urls[role]), by="me") as operator:
+        assert named in operator.explain("c", ask_broker=False)[0].text
+        assert named in operator.who_locks()
+        person.rollback()
+        assert operator.who_locks() == ""
+        person.execute("SELECT FROM fq.horizon FOR UPDATE")
+        assert named in operator.explain("c", ask_broker=False)[0].text
+
+
 def test_g10_row_level_security_is_refused_at_start_and_never_hides_an_event(
     urls: Urls, world: World, connect: Connect, open_store: OpenStore
 ) -> None:

@@ -28,7 +28,7 @@ def _database(facts: Facts) -> Iterator[Fault]:
         return
     if why := facts.why_not("database"):
         known = facts.database.do if isinstance(facts.database, Unasked) else ""
-        do = "start Postgres, or mend bridge_database_url; the bridge waits for it and loses nothing"
+        do = "start Postgres, give it max_connections, or mend bridge_database_url; the bridge waits and loses nothing"
         yield Fault("at-risk", why, known or do)
         return
     if facts.db.server.read_only:
