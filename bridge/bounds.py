@@ -63,7 +63,7 @@ HELD_MESSAGES = 1_000
 BATCH_BYTES = 8 * 1024 * 1024  # the default of `bridge_batch_bytes`
 PIECE_BYTES = 256 * 1024  # of a larger body, that are fetched, encoded or sent at once
 INLINE_BYTES = 8 * 1024  # of an event that comes along with its slice: of a thousand, as much as the line above
-BODY_BYTES = 64 * 1024 * 1024  # of an event that is sent at all
+BODY_BYTES = 64 * 1024 * 1024  # of an event that is sent at all, and of a payload that the log takes
 COMMAND_BYTES = 1024 * 1024  # of one command to Redis, unless a single message is larger
 ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
 

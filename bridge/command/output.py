@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bridge.store.events import LoggedEvent
 
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+# What JSON leaves as it is, and a terminal obeys or does not show: C1 controls such as CSI, and changes of direction.
+UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def console(ctx: click.Context) -> Console:
@@ -56,7 +58,7 @@ def laid_out(text: Text, out: Console, *, indent: int | None = None) -> Text:
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value as JSON; with `indent=None` in one line. Dataclasses become objects, moments UTC text."""
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=not _is_unicode(), default=_encode))
+    click.echo(_seen(json.dumps(value, indent=indent, ensure_ascii=not _is_unicode(), default=_encode)))
 
 
 def event_json(event: LoggedEvent) -> str:
@@ -66,7 +68,12 @@ def event_json(event: LoggedEvent) -> str:
         f'{json.dumps(beside, ensure_ascii=False)[:-1]}, "payload": {event.payload_json}, '
         f'"headers": {event.headers_json}, "created_at": "{timestamp(event.created_at)}"}}'
     )
-    return line if _is_unicode() else NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line)
+    return _seen(line) if _is_unicode() else _seen(line, NOT_ASCII)
+
+
+def _seen(text: str, unseen: re.Pattern[str] = UNSEEN) -> str:
+    """Return JSON that says the same, with these characters written as their codes."""
+    return text if text.isascii() and text.isprintable() else unseen.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _is_unicode() -> bool:

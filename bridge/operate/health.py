@@ -19,11 +19,13 @@ from bridge.broker.marks import address
 from bridge.errors import ConfigurationError
 from bridge.operate.doctor.deadline import Asking
 from bridge.operate.doctor.facts import Unasked
+from bridge.operate.explain.database import explain_tables
 from bridge.operate.workers import connected
-from bridge.store import Store
-from bridge.store.checkup import ProcessesSeen, look_at_processes
-from bridge.store.locks import LOOK_LOCK_SECONDS
+from bridge.store import Store, locks
+from bridge.store.checkup import ProcessesSeen, look_at_processes, look_at_server
+from bridge.store.locks import LOOK_LOCK_SECONDS, table_holders
 from bridge.store.migrate import check_schema
+from bridge.store.sessions import read_only
 from bridge.wording import one_line, span
 
 COLLECTED = ("redis", "amqp")  # transports on which a collector is at work
@@ -138,7 +140,7 @@ def look_at_worker(app: Celery, worker: str, *, timeout_seconds: float) -> Healt
     return Health(signs=(Sign(name="worker", ok=found, text=text),))
 
 
-def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen:
+def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen | Unasked:
     settings = bridge_of(app).settings
     store = Store(
         settings.need_database_url(),
@@ -147,8 +149,12 @@ def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen:
         role="health",
     )
     try:
+        if held := explain_tables(table_holders(store, seconds=locks.LOCKED_SECONDS)):
+            return Unasked(f"{held[0].text}: {held[0].do}")  # pumps wait for it as well
         check_schema(store.engine)
         with store.looking(lock_seconds=min(timeout_seconds, LOOK_LOCK_SECONDS)) as connection:
+            if look_at_server(connection).read_only:
+                raise read_only()  # so no pump can be at work, which says nothing about it
             return look_at_processes(connection, bridge=settings.queue)
     finally:
         store.close()

@@ -14,6 +14,7 @@ logger = logging.getLogger("bridge")
 
 MOST_EVENTS = 1000  # of one transaction
 MOST_ROUNDS = 10  # of one call: then the pump hands over
+MOST_SECONDS = 1.0  # of one call that begins no further round: what is held up by others costs time
 APART_SECONDS = 1.0  # between two looks of a pump that is busy, and after one that could not append all
 RESTS = 40  # times as long as a look took: an old snapshot keeps all that was appended before in its way
 LONGEST_REST_SECONDS = 10.0
@@ -59,7 +60,7 @@ class Due:
         Raises:
             StoreUnavailable, SchemaError: nothing can be done at all.
         """
-        appended = False
+        appended, until = False, time.monotonic() + MOST_SECONDS
         try:
             for _ in range(MOST_ROUNDS):
                 began = time.monotonic()
@@ -70,6 +71,8 @@ class Due:
                 if not found.done and not found.held:
                     took = time.monotonic() - began
                     self._apart = min(LONGEST_REST_SECONDS, max(APART_SECONDS, RESTS * took))
+                    break
+                if time.monotonic() > until:
                     break
         except (StoreUnavailable, SchemaError):
             raise

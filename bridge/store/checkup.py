@@ -60,6 +60,7 @@ class LogSeen(NamedTuple):
     public: Sequence[str]
     bytes: int
     oldest_seconds: float | None
+    drawable: bool = True
 
 
 class Rights(NamedTuple):

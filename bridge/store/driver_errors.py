@@ -99,8 +99,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
         return StoreRefused(f"{full}: {WITHOUT_RIGHTS}")
     if not state and isinstance(cause, BROKEN):
         return StoreUnavailable(
-            f"Postgres is not available: {primary}: is it up, and are host, user, password and database in "
-            "bridge_database_url right?"
+            f"Postgres is not available: {primary}: is it up and not full, and are host, user, password and "
+            "database in bridge_database_url right?"
         )
     if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")

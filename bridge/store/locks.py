@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from bridge.store.connect import Store
 LOOK_LOCK_SECONDS = 3.0  # a person who looks waits no longer than this for a lock
 LOCKED_SECONDS = 2.0  # a transaction that is open for longer may be what somebody waited for
 MOST_HOLDERS = 3
+MOST_LOOKED_AT = 100  # to find these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +48,34 @@ def blockers(connection: Connection) -> tuple[Holder, ...]:
 
 
 def lock_holders(store: Store) -> list[TableHolder]:
-    """Return the transactions that have locked more of the bridge's tables than reading takes, the oldest first."""
+    """Return the transactions that have locked more of the bridge's tables than reading takes, the oldest first.
+
+    How old those of other roles are, a role without pg_read_all_stats is not told. These are looked for twice.
+    """
+    found = _lock_holders(store)
+    if any(it.holder.age_seconds is None for it in found.values()):
+        time.sleep(LOCKED_SECONDS)
+        still = _lock_holders(store)
+        found = {name: it for name, it in found.items() if it.holder.age_seconds is not None or name in still}
+    return list(found.values())[:MOST_HOLDERS]
+
+
+def _lock_holders(store: Store) -> dict[str, TableHolder]:
+    """Return them by their virtual transactions."""
     with store.reading() as connection:
-        binds = {"seconds": LOCKED_SECONDS, "most": MOST_HOLDERS}
+        binds = {"seconds": LOCKED_SECONDS, "most": MOST_LOOKED_AT}
         rows = [dict(row) for row in connection.execute(statement("look/lock_holders"), binds).mappings()]
-    return [TableHolder(row.pop("table_name"), Holder(**row)) for row in rows]
+    return {row.pop("transaction"): TableHolder(row.pop("table_name"), Holder(**row)) for row in rows}
 
 
-def table_holders(store: Store) -> list[TableHolder]:
-    """Return the transactions that let nobody read one of the bridge's tables, the oldest first."""
+def table_holders(store: Store, *, seconds: float = 0.0) -> list[TableHolder]:
+    """Return the transactions that let nobody read one of the bridge's tables, the oldest first.
+
+    Args:
+        store: The event log.
+        seconds: Only those that are open for so long.
+    """
     with store.reading() as connection:
         rows = [dict(row) for row in connection.execute(statement("look/table_holders")).mappings()]
-    return [TableHolder(row.pop("table_name"), queued=row.pop("queued"), holder=Holder(**row)) for row in rows]
+    found = [TableHolder(row.pop("table_name"), queued=row.pop("queued"), holder=Holder(**row)) for row in rows]
+    return [it for it in found if it.holder.age_seconds is None or it.holder.age_seconds >= seconds]

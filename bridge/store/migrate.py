@@ -1,7 +1,7 @@
 """Bring the schema `fq` up to this code, and say when the two do not fit.
 
-Migrations run in one transaction under a transaction-level advisory lock. So two machines that migrate at once do the
-work once, and a migration that dies half way leaves nothing. They only go forward.
+Migrations run in one transaction under a lock that only who may migrate can take. So two machines that migrate at once
+do the work once, and a migration that dies half way leaves nothing. They only go forward.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Executable, text
+from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import SchemaForeign, SchemaMissing, SchemaOutdated, SchemaTooNew
 from bridge.settings.bridge import BridgeSettings
 from bridge.sql import statement
 from bridge.store.connect import Store
-from bridge.store.driver_errors import translated
+from bridge.store.driver_errors import WITHOUT_RIGHTS, translated
 from bridge.store.locks import LOOK_LOCK_SECONDS
-from bridge.store.roles import make_roles
+from bridge.store.roles import make_roles, refuse_other_owner
 from bridge.wording import counted
 
 OLDEST_SERVER = 140000
 MIGRATE = "run `eventbridge migrate`"
+MADE = ("23505", "42P06", "42P07")  # it is there already: unique, schema, table
+LOCK_SECONDS = 50.0  # less than a statement may take by default: so the error names the lock
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
@@ -74,7 +77,7 @@ def check_schema(engine: Engine) -> None:
         connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(LOOK_LOCK_SECONDS * 1000))})
         _refuse_old_server(connection)
         _refuse_encoding(connection)
-        _refuse_unusable(connection)
+        _refuse_unusable(connection, WITHOUT_RIGHTS)
         revision = _revision(connection)
         if revision is None:
             _refuse_foreign(connection, revision)
@@ -91,16 +94,23 @@ def _migrate(engine: Engine, *, roles: bool) -> list[str]:
 
     with translated(), engine.begin() as connection:
         connection.execute(statement("boot/look_nowhere_else"))  # first: functions keep what names mean now
+        connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(LOCK_SECONDS * 1000))})
         _refuse_old_server(connection)
         _refuse_encoding(connection)
-        _refuse_unusable(connection)
+        before = _known_revision(connection)
+        if before == _revisions()[-1] and not roles:
+            return []
+        if roles and before is not None:
+            refuse_other_owner(connection)
+        if before is None:
+            if (
+                connection.execute(statement("boot/schema_owner")).one_or_none() is None
+            ):  # else it would need CREATE too
+                _make(connection, text("CREATE SCHEMA fq"))
+            _known_revision(connection)  # it may be somebody else's, who was quicker
+            _make(connection, statement("boot/version_table"))
         connection.execute(statement("boot/lock_migrations"))
-        before = _revision(connection)
-        _refuse_foreign(connection, before)
-        if before is not None and before not in _revisions():
-            raise SchemaTooNew(_too_new(before))
-        if connection.execute(statement("boot/schema_owner")).one_or_none() is None:  # else it would need CREATE too
-            connection.execute(text("CREATE SCHEMA IF NOT EXISTS fq"))
+        before = _known_revision(connection, locked=True)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -108,6 +118,31 @@ def _migrate(engine: Engine, *, roles: bool) -> list[str]:
             make_roles(connection)
         known = _revisions()
         return known[known.index(before) + 1 :] if before else known
+
+
+def _known_revision(connection: Connection, *, locked: bool = False) -> str | None:
+    """Return the schema's revision; None if there is nothing of it but, once it is `locked`, the table of its version.
+
+    Raises:
+        SchemaForeign, SchemaTooNew: this role can't migrate it, or should not.
+    """
+    _refuse_unusable(connection)
+    _refuse_untrusted(connection)
+    revision = _revision(connection)
+    _refuse_foreign(connection, revision, ours=int(locked))
+    if revision is not None and revision not in _revisions():
+        raise SchemaTooNew(_too_new(revision))
+    return revision
+
+
+def _make(connection: Connection, command: Executable) -> None:
+    """Make the schema or a table of it, unless it is there, or another migration makes it at this moment."""
+    try:
+        with connection.begin_nested():
+            connection.execute(command)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in MADE:
+            raise
 
 
 def _too_new(revision: str) -> str:
@@ -142,24 +177,37 @@ def _refuse_hidden_rows(connection: Connection) -> None:
         )
 
 
-def _refuse_unusable(connection: Connection) -> None:
+def _refuse_unusable(connection: Connection, advice: str = "") -> None:
     found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is not None and not found.may_use:
         raise SchemaForeign(
-            f"schema fq is owned by {found.owner}, and this role may not use it: "
-            f"GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}, or connect as {found.owner}"
+            f"schema fq is owned by {found.owner}, and role {found.me} may not use it: "
+            + (advice or f"GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}, or connect as {found.owner}")
         )
 
 
-def _refuse_foreign(connection: Connection, revision: str | None) -> None:
-    """Refuse a schema `fq` without our version table, unless it is empty and we may create in it."""
+def _refuse_untrusted(connection: Connection) -> None:
+    """Refuse a schema `fq` whose owner could run code as this role, by what he puts into it.
+
+    Everybody with CREATE on the database can make a schema of that name, and wait for who migrates it.
+    """
+    found = connection.execute(statement("boot/schema_owner")).one_or_none()
+    if found is not None and not found.trusted:
+        raise SchemaForeign(
+            f"schema fq is owned by {found.owner}, who could run code as {found.me} in it: migrate as {found.owner}; "
+            f"or DROP SCHEMA fq if nobody needs it; or, if you know what is in it, ALTER SCHEMA fq OWNER TO {found.me}"
+        )
+
+
+def _refuse_foreign(connection: Connection, revision: str | None, *, ours: int = 0) -> None:
+    """Refuse a schema `fq` without our version table, unless it has only what is `ours` and we may create in it."""
     found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is None or revision is not None:
         return
-    if found.tables:
-        tables = counted(found.tables, "table that is", "tables that are")
+    if found.objects > ours:
+        objects = counted(found.objects, "object that is", "objects that are")
         raise SchemaForeign(
-            f"schema fq holds {tables} not the bridge's (owner {found.owner}): "
+            f"schema fq holds {objects} not the bridge's (owner {found.owner}): "
             "move them away, or give the bridge a database of its own"
         )
     if not found.may_create:
@@ -170,7 +218,7 @@ def _refuse_foreign(connection: Connection, revision: str | None) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    if connection.execute(text("SELECT to_regclass('fq.alembic_version')")).scalar_one() is None:
+    if not connection.execute(statement("boot/has_version_table")).scalar_one():
         return None
     revision: str | None = connection.execute(text("SELECT max(version_num) FROM fq.alembic_version")).scalar_one()
     return revision

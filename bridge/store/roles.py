@@ -6,10 +6,11 @@ that a table of a later revision is covered by calling `migrate` with the roles 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from bridge.errors import UsageError
@@ -52,6 +53,11 @@ GRANTS = {
 }
 
 
+# As in the schema's last file. A dump that was restored without privileges has lost it.
+FOR_ALL = "GRANT SELECT ON SEQUENCE fq.events_offset_seq TO PUBLIC"
+
+LOCKS_CLIENTS = ("fq_bridge", "fq_operator")  # through the view of their settings, and a lock takes the right to UPDATE
+
 # Of SELECT, INSERT, UPDATE and DELETE on each table, what a role does not need; of views each needs SELECT alone.
 WITHHELD = {
     "fq_bridge": {
@@ -87,9 +93,7 @@ def make_roles(connection: Connection) -> None:
     Raises:
         UsageError: this role may not create roles, or does not own the schema; nothing changed.
     """
-    me = connection.execute(statement("boot/who_migrates"), {"roles": list(GRANTS)}).one()
-    if not me.owns:
-        raise UsageError(f"role {me.me} does not own the schema fq: make the roles as {me.owner}, or as a superuser")
+    me = refuse_other_owner(connection)
     missing = [role for role in GRANTS if role not in me.there]
     if missing and not me.may_create:
         raise UsageError(
@@ -98,8 +102,21 @@ def make_roles(connection: Connection) -> None:
         )
     for role in missing:
         _create(connection, role)
-    for command in _grants():
+    views = connection.execute(statement("boot/views")).scalars().all()
+    for command in _grants(views):
         connection.execute(text(command))
+
+
+def refuse_other_owner(connection: Connection) -> Row[Any]:
+    """Return what this role may do about roles: only the schema's owner may let others use it.
+
+    Raises:
+        UsageError: this role is not the owner.
+    """
+    me = connection.execute(statement("boot/who_migrates"), {"roles": list(GRANTS)}).one()
+    if not me.owns:
+        raise UsageError(f"role {me.me} does not own the schema fq: make the roles as {me.owner}, or as a superuser")
+    return me
 
 
 def _create(connection: Connection, role: str) -> None:
@@ -108,7 +125,8 @@ def _create(connection: Connection, role: str) -> None:
         connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
 
 
-def _grants() -> Iterator[str]:
+def _grants(views: Sequence[str]) -> Iterator[str]:
+    yield FOR_ALL
     for role, grants in GRANTS.items():
         yield f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}"
         yield f'REVOKE ALL ("offset", topic, key, payload, headers, created_at) ON fq.events FROM {role}'
@@ -116,3 +134,6 @@ def _grants() -> Iterator[str]:
         yield f"REVOKE ALL (number, due_at, topic, key, payload, headers, id) ON fq.scheduled FROM {role}"
         yield f"GRANT USAGE ON SCHEMA fq TO {role}"
         yield from grants
+        # Whoever may write to a view writes to its table with the rights of the view's owner.
+        yield from (f"REVOKE INSERT, UPDATE, DELETE ON fq.{view} FROM {role}" for view in views)
+    yield from (f"GRANT UPDATE ON fq.client_settings TO {role}" for role in LOCKS_CLIENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import psycopg
@@ -109,8 +110,24 @@ def looked_and_wrote(url: str) -> None:
     for words in LOOKS:
         result = runner(url)(*words.split())
         assert (result.exit_code, result.stderr) == (0, ""), (words, result.output, result.exception)
-    for words, line in troubles(url, *WRITES).items():
+        if words == "status":
+            assert "stopped: Postgres takes no writes: " in result.stdout
+    for words, line in troubles(url, *WRITES, "health --timeout 2").items():
         assert "takes no writes" in line and "let bridge_database_url name the primary" in line, words
+
+
+def test_a_database_that_is_read_only_is_named_first_of_all(world: World, database: str) -> None:
+    world.client()
+    looked_and_wrote(f"{database}?options=-c%20default_transaction_read_only%3Don")
+
+
+def test_who_may_not_use_the_schema_is_not_told_to_be_let_create_in_it(
+    database: str, stranger: str, world: World
+) -> None:
+    name = sql.Identifier(f"stranger_{world.eyes.info.dbname}")
+    world.eyes.execute(sql.SQL("REVOKE USAGE ON SCHEMA fq FROM {}").format(name))
+    for words, line in troubles(stranger, "status", "publish a", "health --timeout 2").items():
+        assert "may not use it" in line and "`bridge migrate --roles`" in line and "CREATE" not in line, words
 
 
 def test_a_hot_standby_can_be_looked_at_and_not_written_to() -> None:
@@ -146,6 +163,12 @@ def test_a_lock_is_waited_for_for_some_seconds_and_its_holder_is_named(
         explained = runner(database)("explain", "c", "--offline")
         if "alembic" in lock or lock == "LOCK TABLE fq.clients":
             assert f"pid {person.info.backend_pid} (psql)" in explained.stdout, (lock, explained.output)
+            [sick] = troubles(database, "health --timeout 2").values()
+            assert f"not healthy: nobody can read fq.{lock.rpartition('.')[2]}: the transaction" in sick
+            assert f"pg_terminate_backend({person.info.backend_pid})" in sick and "pump" not in sick
+            examined = json.loads(runner(database)("doctor", "--timeout", "2", "--json").stdout)
+            [found] = [it for it in examined["findings"] if it["check"] == "database"]
+            assert f"pid {person.info.backend_pid} (psql)" in found["text"] and "terminate" in found["do"], found
         person.rollback()
 
 

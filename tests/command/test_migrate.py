@@ -41,7 +41,7 @@ def test_a_schema_that_is_somebody_else_s_is_left_alone(empty_database: str, con
     eyes.execute("CREATE SCHEMA fq CREATE TABLE theirs (id int)")
     run = runner(empty_database)
     result = run("migrate")
-    assert "1 table that is not the bridge's" in refused(result)
+    assert "1 object that is not the bridge's" in refused(result)
     assert result.exit_code == 1
     assert eyes.execute("SELECT to_regclass('fq.clients')").fetchone() == (None,)
 

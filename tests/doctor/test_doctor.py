@@ -61,6 +61,11 @@ DATABASE = [
         "roles",
     ),
     (
+        "REVOKE SELECT ON SEQUENCE fq.events_offset_seq FROM PUBLIC",
+        "GRANT SELECT ON SEQUENCE fq.events_offset_seq TO PUBLIC",
+        "roles",
+    ),
+    (
         "REVOKE DELETE ON fq.deliveries FROM fq_bridge",
         "GRANT DELETE ON fq.deliveries TO fq_bridge",
         "roles",

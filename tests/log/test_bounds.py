@@ -48,12 +48,29 @@ def test_g10_what_is_too_large_is_refused_by_name_and_the_transaction_stays_usab
     assert connection.execute("SELECT count(*) FROM fq.events").fetchone() == (0,)
 
 
+# 72 kB for Postgres, and 120 MB as text; with numbers that are as long as can be, it could not be written at all.
+OF_FEW_BYTES = "SELECT jsonb_agg(to_jsonb(1e20000)) FROM generate_series(1, 6000)"
+
+
+@pytest.mark.parametrize("table", ["events", "scheduled"])
+def test_g10_no_payload_that_nobody_can_read_as_text_comes_in_compressed(connect: Connect, table: str) -> None:
+    publisher = connect()
+    publisher.execute(f"CREATE TEMP TABLE mine AS {OF_FEW_BYTES}".encode())
+    packed = publisher.execute("SELECT pg_column_size(jsonb_agg) FROM mine").fetchone()
+    assert packed and 256 < packed[0] < 65_536
+    columns, others = ("topic, payload", "'a'") if table == "events" else ("due_at, topic, payload", "now(), 'a'")
+    with pytest.raises(psycopg.errors.CheckViolation, match="events_payload_length"):
+        publisher.execute(f"INSERT INTO fq.{table} ({columns}) SELECT {others}, jsonb_agg FROM mine".encode())
+    publisher.execute(f"INSERT INTO fq.{table} ({columns}) SELECT {others}, to_jsonb(repeat('x', 1000000))".encode())
+
+
 @pytest.mark.parametrize(
     ("constraint", "column", "value"),
     [
         ("events_topic_length", "topic", "repeat('t', 256)"),
         ("events_key_length", "key", "repeat('é', 513)"),
         ("events_headers_length", "headers", "jsonb_build_object('h', repeat('x', 65536))"),
+        ("events_payload_length", "payload", f"({OF_FEW_BYTES})"),
         ("events_created_at", "created_at", "'infinity'"),
         ("events_created_at", "created_at", "'-infinity'"),
         ("events_created_at", "created_at", "'9999-12-31 23:59 UTC'"),
@@ -76,6 +93,7 @@ def test_g10_the_bounds_of_the_schema_are_those_of_the_code(connect: Connect) ->
         "events_topic_length": bounds.TOPIC_CHARACTERS,
         "events_key_length": bounds.KEY_CHARACTERS,
         "events_headers_length": bounds.HEADERS_BYTES,
+        "events_payload_length": bounds.BODY_BYTES,
     }.items():
         assert re.findall(r"<= (\d+)", rules[name])[-1] == str(bound)
     assert re.findall(r"'(\d{4}-\d\d-\d\d)", rules["events_created_at"]) == [

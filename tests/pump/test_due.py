@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from redis import Redis
 
 import bridge as package
 from bridge.app import Bridge
+from bridge.event import NewEvent
+from bridge.pump import due
 from bridge.pump.loop import pump_of
 from bridge.store import rounds
 from tests.conftest import Connect
@@ -99,3 +101,22 @@ def test_g10_scheduled_events_that_an_old_snapshot_keeps_do_not_slow_down_the_lo
     world.publish(None)
     assert rounds.wait_for_work(world.store, due_rest_seconds=9, **{**wait, "seconds": 8}).work
     assert rounds.wait_for_work(world.store, **{**wait, "seconds": 30}).due
+
+
+def test_g10_ids_that_a_publisher_keeps_leave_the_pump_time_for_passes(
+    world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "MOST_SECONDS", 0.0)
+    ids = [f"held-{nth}" for nth in range(60)]
+    with world.eyes.transaction():
+        for id in ids:
+            package.publish(world.eyes, "a", {}, id=id, deliver_at=LONG_AGO)
+    package.publish(world.eyes, "b", {}, deliver_at=LONG_AGO + timedelta(seconds=1))
+    holder = connect(autocommit=False)
+    package.publish_many(holder, [NewEvent("a", {}, id=id) for id in ids])
+    waiting, held = due.Due(world.store), "SELECT count(*) FROM fq.scheduled WHERE held_until IS NOT NULL"
+    assert not waiting.append()
+    assert world.ask(held) == 25, "one round, and then the passes"
+    assert not waiting.append()
+    assert waiting.append(), "nobody waits behind them for long"
+    holder.rollback()

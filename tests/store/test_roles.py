@@ -191,6 +191,19 @@ def test_g10_making_the_roles_again_changes_nothing(database: str, connect: Conn
     assert connect().execute(acls).fetchall() == before
 
 
+def test_g10_roles_that_a_restore_has_left_behind_are_made_again(urls: Urls, database: str, connect: Connect) -> None:
+    owner = connect()
+    for role in ("PUBLIC", *GROUPS):  # as a pg_restore without privileges leaves it
+        owner.execute(f"REVOKE ALL ON SCHEMA fq FROM {role}".encode())
+        owner.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM {role}".encode())
+        owner.execute(f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA fq FROM {role}".encode())
+    assert migrate(database, roles=True) == []
+    assert owner.execute(PUBLIC_HAS).fetchall() == [("events_offset_seq", "SELECT")]
+    for group in GROUPS:
+        login = connect(urls[group])
+        assert {it for it in RIGHTS if may(login, it)} == {it for it, groups in RIGHTS.items() if group in groups}
+
+
 def test_g10_who_may_not_make_the_roles_is_told_so(urls: Urls, database: str) -> None:
     with pytest.raises(UsageError, match=r"does not own the schema fq: make the roles as "):
         migrate(urls[OPERATOR], roles=True)
@@ -208,6 +221,24 @@ def test_g10_an_owner_that_may_not_create_roles_is_told_what_to_do(
     ):
         migrate(urls[""], roles=True)
     connect().execute("ALTER SCHEMA fq OWNER TO CURRENT_USER")
+
+
+@pytest.mark.parametrize("role", [MONITOR, OPERATOR])
+def test_g10_who_holds_a_lock_is_named_to_a_role_that_is_told_nothing_of_other_sessions(
+    urls: Urls, world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr("bridge.store.locks.LOCKED_SECONDS", 0.1)
+    world.client()
+    person = connect(autocommit=False, application_name="psql")
+    person.execute("SELECT FROM fq.clients WHERE id = 'c' FOR UPDATE")
+    named = f"pid {person.info.backend_pid} (psql)"
+    with bridge.Operator(app_of(urls[role]), by="me") as operator:
+        assert named in operator.explain("c", ask_broker=False)[0].text
+        assert named in operator.who_locks()
+        person.rollback()
+        assert operator.who_locks() == ""
+        person.execute("SELECT FROM fq.horizon FOR UPDATE")
+        assert named in operator.explain("c", ask_broker=False)[0].text
 
 
 def test_g10_row_level_security_is_refused_at_start_and_never_hides_an_event(

@@ -157,16 +157,15 @@ def test_two_machines_that_migrate_at_once_do_the_work_once(empty_database: str,
 
 
 def test_a_migration_that_fails_half_way_leaves_nothing(
-    empty_database: str, connect: Connect, engine_of: EngineOf
+    empty_database: str, connect: Connect, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = connect(empty_database)
-    world.execute("CREATE SCHEMA fq")
-    world.execute("CREATE TYPE fq.parked AS (in_the integer, way integer)")
+    world, whole = connect(empty_database), schema()
     before = rows(world, EVERYTHING)
-    with pytest.raises(psycopg.errors.DuplicateTable):
+    monkeypatch.setattr("bridge.sql.schema", lambda: f"{whole}; SELECT 1 / 0")
+    with pytest.raises(psycopg.errors.DivisionByZero):
         migrate(engine_of(empty_database))
     assert rows(world, EVERYTHING) == before
-    world.execute("DROP TYPE fq.parked")
+    monkeypatch.undo()
     assert migrate(engine_of(empty_database))
 
 
@@ -210,7 +209,7 @@ def test_a_schema_fq_of_somebody_else_is_left_alone(
     world = connect(empty_database)
     world.execute("CREATE SCHEMA fq")
     world.execute("CREATE TABLE fq.quality (id integer)")
-    refused(engine_of(empty_database), what, SchemaForeign, r"holds 1 table that is not the bridge's \(owner ")
+    refused(engine_of(empty_database), what, SchemaForeign, r"holds 1 object that is not the bridge's \(owner ")
 
 
 def test_a_server_that_is_too_old_is_refused(

@@ -27,8 +27,9 @@ def _database(facts: Facts) -> Iterator[Fault]:
         yield Fault("unknown", "not looked at: the pooler takes no transactions")
         return
     if why := facts.why_not("database"):
-        do = "start Postgres, or mend bridge_database_url; the bridge waits for it and loses nothing"
-        yield Fault("at-risk", why, do)
+        known = facts.database.do if isinstance(facts.database, Unasked) else ""
+        do = "start Postgres, give it max_connections, or mend bridge_database_url; the bridge waits and loses nothing"
+        yield Fault("at-risk", why, known or do)
         return
     if facts.db.server.read_only:
         why, do = "default_transaction_read_only is on", "set it back when the fail-over or the maintenance is over"
@@ -132,6 +133,13 @@ def _roles(facts: Facts) -> Iterator[Fault]:
             "at-risk",
             f"PUBLIC, that is everybody, has rights on {_some(['fq.' + it for it in facts.log.public])}",
             "as the owner: REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM PUBLIC",
+        )
+    if facts.db.log is not None and not facts.log.drawable:
+        yield Fault(
+            "at-risk",
+            "publishers may not look at the sequence fq.events_offset_seq, as after a pg_restore without privileges: "
+            "who has no more than INSERT can't publish",
+            f"{again}, or GRANT SELECT ON SEQUENCE fq.events_offset_seq TO PUBLIC",
         )
 
 

@@ -19,9 +19,10 @@ Seen = TypeVar("Seen")
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """What could not be asked, and why."""
+    """What could not be asked, and why; and what to do, where that is known."""
 
     why: str
+    do: str = ""
 
 
 class AppSeen(NamedTuple):

@@ -25,15 +25,18 @@ from bridge.broker.marks import MarkRefused, address, keeper_on
 from bridge.broker.queue_length import queue_length
 from bridge.contract import ticks_queue, unreadable_queue
 from bridge.declare import registrations
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, StoreLocked
 from bridge.mark import Mark
 from bridge.operate.doctor.deadline import Asking
 from bridge.operate.doctor.facts import AppSeen, ArchiveSeen, Facts, MarkSeen, Unasked
+from bridge.operate.explain.database import explain_tables
 from bridge.operate.registering import import_tasks, name_of
 from bridge.operate.workers import connected
+from bridge.settings.bridge import BridgeSettings
 from bridge.store import Store
 from bridge.store.archive import log_identity
 from bridge.store.checkup import DatabaseSeen, contradiction, look_at_database, look_at_server
+from bridge.store.locks import table_holders
 from bridge.store.pooler import PoolerSeen, look_at_pooler
 from bridge.wording import one_line
 
@@ -117,10 +120,18 @@ def _ask_postgres(app: Celery, timeout_seconds: float) -> _Postgres:
             return _Postgres(pooler, pooler)
         if pooler.mode == "statement":
             return _Postgres(Unasked("the pooler takes no transactions"), pooler)
-        settings = bridge_of(app).settings
-        asking = partial(look_at_database, store, bridge=settings.queue, interval_seconds=settings.interval_seconds)
-        database = _attempt(asking)
+        database = _attempt(partial(_look, store, bridge_of(app).settings))
         return _Postgres(database, pooler, None if isinstance(database, Unasked) else _clock_ahead(store))
+
+
+def _look(store: Store, settings: BridgeSettings) -> DatabaseSeen | Unasked:
+    """Look at the database; where somebody lets nobody read a table, say who."""
+    try:
+        return look_at_database(store, bridge=settings.queue, interval_seconds=settings.interval_seconds)
+    except StoreLocked:
+        for cause in explain_tables(table_holders(store)):
+            return Unasked(cause.text, cause.do or "")
+        raise
 
 
 def _clock_ahead(store: Store) -> float:

@@ -3,7 +3,8 @@
 -- Binds      none
 -- Returns    identity (`a`: always), increment, cache and cycles of the sequence, drawn, horizon, last (the highest
 --            offset in the log, -1 if it is empty), unlogged (tables that a crash empties), disabled (triggers),
---            public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of the oldest event)
+--            public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of the oldest event),
+--            drawable (whether PUBLIC may look at the sequence, as every INSERT does)
 -- Relies on  nothing
 SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.seqcache AS cache, s.seqcycle AS cycles,
        CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE fq.last_drawn() END AS drawn, h."offset" AS horizon,
@@ -20,7 +21,9 @@ SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.s
               GROUP BY c.relname ORDER BY c.relname) AS public,
        pg_total_relation_size(CAST('fq.events' AS regclass)) AS bytes,
        (SELECT CAST(extract(epoch FROM clock_timestamp() - e.created_at) AS double precision) FROM fq.events e
-         ORDER BY e."offset" LIMIT 1) AS oldest_seconds
+         ORDER BY e."offset" LIMIT 1) AS oldest_seconds,
+       EXISTS (SELECT FROM pg_class c CROSS JOIN aclexplode(c.relacl) x
+                WHERE c.oid = s.seqrelid AND x.grantee = 0 AND x.privilege_type = 'SELECT') AS drawable
   FROM fq.horizon h
   LEFT JOIN pg_attribute a ON a.attrelid = CAST('fq.events' AS regclass) AND a.attname = 'offset'
   LEFT JOIN pg_sequence s ON s.seqrelid = to_regclass(pg_get_serial_sequence('fq.events', 'offset'))

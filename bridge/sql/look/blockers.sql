@@ -4,21 +4,22 @@
 -- Binds      none
 -- Returns    pid (NULL for a prepared transaction), application, role, client (its address), state, age_seconds (of the
 --            transaction), query_start, query, gid and prepared_at (always NULL)
--- Relies on  nothing; without pg_read_all_stats the sessions of other roles are nameless, and their waits are not seen
+-- Relies on  nothing; without pg_read_all_stats the sessions of other roles have no age, state and query
 SELECT DISTINCT ON (age_seconds, pid)
        nullif(waits.pid, 0) AS pid, b.application_name AS application, CAST(b.usename AS text) AS role,
        host(b.client_addr) AS client, b.state,
        CAST(extract(epoch FROM clock_timestamp() - b.xact_start) AS double precision) AS age_seconds,
        b.query_start, b.query, CAST(NULL AS text) AS gid, CAST(NULL AS timestamptz) AS prepared_at
-  FROM (SELECT unnest(pg_blocking_pids(w.pid)) AS pid FROM pg_stat_activity w
-         WHERE w.datname = current_database() AND w.wait_event_type = 'Lock'
+  FROM (SELECT unnest(pg_blocking_pids(w.pid)) AS pid FROM pg_locks l JOIN pg_stat_activity w ON w.pid = l.pid
+         WHERE NOT l.granted AND l.waitstart < clock_timestamp() - interval '1 second'
+           AND w.datname = current_database()
            AND w.application_name LIKE 'celery-event-bridge%' AND w.application_name NOT LIKE '% handler'
-           AND w.query_start < clock_timestamp() - interval '1 second'
          UNION
         SELECT l.pid FROM pg_locks l JOIN pg_stat_activity o ON o.pid = l.pid
          WHERE l.locktype = 'relation' AND l.relation = CAST('fq.horizon' AS regclass) AND l.granted
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND l.mode <> 'AccessShareLock' AND o.xact_start < clock_timestamp() - interval '1 second') waits
+           AND l.mode <> 'AccessShareLock'
+           AND (o.xact_start < clock_timestamp() - interval '1 second') IS NOT FALSE) waits
   LEFT JOIN pg_stat_activity b ON b.pid = waits.pid
  WHERE (b.application_name LIKE 'celery-event-bridge%') IS NOT TRUE
  ORDER BY age_seconds DESC NULLS LAST, pid

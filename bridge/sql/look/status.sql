@@ -16,7 +16,12 @@ SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.s
        CAST(coalesce(extract(epoch FROM clock_timestamp() - lag.oldest), 0) AS double precision) AS lag_seconds,
        d.open, l.waiting, d.retrying, p.parked, c.delivered, c.succeeded, c.trouble,
        CASE WHEN c.task IS NOT NULL
-            THEN (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge) END AS stopped,
+            THEN coalesce(CASE WHEN current_setting('transaction_read_only') = 'off' THEN NULL
+                               WHEN pg_is_in_recovery() THEN 'Postgres takes no writes: it is a standby: promote it, '
+                                                             'or let bridge_database_url name the primary'
+                               ELSE 'Postgres takes no writes: default_transaction_read_only is on: set it back when '
+                                    'the fail-over or the maintenance is over' END,
+                          (SELECT min(t.trouble) FROM fq.mark_troubles t WHERE t.bridge = c.bridge)) END AS stopped,
        c.declared_by, c.undeclared_at, s.scheduled,
        CAST(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - s.due_at), 0)) AS double precision)
            AS scheduled_late_seconds

@@ -5,6 +5,12 @@ CREATE DOMAIN fq.event_headers AS jsonb
     CONSTRAINT events_headers CHECK (jsonb_typeof(VALUE) = 'object')
     CONSTRAINT events_headers_length  -- 8 bytes are `{}`, which most events have
     CHECK (pg_column_size(VALUE) <= 8 OR octet_length(CAST(VALUE AS text)) <= 65536);
+CREATE DOMAIN fq.event_payload AS jsonb
+    CONSTRAINT events_payload_length
+    -- A number of a few bytes may have 131,072 digits, and nobody can read a text of 1 GB: no tail, archive or reader
+    -- of yours. What has 64 KiB can't become one. An array unpacks what came in compressed: more than 256 bytes then.
+    CHECK (pg_column_size(VALUE) <= 256 OR pg_column_size(ARRAY[VALUE]) <= 65536
+           OR octet_length(CAST(VALUE AS text)) <= 67108864);
 CREATE DOMAIN fq.event_time AS timestamptz  -- what Python can't read is refused, infinity too
     CONSTRAINT events_created_at CHECK (VALUE >= '1000-01-01 UTC' AND VALUE < '9999-01-01 UTC');
 
@@ -18,7 +24,7 @@ CREATE TABLE fq.events (
                CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
                CONSTRAINT events_topic_length CHECK (length(topic) <= 255),
     key        text COLLATE "C" CONSTRAINT events_key_length CHECK (length(key) <= 512),
-    payload    jsonb NOT NULL DEFAULT '{}',
+    payload    fq.event_payload NOT NULL DEFAULT '{}',
     headers    fq.event_headers NOT NULL DEFAULT '{}',
     created_at fq.event_time NOT NULL DEFAULT clock_timestamp()
 );

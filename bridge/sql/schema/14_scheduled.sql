@@ -10,7 +10,7 @@ CREATE TABLE fq.scheduled (
                CONSTRAINT scheduled_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
                CONSTRAINT scheduled_topic_length CHECK (length(topic) <= 255),
     key        text COLLATE "C" CONSTRAINT scheduled_key_length CHECK (length(key) <= 512),
-    payload    jsonb NOT NULL DEFAULT '{}',
+    payload    fq.event_payload NOT NULL DEFAULT '{}',
     headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT scheduled_headers CHECK (jsonb_typeof(headers) = 'object')
                CONSTRAINT scheduled_headers_length CHECK (octet_length(CAST(headers AS text)) <= 65536),
     id         text COLLATE "C" CONSTRAINT scheduled_id_length CHECK (length(id) BETWEEN 1 AND 512),
@@ -62,7 +62,7 @@ END $$;
 -- trigger of yours) for a minute: nothing waits for it, and `why` says what was wrong with the last one. What is wrong
 -- with all of them is raised.
 CREATE FUNCTION fq.append_due(most integer, OUT done integer, OUT held integer, OUT why text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '20ms' AS $$
 DECLARE
     due    bigint[];
     one    bigint;
@@ -94,7 +94,7 @@ BEGIN
             UPDATE fq.scheduled s SET held_until = clock_timestamp() + interval '5 seconds' WHERE s.number = one;
             held := held + 1;
             busy := busy + 1;
-            EXIT WHEN busy = 5;  -- each has cost a tenth of a second
+            EXIT WHEN busy = 25;  -- each has cost a fiftieth of a second
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
             IF left(SQLSTATE, 2) IN ('08', '0A', '25', '28', '3D', '3F', '42', '53', '55', '57', '58', 'XX')
