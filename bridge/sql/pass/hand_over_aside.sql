@@ -30,8 +30,7 @@ WITH free AS (
       LEFT JOIN LATERAL fq.next_aside(:client, c.key, c.lane, c."offset", c.before, c.filter, :filter) two ON true
 ), heads AS MATERIALIZED (  -- without an order a lane may come to an event that is open, or that goes out by itself
     SELECT f.replay_id, f."offset", f.key, f.lane, f.epoch, CASE WHEN NOT f.waits THEN f.next END AS next,
-           CASE WHEN f.waits THEN f.next ELSE f.later END AS later
-      FROM found f
+           CASE WHEN f.waits THEN f.next ELSE f.later END AS later FROM found f
 ), gone_on AS (
     UPDATE fq.aside a SET "offset" = h.later FROM heads h
      WHERE a.client_id = :client AND a.replay_id = h.replay_id AND a."offset" = h."offset" AND a.lane = h.lane
