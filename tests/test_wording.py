@@ -62,6 +62,7 @@ def standing(number: int, *, task: str | None = "fleet.handle", state: str = "ac
         due_seconds=60,
         waited_seconds=None,
         waits=False,
+        failed=False,
         error_type=None,
         error=None,
     )

@@ -19,6 +19,7 @@ from bridge.store.held import (
     remove_client,
 )
 from bridge.store.journal import note
+from bridge.store.leases import forget_answers
 from bridge.store.outcomes import set_state
 from bridge.wording import counted
 
@@ -138,6 +139,7 @@ def remove(store: Store, client: str, *, by: str, force: bool = False, reason: s
                 f"`eventbridge pause {client} --drain` lets {them} finish, `eventbridge remove {client} --force` "
                 f"forgets {them}"
             )
+        forget_answers(connection, client)
         remove_client(connection, client)
         details = {
             "offset": held.offset,

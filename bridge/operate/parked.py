@@ -16,6 +16,7 @@ from bridge.store import Store
 from bridge.store.held import hold_driven_client
 from bridge.store.horizon import advance_horizon
 from bridge.store.journal import note
+from bridge.store.leases import forget_answers
 from bridge.store.outcomes import move_cursors
 from bridge.store.parked import Selection, discard_parked, redrive_parked
 from bridge.store.skipping import discard_open, skip
@@ -106,6 +107,7 @@ def discard(store: Store, client: str, selection: Selection, *, by: str, reason:
 
 def _give_up(connection: Connection, client: str, offsets: Sequence[int], *, horizon: int) -> list[int]:
     """Give up what is open or next, in order: behind one that is passed over, the one after it is the next."""
+    forget_answers(connection, client)
     gone = discard_open(connection, client, offsets)
     if gone:  # a key whose open event is gone has its next event in its lane
         move_cursors(connection, {client: Tally()}, failed=[client])

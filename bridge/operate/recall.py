@@ -10,6 +10,7 @@ from celery import Celery
 from bridge.bounds import REVOKED_TASKS
 from bridge.store import Store
 from bridge.store.held import hold_driven_client
+from bridge.store.leases import forget_answers
 from bridge.store.recall import Recalled, recall_open
 from bridge.wording import said
 
@@ -47,6 +48,7 @@ def recall(
     """
     with store.transaction() as connection:
         hold_driven_client(connection, client)
+        forget_answers(connection, client)
         done = recall_open(connection, client, keys=keys, offsets=offsets, reason=reason, by=by)
     if done.task_ids:
         _drop(app, done.task_ids[:REVOKED_TASKS])

@@ -14,6 +14,7 @@ from bridge.store.clients import resolve_position
 from bridge.store.held import count_move, hold_client, hold_log, move_client
 from bridge.store.horizon import advance_horizon
 from bridge.store.journal import note
+from bridge.store.leases import forget_answers
 
 
 class Sought(NamedTuple):
@@ -63,6 +64,7 @@ def seek(store: Store, client: str, *, to: Position, by: str, dry_run: bool = Fa
         target = resolve_position(connection, to, horizon=horizon)
         count = count_move(connection, client, target=target)
         if not dry_run:
+            forget_answers(connection, client)
             moved = move_client(connection, client, target=target)
             details = {"from": held.offset, "to": target, **count._asdict(), **moved._asdict()}
             note(connection, client, "seek", by=by, details=details)

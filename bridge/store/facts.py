@@ -27,6 +27,7 @@ class OpenDelivery:
         due_seconds: Until its lease, or its wait for the next attempt, ends; negative where that is over.
         waited_seconds: Since the last look after the end of its lease that renewed it; None if none did.
         waits: Whether its message might still wait in the queue at that look; else it had just left.
+        failed: Whether its last attempt has failed. One that waits for its next attempt and did not fail was lost.
         error_type: Name of its last exception, where an attempt has failed.
         error: The message of that exception.
     """
@@ -41,6 +42,7 @@ class OpenDelivery:
     due_seconds: float
     waited_seconds: float | None
     waits: bool
+    failed: bool
     error_type: str | None
     error: str | None
 

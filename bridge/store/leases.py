@@ -50,6 +50,11 @@ def look_at_leases(connection: Connection, client: Client) -> list[Lapsed]:
     return [Lapsed(**row) for row in rows]
 
 
+def forget_answers(connection: Connection, client: str) -> None:
+    """Let what an operator ends of this client count for no answer to what waits in its queue, of all its clients."""
+    connection.execute(statement("operate/forget_answers"), {"client": client})
+
+
 def renew_leases(connection: Connection, client: Client, renewals: Sequence[Renewal]) -> None:
     """Renew these leases; it is no attempt."""
     if renewals:

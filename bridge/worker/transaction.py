@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from bridge.app import bridge_of
 from bridge.contract import MAP
 from bridge.errors import AlreadyDone, BatchInterrupted, UsageError
-from bridge.store.callers import is_djangos
+from bridge.store.callers import is_djangos, way_of
 from bridge.store.callers.way import HasCursor
 from bridge.store.effect import HandedOver, await_pass, begin_effect, end_effect, finish_soon
 from bridge.store.sessions import look_as_role
@@ -69,7 +69,7 @@ def transaction(event: Mapping[str, Any], on: Any = None) -> Iterator[Any]:
         AlreadyDone: another attempt has finished the event, it was handed over in another epoch, or it is of another
             generation of the log; the block does not run. Let it through: Celery then ignores the task.
         BatchInterrupted: the same, in a batch in calls; let it through, the rest of the batch goes out again.
-        UsageError: this is no event's dict, or `on` is inside a transaction.
+        UsageError: this is no event's dict, or `on` is inside a transaction, or has none because it autocommits.
     """
     mine = _handed_over(event)
     if (begun_by_test := stand_in.get()) is not None:
@@ -142,6 +142,11 @@ def _begun(on: Any) -> Iterator[Any]:
         if on.in_transaction():
             raise UsageError("the session is inside a transaction already: bridge.transaction must begin and end it")
         with on.begin():
+            if way_of(on).autocommits(on):
+                raise UsageError(
+                    "each statement of the session commits by itself (isolation_level AUTOCOMMIT), so that nothing "
+                    "would be rolled back together: give bridge.transaction one of an engine that has transactions"
+                )
             yield on
     elif isinstance(on, psycopg.Connection):
         if on.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.operate.workers import WorkersSeen
+from bridge.store.recall import recall_open
 from tests.operate.explaining import causes, kinds, the
 from tests.support.world import World
 
@@ -42,6 +43,21 @@ def test_g10_a_message_that_may_still_wait_is_said_to(world: World) -> None:
     world.make_due()
     assert world.hand_over(look=lambda _: 0) == []
     assert "its message has left the queue late, its lease has" in the("open", causes(world)).text
+
+
+def test_what_was_recalled_is_not_said_to_have_failed(world: World) -> None:
+    world.client()
+    world.publish("k")
+    [lost] = world.hand_over()
+    with world.store.transaction() as connection:
+        recall_open(connection, "c", by="me", reason="a test")
+    text = the("retrying", causes(world)).text
+    assert "the message of attempt 1 was lost, or somebody recalled it: no attempt is counted" in text
+    assert "failed" not in text
+    [again] = world.hand_over()
+    world.fail(again)
+    assert "after attempt 2 failed; its error: ValueError: no" in the("retrying", causes(world)).text
+    assert lost.attempt == 1
 
 
 @pytest.mark.parametrize(

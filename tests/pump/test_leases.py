@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from celery import Celery
 
 import bridge
 from bridge.errors import BrokerUnavailable
 from bridge.model import Delivery, Position
+from bridge.operate.lifecycle import remove
+from bridge.operate.parked import discard
+from bridge.operate.recall import recall
 from bridge.operate.seek import seek
+from bridge.store.parked import Selection
 from tests.conftest import Connect
 from tests.support.world import World, offsets
 
@@ -195,6 +200,37 @@ def test_g10_a_seek_forgets_that_messages_waited(world: World) -> None:
     [again] = world.hand_over()
     assert (again.epoch, again.attempt) == (2, 1)
     assert world.rows("deliveries", "waited_at, behind") == [(None, None)]
+
+
+@pytest.mark.parametrize("ends_by", ["discard", "recall", "seek", "remove"])
+def test_g10_what_an_operator_ends_is_no_answer_to_what_waits_in_the_queue(world: World, ends_by: str) -> None:
+    """A single attempt is allowed: to count one that nobody has made is to park the event untried."""
+    world.client(ordering="none", max_attempts=1, window=4)
+    world.client("other", ordering="none", max_attempts=1)
+    world.publish(None)
+    [waits] = world.hand_over()
+    later(world)
+    world.publish(None)
+    world.hand_over()
+    world.hand_over("other")
+    broker = Broker(9)
+    assert lapse(world, broker) == []
+    assert world.ask("SELECT behind FROM fq.deliveries WHERE client_id = 'c' ORDER BY \"offset\"") == 3
+    if ends_by == "discard":
+        assert discard(world.store, "c", Selection(offsets=(2,)), by="me", reason="a test") == [2]
+    elif ends_by == "recall":
+        recall(Celery("fleet", broker="memory://"), world.store, "other", reason="a test", by="me")
+    elif ends_by == "seek":
+        seek(world.store, "other", to=Position.parse("end"), by="me")
+    else:
+        remove(world.store, "other", by="me", force=True)
+    for _ in range(3):
+        lapse(world, broker)
+    assert world.rows("parked") == [], "nobody has tried it"
+    broker.length = 0
+    assert lapse(world, broker) == [], "it has left the queue late"
+    world.succeed(waits)
+    assert world.ask("SELECT min(\"offset\") FROM fq.deliveries WHERE client_id = 'c'") != 1
 
 
 @pytest.mark.parametrize(("priority", "attempt"), [(0, 2), (5, 1)], ids=["of the same priority", "of another one"])

@@ -164,6 +164,18 @@ def test_a_session_inside_a_transaction_is_a_clear_error(world: World, handled: 
             pass
 
 
+def test_a_session_that_commits_each_statement_by_itself_is_a_clear_error(world: World, handled: Delivery) -> None:
+    engine = world.store.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with (
+        Session(engine) as mine,
+        pytest.raises(bridge.UsageError, match="commits by itself"),
+        bridge.transaction(event(handled), mine) as session,
+    ):
+        session.execute(text("INSERT INTO public.effects VALUES (1)"))
+        pytest.fail("the body ran")
+    assert (effects(world), world.rows("deliveries", "state")) == (0, ["sent"])
+
+
 def test_a_failure_does_not_undo_what_another_attempt_commits_meanwhile(
     world: World, handled: Delivery, connect: Connect
 ) -> None:

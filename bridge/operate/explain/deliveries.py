@@ -60,14 +60,18 @@ def explain_retries(facts: ClientFacts) -> Iterator[Cause]:
     it = facts.next_retry
     due = f"in {span(it.due_seconds)}" if it.due_seconds > 0 else "as soon as a pump comes and its key is free"
     error = ": ".join(said for said in (it.error_type, it.error) if said) or "unknown"
+    after = f"after attempt {it.attempt} failed; its error: {error}"
+    if not it.attempt:
+        after = "because the broker did not take it"
+    elif not it.failed:
+        after = f"because the message of attempt {it.attempt} was lost, or somebody recalled it: no attempt is counted"
     first = f"event {it.offset} is tried again"
     if facts.retrying > 1:
         first = f"{counted(facts.retrying, 'event')} are tried again, event {it.offset} first,"
-    after = f"after attempt {it.attempt} failed; its error: {error}"
     yield Cause(
         kind="retrying",
         severity="warning",
-        text=f"{first} {due}, {after if it.attempt else 'because the broker did not take it'}",
+        text=f"{first} {due}, {after}",
         data={"retrying": facts.retrying, "next": delivery_data(facts, it)},
     )
 
