@@ -155,6 +155,7 @@ class Crashes:
         }
         self._histories = remember(self._histories, {id: run for id, run in runs.items() if id in ours}, now=now)
         about = {id: ours[id][:2] for id in self._histories if id in ours}
+        self._stop(connection, about)  # the next start may be a tenth of a second away, and a question takes as long
         if workers := sorted(doubtful(self._histories, self._stopped, now=now))[:MOST_ASKED]:
             mains = ask_main_processes(self._bridge.app, connection, workers, seconds=ANSWER_SECONDS)
             answers += len(workers)
