@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import Celery
@@ -15,8 +16,12 @@ from bridge.broker.internals.redis import listeners_counted
 BROKER_SECONDS = 2.0  # for what the broker itself answers, however short the wait for the workers is
 
 
+class _EnoughAnswers(Exception):
+    """All answers that are waited for have come."""
+
+
 class Heard:
-    """How many have heard a question; known once it is asked, so kombu is given this as the number of answers.
+    """How many have heard a question; known once it is asked.
 
     Without it, nobody would know when the last answer has come; and on Redis, a wait that ends without an answer takes
     up to a second more, because the command that waits is still under way.
@@ -71,10 +76,19 @@ def ask_all(
     mailbox = app.control.mailbox(connection)
     mailbox.accept = [*(mailbox.accept or ()), "json"]  # Celery's answers are JSON, whatever the app accepts
     mailbox.producer_pool = None  # else it would ask through a connection of the app's pool, which tries for ever
-    with answered_within(connection, max(2 * seconds, BROKER_SECONDS)):
+    mailbox.unclaimed = defaultdict(deque)  # else late answers to all questions would be kept for ever
+    replies = list[Any]()
+
+    def heard(reply: Any) -> None:
+        replies.append(reply)
+        if limit and len(replies) >= int(limit):
+            raise _EnoughAnswers
+
+    # kombu's own limit counts late answers to the question before as well, so one of them would stay unheard.
+    with answered_within(connection, max(2 * seconds, BROKER_SECONDS)), suppress(_EnoughAnswers):
         if workers:
-            replies = mailbox.call(list(workers), command, dict(arguments), timeout=seconds)
+            mailbox.call(list(workers), command, dict(arguments), timeout=seconds, callback=heard)
         else:
-            replies = mailbox.multi_call(command, dict(arguments), timeout=seconds, limit=limit)
-    found = [answer for reply in replies or () for answer in reply.items()]
+            mailbox.multi_call(command, dict(arguments), timeout=seconds, callback=heard)
+    found = [answer for reply in replies for answer in reply.items()]
     return [(worker, answer) for worker, answer in found if not (isinstance(answer, dict) and "error" in answer)]

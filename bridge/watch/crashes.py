@@ -41,6 +41,7 @@ logger = logging.getLogger("bridge.watch")
 RUNNING_SECONDS = 0.25  # from one answer to the next about what runs: a worker that is late is asked again soon
 ANSWER_SECONDS = 1.0
 STAY_SECONDS, AGAIN_SECONDS = 2.0, 0.05  # with one connection, and between two questions there
+STOPPED_SECONDS = 60.0  # after a message was stopped, nobody else looks for it
 RECOUNT_SECONDS = 1.0  # how long it is taken as known how many workers there are
 GONE_SECONDS = 10.0  # since a message was seen that its workers drop: no worker is about to start it
 MOST_ASKED = 50  # workers, for their processes, in one look
@@ -67,7 +68,7 @@ class Crashes:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._histories: Histories = {}
-        self._stopped: set[str] = set()  # ids of messages that the workers were told to drop
+        self._stopped: dict[str, float] = {}  # ids of messages that the workers were told to drop, and when
         self._pace = Pace(time.monotonic())
         self._workers, self._recount = 0, 0.0  # how many have answered, and when to count them anew
         self._before: dict[Event, list[int]] = {}  # the bad starts of each of its earlier messages
@@ -92,12 +93,22 @@ class Crashes:
                 self._before[event] = [*self._before.get(event, ()), bad]
         self._events = events
         self._histories = {id: starts for id, starts in self._histories.items() if id in events}
-        self._stopped &= events.keys()
+        self._stopped = {id: at for id, at in self._stopped.items() if id in events}
         self._pace.awaits(bool(events), now=time.monotonic())
 
     def is_due(self) -> bool:
         """Tell whether to ask the workers what they run."""
         return self._pace.is_due(now=time.monotonic())
+
+    def without_stopped(self, suspect: Suspect) -> Suspect:
+        """Return a client without the messages that were stopped lately: what becomes of them is decided here."""
+        since = time.monotonic() - STOPPED_SECONDS
+        kept = [
+            (it, age)
+            for it, age in zip(suspect.attempts, suspect.ages, strict=True)
+            if self._stopped.get(it.task_id(suspect.id), 0.0) < since
+        ]
+        return suspect._replace(attempts=tuple(it for it, _ in kept), ages=tuple(age for _, age in kept))
 
     def are_fresh(self) -> bool:
         """Tell whether a message was started again lately: then there is no time to ask the workers anything else."""
@@ -144,6 +155,7 @@ class Crashes:
         }
         self._histories = remember(self._histories, {id: run for id, run in runs.items() if id in ours}, now=now)
         about = {id: ours[id][:2] for id in self._histories if id in ours}
+        self._stop(connection, about)  # the next start may be a tenth of a second away, and a question takes as long
         if workers := sorted(doubtful(self._histories, self._stopped, now=now))[:MOST_ASKED]:
             mains = ask_main_processes(self._bridge.app, connection, workers, seconds=ANSWER_SECONDS)
             answers += len(workers)
@@ -165,7 +177,7 @@ class Crashes:
         ]
         if ids:
             revoke(self._bridge.app, connection, ids, seconds=ANSWER_SECONDS)
-            self._stopped.update(ids)
+            self._stopped.update(dict.fromkeys(ids, time.monotonic()))
 
     def _is_used_up(self, suspect: Suspect, attempt: Attempt, starts: tuple[Start, ...]) -> bool:
         """Tell whether the last start that is known is the last one that the client allows."""
@@ -217,5 +229,5 @@ class Crashes:
             return
         id = attempt.task_id(suspect.id)
         self._histories = {other: seen for other, seen in self._histories.items() if other != id}
-        self._stopped.discard(id)
+        self._stopped.pop(id, None)
         revoke(self._bridge.app, connection, [id], seconds=ANSWER_SECONDS)

@@ -111,7 +111,7 @@ class Watch:
         """
         now = time.monotonic()
         awaited = [
-            it.awaited_for(
+            self._crashes.without_stopped(it).awaited_for(
                 HURRIED_AWAITED_SECONDS if self._is_hurried(it.id) else AWAITED_SECONDS,
                 most_seconds=LONGEST_AWAITED_SECONDS,
             )

@@ -8,11 +8,18 @@ import signal
 
 import pytest
 
+from bridge.watch import judging
 from tests.support.waiting import wait_until
 from tests.watch.conftest import LONG, Watched
 
 STATES = 'SELECT array_agg(state ORDER BY "offset") FROM fq.deliveries'
 BACK = {"FLEET_TAKES_BACK": "1"}
+
+
+@pytest.fixture(autouse=True)
+def two_looks_are_apart(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a message that is put back and fetched again not look lost."""
+    monkeypatch.setattr(judging, "APART_SECONDS", 4.0)
 
 
 @pytest.mark.parametrize("report_by", ["callback", "in-process"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from kombu import Connection
 
+from bridge.broker.asking import ask_all
 from tests.support.waiting import wait_until
 from tests.watch.conftest import LONG, Watched
 
@@ -48,6 +49,24 @@ def test_g6_where_a_worker_may_hold_a_message_and_does_not_say_so_the_lease_deci
     watched.fleet("silent", env={"FLEET_IS_SILENT": "1"}, concurrency=1)
     assert [watched.misses(), watched.misses()] == [None, None]
     assert watched.ask(STATES) == ["sent"]
+
+
+def test_g6_a_late_answer_to_the_question_before_takes_no_answer_s_place(watched: Watched) -> None:
+    watched.fleet("answering", concurrency=1)
+    app = watched.app_bridge.app
+    with Connection(watched.broker_url) as broker:
+        mailbox, channel = app.control.mailbox(broker), broker.default_channel
+        mailbox.reply_queue(channel).declare()
+        app.amqp.Producer(channel, auto_declare=False).publish(
+            {"late": []},
+            exchange=mailbox.reply_exchange.name,
+            routing_key=mailbox.oid,
+            headers={"ticket": "another"},
+            serializer="json",
+        )
+        [(name, tasks)] = ask_all(app, broker, "active", {"safe": True}, seconds=LONG / 4, limit=1)
+    assert name.startswith("answering@")
+    assert tasks == []
 
 
 def test_g1_workers_that_do_not_know_the_task_drop_its_messages_and_those_that_do_get_them(
