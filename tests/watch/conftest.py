@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def watched(
         monkeypatch.setattr(watching, name, 0.0)
     for name in ("APART_SECONDS", "SETTLED_SECONDS"):
         monkeypatch.setattr(judging, name, 0.0)
+    monkeypatch.setattr(watching, "ANSWERS_A_SECOND", inf)
     broker_url = request.getfixturevalue("amqp_url") if request.param == "rabbitmq" else redis_url
     with Connection(broker_url) as broker, broker.channel() as channel:
         channel.queue_declare("fleet", durable=True, auto_delete=False)
