@@ -15,7 +15,7 @@ from bridge.bounds import BODY_BYTES, PIECE_BYTES
 from bridge.model import Client, Delivery
 from bridge.store.streaming import stream
 
-PIECES_AT_ONCE = 16
+PIECES_AT_ONCE = 4
 
 
 class Body(NamedTuple):
