@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from bridge.watch import judging
+from bridge.watch import judging, watching
 from tests.support.waiting import wait_until
 from tests.watch.conftest import LONG, Watched
 
@@ -20,6 +20,8 @@ BACK = {"FLEET_TAKES_BACK": "1"}
 def two_looks_are_apart(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a message that is put back and fetched again not look lost."""
     monkeypatch.setattr(judging, "APART_SECONDS", 4.0)
+    for name in ("SHORTEST_REST_SECONDS", "LONGEST_REST_SECONDS"):
+        monkeypatch.setattr(watching, name, 4.1)
 
 
 @pytest.mark.parametrize("report_by", ["callback", "in-process"])
