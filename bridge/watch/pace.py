@@ -9,6 +9,7 @@ from __future__ import annotations
 CLOSE_SECONDS, CLOSE_EVERY_SECONDS = 12.0, 0.15  # after the first event was awaited for so long as to be looked at
 LONGEST_REST_SECONDS = 30.0
 ANSWERS_AT_ONCE, ANSWERS_A_SECOND = 200.0, 50.0  # of all workers together
+CLOSEST_SECONDS, LOOK_SHARE = 0.1, 0.02  # from one look to the next, and the share of the time that looks may take
 
 
 class Pace:
@@ -62,3 +63,16 @@ def rest_after(seconds: float) -> float:
     if seconds <= CLOSE_SECONDS:
         return CLOSE_EVERY_SECONDS
     return min(LONGEST_REST_SECONDS, seconds - CLOSE_SECONDS + 2 * CLOSE_EVERY_SECONDS)
+
+
+def bounded_rest(seconds: float, *, took: float) -> float:
+    """Return how long to wait for the next look, so that looks take a small share of the time only.
+
+    A thousand clients with a thousand open deliveries each take seconds to list. Example: a look that took 0.01 s is
+    followed by the next one after half a second at the earliest.
+
+    Args:
+        seconds: How long to wait otherwise.
+        took: How long it took to find out what is awaited, in seconds.
+    """
+    return max(CLOSEST_SECONDS, seconds, took / LOOK_SHARE)

@@ -27,6 +27,7 @@ from bridge.store.clients import ListedClient, list_clients
 from bridge.store.losses import Suspect
 from bridge.watch.crashes import Crashes
 from bridge.watch.judging import Look, Loss, has_strangers, ignorant, losses_of, missing_of
+from bridge.watch.pace import bounded_rest
 from bridge.wording import counted, said
 
 logger = logging.getLogger("bridge.watch")
@@ -40,7 +41,7 @@ UNSEEN_REST_SECONDS = 5.0  # where one of the workers did not answer in time: it
 # Where a worker did not know a client's task lately, its messages are dropped for sure: they are looked for sooner.
 HURRIED_SECONDS, HURRIED_AWAITED_SECONDS, HURRIED_REST_SECONDS = 60.0, 1.0, 1.0
 ANSWERS_A_SECOND = 100.0  # of all workers together, to what they hold
-LOOK_SECONDS, CLOSEST_SECONDS = 0.5, 0.1  # between two looks, and where something is about to be seen
+LOOK_SECONDS = 0.5  # between two looks
 ANSWER_SECONDS = 1.0
 DRAINED_SECONDS = 2.0
 LOCK_SECONDS = 0.2
@@ -64,13 +65,14 @@ class Watch:
         self._hurried: dict[str, float] = {}  # client -> time.monotonic() until which its losses are looked for sooner
         self._crashes = Crashes(bridge)
         self._answers = 0  # to all questions about what the workers hold, at the last look
+        self._took = 0.0  # seconds, until it was known what is awaited
 
     @property
     def rest_seconds(self) -> float:
         """How long to wait before the next look."""
         now = time.monotonic()
         crashes = self._crashes.next_at if self._crashes.next_at > now else inf
-        return max(CLOSEST_SECONDS, min(LOOK_SECONDS, min(crashes, self._next_search) - now))
+        return bounded_rest(min(LOOK_SECONDS, min(crashes, self._next_search) - now), took=self._took)
 
     @property
     def _next_search(self) -> float:
@@ -84,10 +86,11 @@ class Watch:
         Raises:
             StoreUnavailable, or any error of kombu and the broker's driver: nothing is known.
         """
-        store, name = self._bridge.store, self._bridge.settings.queue
+        store, name, began = self._bridge.store, self._bridge.settings.queue, time.perf_counter()
         found = losses.suspects(store, bridge=name, seconds=SOON_SECONDS, most=MOST_ATTEMPTS)
         self._crashes.awaits(found)
         searched = [] if self._crashes.are_fresh() else self._searched(found)
+        self._took = time.perf_counter() - began
         if not searched and not self._crashes.is_due():
             return 0
         with self._connected() as connection:

@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from bridge.watch.pace import ANSWERS_A_SECOND, CLOSE_EVERY_SECONDS, CLOSE_SECONDS, LONGEST_REST_SECONDS, Pace
+from bridge.watch.pace import (
+    ANSWERS_A_SECOND,
+    CLOSE_EVERY_SECONDS,
+    CLOSE_SECONDS,
+    LONGEST_REST_SECONDS,
+    Pace,
+    bounded_rest,
+)
 
 
 def asked_within(seconds: float, *, workers: int, soon: bool = False) -> list[float]:
@@ -44,3 +51,10 @@ def test_nobody_is_asked_while_nothing_is_awaited_and_all_begins_anew_afterwards
     assert not pace.is_due(now=300)
     pace.awaits(True, now=300)
     assert pace.is_due(now=300)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took", "rest"), [(0.5, 0.001, 0.5), (-3.0, 0.001, 0.1), (0.15, 0.01, 0.5), (30.0, 0.01, 30.0)]
+)
+def test_looks_take_a_fiftieth_of_the_time_at_most(seconds: float, took: float, rest: float) -> None:
+    assert bounded_rest(seconds, took=took) == pytest.approx(rest)
