@@ -22,7 +22,7 @@ from tests.support.servers import missing
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 INSTALL = "run scripts/servers as root, or install your system's package rabbitmq-server"
-HOSTS = 75  # virtual hosts, made when the server starts: a later one would cost a second
+HOSTS = 120  # virtual hosts, made when the server starts: a later one would cost a second
 
 
 _environments: dict[int, dict[str, str]] = {}  # of the servers that run, by their ports
