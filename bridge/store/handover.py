@@ -14,6 +14,7 @@ from bridge.model import UNTRACED, Client, Delivery
 from bridge.settings.client import OnExhausted
 from bridge.settings.headers import message_headers, travelling
 from bridge.sql import statement
+from bridge.store.repeated import run
 from bridge.store.tally import Tally
 from bridge.tracing.context import other_headers, trace_headers
 
@@ -95,7 +96,7 @@ class Replayed(NamedTuple):
 def lock_client(connection: Connection, client: str, *, bridge: str | None = None) -> Client | None:
     """Lock a client for this pass; None if another transaction holds it, or this bridge does not serve it."""
     binds = {"client": client, "bridge": bridge}
-    row = connection.execute(statement("pass/lock_client"), binds).mappings().one_or_none()
+    row = run(connection, "pass/lock_client", binds).mappings().one_or_none()
     if row is None:
         return None
     values = dict(row)
@@ -107,7 +108,7 @@ def lock_client(connection: Connection, client: str, *, bridge: str | None = Non
 
 def look_at_client(connection: Connection, client: Client) -> Todo:
     """Find out what there is to do for the client."""
-    return Todo(**connection.execute(statement("pass/look_at_client"), {"client": client.id}).mappings().one())
+    return Todo(**run(connection, "pass/look_at_client", {"client": client.id}).mappings().one())
 
 
 def hand_over_again(connection: Connection, client: Client, *, room: int) -> list[Delivery]:
@@ -235,7 +236,7 @@ def _take(connection: Connection, name: str, client: Client, room: int, **binds:
         "call": client.call,
         "lease_seconds": client.ack_timeout_seconds,
     }
-    return connection.execute(statement(name), binds).all()
+    return run(connection, name, binds).all()
 
 
 def _deliveries(connection: Connection, client: Client, rows: Sequence[Any]) -> list[Delivery]:

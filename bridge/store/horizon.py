@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.repeated import run
 
 
 class Final(NamedTuple):
@@ -28,7 +29,7 @@ def advance(store: Store) -> Final:
         LogRewound: the sequence is behind the horizon; nothing moved.
     """
     with store.writing() as connection:
-        row = connection.execute(statement("pass/advance_horizon")).one()
+        row = run(connection, "pass/advance_horizon").one()
         return Final(row.horizon, NOTHING_SEEN if row.offset is None else Seen(row.offset, row.created_us))
 
 

@@ -16,6 +16,7 @@ from bridge.sql import statement
 from bridge.store.arrays import numbers, texts
 from bridge.store.chunks import Placed, chunks, range_of
 from bridge.store.failures import kept_json
+from bridge.store.repeated import run
 from bridge.store.tally import Tally
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -95,7 +96,7 @@ def lock_free_clients(
 ) -> tuple[dict[str, RetryPolicy], set[str]]:
     """Lock those of these clients that can be had at once; return them, and the ids of those that others hold."""
     binds = {"clients": sorted(clients), "lock_ms": _milliseconds(lock_seconds)}
-    rows = connection.execute(statement("outcomes/lock_free_clients"), binds)
+    rows = run(connection, "outcomes/lock_free_clients", binds)
     free = {id: RetryPolicy(*policy) for id, *policy in rows}
     missing = {"clients": sorted(set(clients) - free.keys())}
     if not missing["clients"]:
@@ -118,8 +119,7 @@ def succeed(connection: Connection, outcomes: Sequence[Outcome]) -> defaultdict[
     """Finish the deliveries that succeeded; return the events that each client finished."""
     finished = defaultdict[str, Tally](Tally)
     for some in chunks(outcomes, most=max(1, len(outcomes))):
-        rows = connection.execute(statement("outcomes/succeed"), _attempt_binds(some) | range_of(some))
-        for row in rows:
+        for row in run(connection, "outcomes/succeed", _attempt_binds(some) | range_of(some)):
             finished[row.client_id] += Tally(row.finished, row.total)
     return finished
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.store.repeated import run
 
 BEAT_HOLDS_SECONDS = 60.0  # a note about a beat, at least
 SKEW_SECONDS = 2.0  # by which a clock may differ from Postgres' before `explain` says so
@@ -31,9 +32,7 @@ class Work(NamedTuple):
 def clients_to_serve(store: Store, *, bridge: str = DEFAULT_BRIDGE, horizon: int) -> list[str]:
     """Return the ids of the clients that need a pass, the one with the lowest `dispatched` first."""
     with store.reading() as connection:
-        return list(
-            connection.execute(statement("pass/clients_to_serve"), {"bridge": bridge, "horizon": horizon}).scalars()
-        )
+        return list(run(connection, "pass/clients_to_serve", {"bridge": bridge, "horizon": horizon}).scalars())
 
 
 def prepare_turns(store: Store, *, bridge: str) -> None:
@@ -78,7 +77,7 @@ def wait_for_work(
         "due_rest": due_rest_seconds,
     }
     with store.reading() as connection:
-        return Work(*connection.execute(statement("pass/wait_for_work"), binds).one())
+        return Work(*run(connection, "pass/wait_for_work", binds).one())
 
 
 def take_turn(
