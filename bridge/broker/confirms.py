@@ -34,7 +34,7 @@ class Confirms:
         self._beside: set[int] = set()  # likewise; what went to an exchange: events of Celery's, and none of ours
         self._unroutable: set[str] = set()
         ask_for_confirms(channel, on_ack=self._on_ack, on_nack=self._on_nack, on_return=self._on_return)
-        on_publish(channel, self._count)
+        on_publish(channel, self._count, self._uncount)
 
     def wait(self, seconds: float) -> set[str]:
         """Wait until everything that was published so far is confirmed.
@@ -74,6 +74,11 @@ class Confirms:
         self._open.add(self._published)
         if exchange:
             self._beside.add(self._published)
+
+    def _uncount(self) -> None:
+        self._open.discard(self._published)
+        self._beside.discard(self._published)
+        self._published -= 1
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         if multiple:

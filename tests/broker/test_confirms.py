@@ -9,11 +9,13 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import amqp
 import pytest
 from celery import Celery
 from kombu import Connection, Queue
 
 from bridge.app import Bridge
+from bridge.broker.confirms import Confirms
 from bridge.errors import BrokerUnavailable, QueueMissing
 from bridge.pump.loop import pump_of
 from bridge.sender.sender import Sender
@@ -210,6 +212,23 @@ def test_g10_a_message_that_the_driver_refuses_to_write_makes_nobody_wait_for_it
             world.one_pass("bad", send=used.send)
         world.one_pass("good", send=used.send)
         assert waiting(broker) == 2
+
+
+@pytest.mark.parametrize("option", [{}, {"confirm_publish": True}], ids=["plain", "confirm_publish"])
+def test_g10_answers_are_waited_for_whichever_way_the_shop_has_set_the_channel_up(
+    amqp_url: str, broker: Connection, option: dict[str, Any]
+) -> None:
+    with Connection(amqp_url, transport_options=option) as connection:
+        channel = connection.channel()
+        confirms = Confirms(channel)
+        for _ in range(2):
+            channel.basic_publish(amqp.Message("{}"), routing_key="celery")
+            with pytest.raises(struct.error):
+                channel.basic_publish(amqp.Message("{}"), routing_key="q" * 256)
+            channel.basic_publish(amqp.Message("{}"), routing_key="celery")
+            assert confirms.wait(5) == set()
+        assert confirms.taken_since(0) == {0, 1, 2, 3}
+    assert waiting(broker) == 4
 
 
 def test_a_queue_that_is_missing_is_named_and_nothing_is_remembered(

@@ -8,18 +8,24 @@ from typing import Any
 import amqp
 
 
-def on_publish(channel: Any, count: Callable[[str], object]) -> None:
-    """Call this with the exchange of each message that is published on a channel; Celery's events are among them.
+def on_publish(channel: Any, count: Callable[[str], object], uncount: Callable[[], object]) -> None:
+    """Call `count` with the exchange of each message that is published on a channel; Celery's events are among them.
 
     The broker numbers all of them. One that was not counted would shift every number after it, and so would one that
-    py-amqp refused to write.
+    py-amqp refused to write: then `uncount` is called. A message is counted before, because with Celery's option
+    `confirm_publish` py-amqp hears the answer before it returns.
     """
     publish = channel.basic_publish
 
     def counted(msg: Any, exchange: str = "", *args: Any, **kwargs: Any) -> Any:
-        published = publish(msg, exchange, *args, **kwargs)
         count(exchange)
-        return published
+        try:
+            return publish(msg, exchange, *args, **kwargs)
+        except (OSError, amqp.AMQPError):  # the broker may have it, or has refused it
+            raise
+        except Exception:
+            uncount()
+            raise
 
     channel.basic_publish = counted
 
@@ -67,7 +73,7 @@ def try_confirms() -> None:
     channel = amqp.Channel(amqp.Connection("not-connected"), 1)
     channel.confirm_select = lambda: None
     ask_for_confirms(channel, on_ack=print, on_nack=print, on_return=print)
-    on_publish(channel, print)
+    on_publish(channel, print, print)
 
 
 def keep_bytes(channel: Any) -> None:
