@@ -1,7 +1,7 @@
 """Run the statements of a pass, which are the same again and again: SQLAlchemy remembers what columns they return.
 
 Of a text without columns it finds them out anew for each result. For the six statements that hand over one event, that
-took a twentieth of the pump's time.
+was a fifth of all calls in Python (decision 66).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu.exceptions import KombuError
 from redis import RedisError
@@ -225,7 +226,7 @@ class Torture(Installation):
         rows = self.eyes.execute(OPEN).fetchall()
         for client, offset, epoch, attempt in rows:
             args = [client, offset, epoch, attempt, "0" * 32]
-            with suppress(RedisError, KombuError, OSError):  # of a broker that refuses everything
+            with suppress(RedisError, KombuError, AMQPError, OSError):  # of a broker that refuses, or is made anew
                 self._forger.send_task("bridge.commit", args=args, queue="bridge", ignore_result=True)
             self.forged += 1
 
