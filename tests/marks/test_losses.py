@@ -23,6 +23,15 @@ def empty(shop: Shop) -> None:
         connection.SimpleQueue(FLEET).close()
 
 
+def purge(shop: Shop) -> None:
+    """Lose all messages that the broker has, but no queue."""
+    if shop.broker.startswith("redis"):
+        return empty(shop)
+    with Connection(shop.broker) as connection:
+        for queue in (FLEET, "bridge", mark_key("bridge"), seen_queue("bridge")):
+            connection.default_channel.queue_purge(queue)
+
+
 def test_g1_a_mark_is_renewed_and_nothing_is_recalled_while_all_is_well(shop: Shop, world: World) -> None:
     shop.client()
     world.publish("a", "b")
@@ -47,3 +56,16 @@ def test_g1_what_an_emptied_broker_had_is_handed_over_again_and_no_attempt_is_co
     shop.tick()
     assert len(shop.waiting()) == 2, "once"
     assert world.eyes.execute("SELECT count(*) FROM fq.parked").fetchone() == (0,)
+
+
+def test_g1_a_purged_mark_is_written_once_and_stays(shop: Shop, world: World) -> None:
+    """The queue of the mark is there and empty: whoever writes the new mark is its consumer, and gets it at once."""
+    shop.client(max_attempts=1, ordering="none")
+    for losses in range(1, 6):
+        world.publish("a")
+        shop.tick()
+        purge(shop)
+        for _ in range(3):
+            shop.tick()
+        assert shop.mark()["losses"] == losses, "one purge is one loss"
+        assert len(shop.waiting()) == losses

@@ -77,18 +77,16 @@ class TakenOnAmqp(Taken):
         self._declare()
         if anew:
             self._channel.queue_purge(self._seen_name)
-        self._publish(mark.to_json())
-        self._let_go()
+        self._replace(mark.to_json())
         return True
 
     def leave(self) -> None:
         """Put back what was not replaced, as a new message: a quorum queue drops what comes back too often."""
         if self._messages:
-            self._publish(max(self._messages, key=_count_of).body)
-            self._let_go()
+            self._replace(max(self._messages, key=_count_of).body)
         elif self._consumer is not None:
-            self._let_go()
-        self._channel.close()
+            self._consumer.cancel()
+        self._channel.close()  # gives back what came meanwhile
 
     def _consume(self) -> None:
         """Become the consumer of the queue, and wait for its message."""
@@ -149,7 +147,12 @@ class TakenOnAmqp(Taken):
             else:
                 channel.close()
 
-    def _publish(self, text: str | bytes) -> None:
+    def _replace(self, text: str | bytes) -> None:
+        """Put a message behind those in hand, and let these go.
+
+        Where none is in hand, the new one comes to us as soon as it is there: to acknowledge it would lose the mark.
+        """
+        in_hand = len(self._messages)
         Producer(self._channel).publish(
             text,
             exchange="",
@@ -158,14 +161,13 @@ class TakenOnAmqp(Taken):
             content_type="application/json",
             content_encoding="utf-8",
         )
-
-    def _let_go(self) -> None:
-        """Stop consuming before the old message goes: the new one is for the next."""
-        if self._consumer is not None:
+        if self._consumer is not None:  # before the old ones go: the new one is for the next
             self._consumer.cancel()
             self._consumer = None
-        for message in self._messages:
+        for message in self._messages[:in_hand]:
             message.ack()
+        for message in self._messages[in_hand:]:
+            message.requeue()
         self._messages = []
 
 
