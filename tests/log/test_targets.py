@@ -21,7 +21,7 @@ from tests.conftest import Connect
 from tests.log.targets import ASYNCHRONOUS, SYNCHRONOUS
 from tests.support.stage import REPOSITORY
 
-STORED = """SELECT coalesce(array_agg(topic ORDER BY "offset"), '{}') FROM fq.events"""
+STORED = """SELECT coalesce(array_agg(CAST(topic AS text) ORDER BY "offset"), '{}') FROM fq.events"""
 LARGE = "x" * (PAYLOAD_BYTES * 3 // 4)
 
 DJANGO = """

@@ -197,7 +197,7 @@ def test_topic_patterns_are_those_of_amqp(log: psycopg.Connection[Any], pattern:
 @thorough
 @given(texts=st.lists(MESS | TOPICS, min_size=20, max_size=60))
 def test_python_and_postgres_accept_the_same_topics(log: psycopg.Connection[Any], texts: list[str]) -> None:
-    assert differing(log, "topic", check_of(log, "events_topic"), TOPIC, texts) == []
+    assert differing(log, "value", check_of(log, "events_topic"), TOPIC, texts) == []
 
 
 @thorough

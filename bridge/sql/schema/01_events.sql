@@ -1,6 +1,10 @@
--- The types of the columns whose bounds take long to read: Postgres reads the CHECKs of a table anew for each INSERT,
--- and keeps those of a type (decision 57). Topics and keys are plain texts, or an array of them would be of a type that
--- no driver knows.
+-- The types of an event's parts, with their bounds, which are those of bridge/bounds.py: Postgres reads the CHECKs of a
+-- table anew for each INSERT, and keeps those of a type (decision 57).
+CREATE DOMAIN fq.event_topic AS text COLLATE "C"
+    CONSTRAINT events_topic CHECK (VALUE ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
+    CONSTRAINT events_topic_length CHECK (length(VALUE) <= 255);
+CREATE DOMAIN fq.event_key AS text COLLATE "C"  -- it fits into every index, together with a client's id
+    CONSTRAINT events_key_length CHECK (length(VALUE) <= 512);
 CREATE DOMAIN fq.event_headers AS jsonb
     CONSTRAINT events_headers CHECK (jsonb_typeof(VALUE) = 'object')
     CONSTRAINT events_headers_length  -- 8 bytes are `{}`, which most events have
@@ -15,15 +19,12 @@ CREATE DOMAIN fq.event_time AS timestamptz  -- what Python can't read is refused
     CONSTRAINT events_created_at CHECK (VALUE >= '1000-01-01 UTC' AND VALUE < '9999-01-01 UTC');
 
 -- The log. The horizon relies on GENERATED ALWAYS and CACHE 1: only an INSERT that holds its lock on the table already
--- can draw an offset, and offsets grow in the order in which they are drawn. The bounds are those of bridge/bounds.py:
--- a key fits into every index, together with a client's id.
+-- can draw an offset, and offsets grow in the order in which they are drawn.
 CREATE TABLE fq.events (
     "offset"   bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME fq.events_offset_seq CACHE 1)
                CONSTRAINT events_pkey PRIMARY KEY,
-    topic      text COLLATE "C" NOT NULL DEFAULT 'event'
-               CONSTRAINT events_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
-               CONSTRAINT events_topic_length CHECK (length(topic) <= 255),
-    key        text COLLATE "C" CONSTRAINT events_key_length CHECK (length(key) <= 512),
+    topic      fq.event_topic NOT NULL DEFAULT 'event',
+    key        fq.event_key,
     payload    fq.event_payload NOT NULL DEFAULT '{}',
     headers    fq.event_headers NOT NULL DEFAULT '{}',
     created_at fq.event_time NOT NULL DEFAULT clock_timestamp()

@@ -4,7 +4,7 @@
 CREATE TABLE fq.event_ids (
     id       text COLLATE "C" CONSTRAINT event_ids_pkey PRIMARY KEY
              CONSTRAINT event_ids_length CHECK (length(id) BETWEEN 1 AND 512),
-    topic    text COLLATE "C" NOT NULL CONSTRAINT event_ids_topic_length CHECK (length(topic) <= 255),
+    topic    fq.event_topic NOT NULL,
     "offset" bigint  -- NULL only until the event is written, in the same transaction
 ) WITH (fillfactor = 80);
 CREATE INDEX event_ids_offset ON fq.event_ids ("offset");

@@ -1,18 +1,15 @@
 -- The scheduled events: they are appended to the log when they are due, and not before. So an event has its offset when
 -- it is due, and nothing waits for it until then: neither the horizon, nor a cursor, nor the later events of its key.
--- The bounds are those of fq.events. The clock is this server's.
+-- The clock is this server's.
 CREATE TABLE fq.scheduled (
     number     bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME fq.scheduled_number_seq)
                CONSTRAINT scheduled_pkey PRIMARY KEY,
     due_at     timestamptz NOT NULL
                CONSTRAINT scheduled_due_at CHECK (due_at >= '1000-01-01 UTC' AND due_at < '9999-01-01 UTC'),
-    topic      text COLLATE "C" NOT NULL
-               CONSTRAINT scheduled_topic CHECK (topic ~ '^[^.*#[:space:]]+(\.[^.*#[:space:]]+)*$')
-               CONSTRAINT scheduled_topic_length CHECK (length(topic) <= 255),
-    key        text COLLATE "C" CONSTRAINT scheduled_key_length CHECK (length(key) <= 512),
+    topic      fq.event_topic NOT NULL,
+    key        fq.event_key,
     payload    fq.event_payload NOT NULL DEFAULT '{}',
-    headers    jsonb NOT NULL DEFAULT '{}' CONSTRAINT scheduled_headers CHECK (jsonb_typeof(headers) = 'object')
-               CONSTRAINT scheduled_headers_length CHECK (octet_length(CAST(headers AS text)) <= 65536),
+    headers    fq.event_headers NOT NULL DEFAULT '{}',
     id         text COLLATE "C" CONSTRAINT scheduled_id_length CHECK (length(id) BETWEEN 1 AND 512),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     held_until timestamptz  -- it was due and could not be appended: it is tried again then, behind the others
