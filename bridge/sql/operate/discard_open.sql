@@ -11,10 +11,13 @@ WITH open AS MATERIALIZED (
      ORDER BY d."offset"
        FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM fq.deliveries d USING open o WHERE d.client_id = :client AND d."offset" = o."offset"
+    DELETE FROM fq.deliveries d
+     WHERE d.client_id = :client AND d."offset" >= (SELECT min(o."offset") FROM open o)
+       AND d."offset" <= (SELECT max(o."offset") FROM open o)
+       AND (d."offset" IN (SELECT o."offset" FROM open o)) IS TRUE  -- looked up: see decision 72
     RETURNING d."offset", d.key
 ), freed AS (
-    UPDATE fq.lanes l SET ready = true FROM gone g WHERE l.client_id = :client AND l.key = g.key
+    UPDATE fq.lanes l SET ready = true WHERE l.client_id = :client AND (l.key IN (SELECT g.key FROM gone g)) IS TRUE
 ), owed AS (
     UPDATE fq.clients c SET owed = c.owed - t.number, owed_sum = c.owed_sum - t.total
       FROM (SELECT count(*) AS number, sum(g."offset") AS total FROM gone g) t

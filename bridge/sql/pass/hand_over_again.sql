@@ -11,24 +11,26 @@
 --            lease_seconds  double precision, until an answer is due
 -- Returns    fq.message of each, in order
 -- Relies on  lock_client, renew_leases and expired having run in this transaction
-WITH due AS (
+WITH oldest AS MATERIALIZED (  -- of each key, or of all, and whether another one of it is out
+    SELECT min(o."offset") AS "offset", bool_or(o.state = 'sent' AND o.due_at > now()) AS out
+      FROM fq.open(:client) o WHERE :strict OR :ordered AND o.key IS NOT NULL
+     GROUP BY CASE WHEN NOT :strict THEN o.key END
+), due AS MATERIALIZED (
     SELECT d."offset" FROM fq.deliveries d
      WHERE d.client_id = :client
        AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
        AND d.due_at <= now() AND d.state <> 'done'
-       AND (NOT (:strict OR :ordered AND d.key IS NOT NULL) OR NOT EXISTS (
-            SELECT FROM fq.open(:client) o
-             WHERE (:strict OR o.key = d.key) AND o."offset" <> d."offset"
-               AND (o."offset" < d."offset" OR o.state = 'sent' AND o.due_at > now())))
+       AND (NOT (:strict OR :ordered AND d.key IS NOT NULL)
+            OR d."offset" IN (SELECT o."offset" FROM oldest o WHERE NOT o.out))
      ORDER BY d."offset" LIMIT :room
        FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE fq.deliveries d
        SET attempt = d.attempt + 1, part = CASE WHEN d.state = 'sent' THEN d."offset" ELSE d.part END, state = 'sent',
            sent_at = now(), due_at = now() + make_interval(secs => :lease_seconds), waited_at = NULL, behind = NULL
-      FROM due
-     WHERE d.client_id = :client AND d."offset" = due."offset"
-       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+     WHERE d.client_id = :client AND d."offset" >= (SELECT min(u."offset") FROM due u)
+       AND d."offset" <= (SELECT max(u."offset") FROM due u)
+       AND (d."offset" IN (SELECT u."offset" FROM due u)) IS TRUE  -- looked up: see decision 72
     RETURNING d."offset", d.attempt, d.epoch, d.part
 )
 SELECT m.*

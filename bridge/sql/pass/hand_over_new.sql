@@ -33,16 +33,16 @@ WITH slice AS MATERIALIZED (
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
     SELECT :client, n."offset", :epoch, n.key, now() + make_interval(secs => :lease_seconds)
-      FROM numbered n, seen WHERE NOT n.waits AND n."offset" <= seen.upto
-    RETURNING "offset", epoch
+      FROM numbered n WHERE NOT n.waits AND n."offset" <= (SELECT upto FROM seen)
+    RETURNING "offset"
 ), waiting AS (
     INSERT INTO fq.lanes (client_id, key, "offset")
-    SELECT :client, n.key, min(n."offset") FROM numbered n, seen WHERE n.waits AND n."offset" <= seen.upto
+    SELECT :client, n.key, min(n."offset") FROM numbered n WHERE n.waits AND n."offset" <= (SELECT upto FROM seen)
      GROUP BY n.key ON CONFLICT (client_id, key) DO NOTHING
 ), moved AS (
     UPDATE fq.clients c SET dispatched = seen.upto FROM seen WHERE c.id = :client AND c.dispatched <> seen.upto
 )
 SELECT m.*
-  FROM seen LEFT JOIN (slice s JOIN taken t ON t."offset" = s."offset") ON true
- CROSS JOIN LATERAL fq.message_of(CAST(ROW(s.*) AS fq.events), :client, t.epoch, 1, :call, upto => seen.upto) m
+  FROM seen LEFT JOIN slice s ON (s."offset" IN (SELECT "offset" FROM taken)) IS TRUE  -- looked up: see decision 72
+ CROSS JOIN LATERAL fq.message_of(CAST(ROW(s.*) AS fq.events), :client, :epoch, 1, :call, upto => seen.upto) m
  ORDER BY m."offset"

@@ -15,11 +15,15 @@ WITH free AS MATERIALIZED (
      WHERE p.client_id = :client AND p.redrive
        AND (p.key IS NULL OR NOT :ordered
             OR p.key NOT IN (SELECT d.key FROM fq.open(:client) d WHERE d.key IS NOT NULL)
-            AND NOT EXISTS (SELECT FROM fq.parked o WHERE o.client_id = :client AND o.key = p.key
-                               AND (o.redrive OR o.held) AND o."offset" < p."offset"))
+            AND p."offset" IN (SELECT min(o."offset") FROM fq.parked o
+                                WHERE o.client_id = :client AND o.key IS NOT NULL AND (o.redrive OR o.held)
+                                GROUP BY o.key))
      ORDER BY p."offset" LIMIT :room
 ), gone AS (
-    DELETE FROM fq.parked p USING free f WHERE p.client_id = :client AND p."offset" = f."offset"
+    DELETE FROM fq.parked p
+     WHERE p.client_id = :client AND p."offset" >= (SELECT min(f."offset") FROM free f)
+       AND p."offset" <= (SELECT max(f."offset") FROM free f)
+       AND (p."offset" IN (SELECT f."offset" FROM free f)) IS TRUE  -- looked up: see decision 72
     RETURNING p.*
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, part, attempt, earlier_attempts, due_at, first_at,

@@ -1,11 +1,12 @@
 -- Turn AMQP topic patterns into one regular expression over '.' || topic. `*` is one word, `#` is any number of words:
--- 'order.*' matches order.created, and 'order.#' matches order and order.item.added too.
+-- 'order.*' matches order.created, and 'order.#' matches order and order.item.added too. `#` alone matches all topics:
+-- for it the expression is one that ends at a topic's beginning.
 CREATE FUNCTION fq.topics_filter(patterns text[]) RETURNS text LANGUAGE sql IMMUTABLE BEGIN ATOMIC
-    SELECT '^(' || string_agg(
+    SELECT CASE WHEN '#' = ANY (patterns) THEN '^' ELSE '^(' || string_agg(
         (SELECT string_agg(CASE word WHEN '#' THEN '(\.[^.]+)*' WHEN '*' THEN '\.[^.]+'
                            ELSE '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') END, '' ORDER BY nth)
            FROM regexp_split_to_table(pattern, '\.') WITH ORDINALITY AS words (word, nth)),
-        '|' ORDER BY pattern) || ')$'
+        '|' ORDER BY pattern) || ')$' END
       FROM unnest(patterns) AS pattern;
 END;
 

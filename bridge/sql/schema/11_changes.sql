@@ -5,6 +5,7 @@
 CREATE FUNCTION fq.note_settings() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     was      jsonb := CASE WHEN TG_OP = 'UPDATE' AND OLD.task IS NOT NULL THEN to_jsonb(OLD) END;
+    now      jsonb := to_jsonb(NEW);  -- once, and not for each setting
     changed  jsonb;
 BEGIN
     SELECT jsonb_object_agg(s.name, CASE WHEN was IS NULL THEN s.new
@@ -18,7 +19,7 @@ BEGIN
               FROM (SELECT CAST(a.attname AS text) AS name
                       FROM pg_trigger t JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr)
                      WHERE t.tgrelid = TG_RELID AND t.tgname = 'clients_changed') n
-             CROSS JOIN LATERAL (SELECT to_jsonb(NEW) -> n.name AS new) v) s
+             CROSS JOIN LATERAL (SELECT now -> n.name AS new) v) s
      WHERE s.differs;
     IF changed IS NOT NULL THEN
         INSERT INTO fq.journal (by, client_id, action, details)

@@ -19,13 +19,17 @@ WITH lost AS MATERIALIZED (
      WHERE d.epoch = l.epoch AND d.attempt = l.attempt AND d.state = 'sent'
 ), recalled AS (
     UPDATE fq.deliveries d
-       SET state = CASE WHEN l.counts THEN d.state ELSE 'retrying' END,
-           earlier_attempts = d.earlier_attempts + CASE WHEN l.counts THEN 0 ELSE 1 END,
-           losses = CASE WHEN l.noted THEN coalesce(d.losses, 0) + 1 ELSE d.losses END, due_at = now(),
-           waited_at = CASE WHEN l.counts THEN now() END, behind = NULL
-      FROM lost l
-     WHERE d.client_id = :client AND d."offset" = l."offset"
-       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
+       SET state = CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.counts) THEN d.state
+                        ELSE 'retrying' END,
+           earlier_attempts = d.earlier_attempts
+               + CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.counts) THEN 0 ELSE 1 END,
+           losses = CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.noted) THEN coalesce(d.losses, 0) + 1
+                         ELSE d.losses END,
+           waited_at = CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.counts) THEN now() END,
+           due_at = now(), behind = NULL
+     WHERE d.client_id = :client AND d."offset" >= (SELECT min(l."offset") FROM lost l)
+       AND d."offset" <= (SELECT max(l."offset") FROM lost l)
+       AND (d."offset" IN (SELECT l."offset" FROM lost l)) IS TRUE  -- looked up: see decision 72
     RETURNING d."offset", d.epoch, d.attempt
 ), woken AS (
     UPDATE fq.clients c SET wake_at = fq.at_once(), recalled = c.recalled + (SELECT count(*) FROM recalled)
