@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import Seconds, json_option
+from bridge.command.parameters import SecondsFrom, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.doctor import LEVELS, Finding
@@ -32,7 +32,7 @@ WIDEST = 100  # columns: longer lines are hard to read
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=Seconds(min=0.1),
+    type=SecondsFrom(0.1),
     default=2.0,
     metavar="SECONDS",
     show_default=True,

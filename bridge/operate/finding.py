@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from bridge.app import bridge_of
 from bridge.archive.events import archived_events
+from bridge.broker.transports import broker_is_set
 from bridge.errors import UsageError
 from bridge.operate.fate import Fate, fate_of
 from bridge.operate.patience import Patience
@@ -127,7 +128,7 @@ class Finder(Viewer):
         Args:
             timeout_seconds: How long to wait for the broker.
         """
-        if not (self.app.conf.broker_url or self.app.conf.broker_write_url):
+        if not broker_is_set(self.app):
             return None
         from bridge.operate.workers import count_unreadable  # only now: it comes with the drivers of brokers
 
