@@ -19,7 +19,7 @@ from bridge.store.pooler import PoolerSeen
 
 DAY = 86_400.0
 
-SERVER = ServerSeen("bridge", "17.2", 170002, "shop", False, False, True, True, "on", 0.0)
+SERVER = ServerSeen("bridge", "17.2", "shop", False, False, True, True, "on", 0.0)
 LOG = LogSeen("a", 1, 1, False, 9, 9, 9, (), (), (), 1000, DAY)
 EVERY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 PROCESSES = ProcessesSeen(-1.0, "pump-host", 0.1, 1.0, ())
