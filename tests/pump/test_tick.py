@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from celery import Celery
 from redis import Redis
 
 from bridge.app import Bridge
@@ -17,16 +15,6 @@ from bridge.store import rounds
 from bridge.store.horizon import advance_horizon
 from tests.support.waiting import wait_until
 from tests.support.world import World
-
-
-@pytest.fixture
-def bridge(world: World, database: str, redis_url: str) -> Iterator[Bridge]:
-    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
-        app.conf.update(bridge_database_url=database, bridge_linger_seconds=0)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.sender.close()
-        bridge.store.close()
 
 
 @pytest.mark.parametrize("wrong", ["routes = '[1]'", 'routes = \'[["a..b", "t"]]\'', "serializer = 'no-such-thing'"])
