@@ -6,6 +6,7 @@ import socket
 
 import click
 
+from bridge.command.group import FAILURE
 from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import SecondsFrom, json_option
@@ -13,7 +14,6 @@ from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.examiner import COLLECTOR_SECONDS, PUMP_SECONDS
 
-FAILURE = 1
 HERE = "celery@HOST"
 
 
