@@ -96,7 +96,8 @@ def client(
         batch: Most events of one task call, at least 1; above 1 see `batch_as`. [1]
         batch_wait_ms: How long a batch may wait to fill, in milliseconds. [0]
         batch_as: Call the task with a batch as one `list`, or in `calls`, once for each event. [`list`]
-        report_by: Report outcomes by `callback`, or `in-process`: the fleet's worker writes to Postgres. [`callback`]
+        report_by: Report outcomes by `callback`, or `in-process`: the fleet's worker, with the bridge in it, writes to
+            Postgres. [`callback`]
         rate: Most events that are handed over in a second, minute or hour, as `100/s`. [no limit]
         burst: Most events at once after a pause, where there is a rate; 0: those of a second. [0]
         priority: Priority of the messages, up to 9: 0 is the highest on Redis, and the lowest on RabbitMQ. [0]
