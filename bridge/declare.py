@@ -76,7 +76,8 @@ def client(
 
     Args:
         id: The client's name: letters, digits, `_`, `-` and `.`, at most 100.
-        start: Where a new client begins: `beginning`, `now`, the offset after which it begins, or an ISO timestamp.
+        start: Where a new client begins: `beginning`, `now`, the offset after which it begins, an ISO timestamp, or so
+            long ago, as in `2h`.
         bridge: Name of the bridge that serves it: the `bridge_queue` of its app; by default the one that registers
             it first. [`bridge`]
         routes: Pairs of topic pattern and task name; the first that matches an event names its task. [none]
@@ -92,10 +93,11 @@ def client(
         backoff_seconds: Longest wait before the second attempt; doubles with every further attempt. [1]
         backoff_max_seconds: Longest wait before any attempt. [600]
         on_exhausted: After the last attempt: `park` the event, `hold-key` as well, or `halt` the client. [`park`]
-        batch: Most events of one task call, at least 1; above 1 the task gets a list. [1]
+        batch: Most events of one task call, at least 1; above 1 see `batch_as`. [1]
         batch_wait_ms: How long a batch may wait to fill, in milliseconds. [0]
         batch_as: Call the task with a batch as one `list`, or in `calls`, once for each event. [`list`]
-        report_by: Report outcomes by `callback`, or `in-process`: the fleet's worker writes to Postgres. [`callback`]
+        report_by: Report outcomes by `callback`, or `in-process`: the fleet's worker, with the bridge in it, writes to
+            Postgres. [`callback`]
         rate: Most events that are handed over in a second, minute or hour, as `100/s`. [no limit]
         burst: Most events at once after a pause, where there is a rate; 0: those of a second. [0]
         priority: Priority of the messages, up to 9: 0 is the highest on Redis, and the lowest on RabbitMQ. [0]

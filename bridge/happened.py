@@ -43,8 +43,8 @@ class Happening:
             transaction settled outcomes, `number` of them successes. `retried`: an event waits for its next attempt; of
             a batch that is split, one for all `number` events. `parked`: an event was set aside. `held`: its key waits
             for it, beside `parked`. `halted`: a client was stopped. `recalled`: `number` lost events go out again.
-            `broker-lost`: a
-            broker lost its messages. `trouble` and `recovered`: something can't go on, and goes on again.
+            `broker-lost`: a broker lost its messages. `trouble` and `recovered`: something can't go on, and goes on
+            again.
         client: Id of the client; empty where it is about no single one.
         offset: The event's, or the first one's.
         key: The event's.

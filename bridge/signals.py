@@ -9,8 +9,8 @@
         ...
 
 They are sent after the commit, from a thread of their own: a receiver that raises is logged, and one that is slow holds
-up nothing but later signals. At most `MOST_WAITING` wait; further ones are dropped, and the log says how many. Nothing
-is stored: what a process has not sent when it ends is not sent. Where no receiver is connected they cost nothing.
+up nothing but later signals. At most 10,000 wait; further ones are dropped, and the log says how many. Nothing is
+stored: what a process has not sent when it ends is not sent. Where no receiver is connected they cost nothing.
 
 A signal is sent in the process where it happened, so connect in a module that every process of a bridge worker imports.
 Each receiver takes `**_`, because later versions may send more. `sender` is the client's id, empty where it is about no

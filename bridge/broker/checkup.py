@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
@@ -16,9 +17,8 @@ from kombu import Connection
 from redis.exceptions import ResponseError
 
 from bridge.broker.internals.connections import answered_within
-from bridge.broker.internals.redis import connection_pool
+from bridge.broker.internals.redis import connection_pool, polling_clients
 
-POLLED_SECONDS = 5.0  # kombu's consumers on Redis poll once a second
 NOT_FOUND, LOCKED, MISMATCH = 404, 405, 406
 INEQUIVALENT = re.compile(r"inequivalent arg '(?P<name>[^']*)'.*?current is (?:the value )?'?(?P<value>\w+)", re.DOTALL)
 
@@ -135,8 +135,6 @@ def _redis(channel: Any) -> BrokerSeen:
     told = _unless_refused(client.time)
     now = (before + time.time()) / 2
     info: Any = _unless_refused(client.info) or {}
-    clients, database = _unless_refused(client.client_list), connection_pool(channel).connection_kwargs.get("db", 0)
-    pollers = None if clients is None else sum(_polls(one, str(database)) for one in clients)
     seen = RedisSeen(
         role=str(info.get("role", "master")),
         cluster=bool(info.get("cluster_enabled", 0)),
@@ -147,7 +145,7 @@ def _redis(channel: Any) -> BrokerSeen:
         limit=int(info.get("maxmemory", 0)),
         used=int(info.get("used_memory", 0)),
         replicas=int(info.get("connected_slaves", 0)),
-        pollers=pollers,
+        pollers=_unless_refused(partial(polling_clients, channel)),
     )
     valkey = info.get("valkey_version") or (info.get("server_name") == "valkey" and info.get("redis_version"))
     return BrokerSeen(
@@ -158,10 +156,6 @@ def _redis(channel: Any) -> BrokerSeen:
         visibility_timeout_seconds=float(channel.visibility_timeout),
         redis=seen,
     )
-
-
-def _polls(client: Mapping[str, Any], database: str) -> bool:
-    return client["cmd"] == "brpop" and client["db"] == database and float(client["idle"]) <= POLLED_SECONDS
 
 
 def _writes_fail(client: Any, info: Mapping[str, Any]) -> Iterator[str]:

@@ -25,7 +25,6 @@ logger = logging.getLogger("bridge")
 HOLDING: Mapping[str, Mapping[str, Any]] = {"scheduled": {}, "reserved": {}, ACTIVE: {"safe": True}}
 QUESTIONS = len(HOLDING) + 2  # to each worker, with those about its queues and tasks
 UNACKED_MESSAGES = 5000  # that are looked through on Redis
-POLLED_SECONDS = 5.0  # kombu's consumers on Redis poll once a second, unless they are full
 DELAYED_QUEUES = 28  # that Celery makes on RabbitMQ for tasks with a countdown, where the fleet has quorum queues
 
 
@@ -99,7 +98,7 @@ def ask_who_holds(app: Celery, connection: Connection, *, seconds: float) -> See
     """
     on_redis = connection.transport.driver_type == "redis"
     # Before the first question: to read its answers is to poll as well.
-    polling = polling_clients(connection.default_channel, POLLED_SECONDS) if on_redis else 0
+    polling = polling_clients(connection.default_channel) if on_redis else 0
     with heard_on(connection) as heard:
         queues = ask_all(app, connection, "active_queues", {}, seconds=seconds, limit=heard)
     most = len(queues)

@@ -43,6 +43,11 @@ MALFORMED = (
 )
 
 
+def broker_is_set(app: Celery) -> bool:
+    """Tell whether an app names a broker; where it does not, Celery takes a RabbitMQ on this machine."""
+    return bool(app.conf.broker_url or app.conf.broker_write_url)
+
+
 def why_missing(app: Celery) -> str:
     """Say what an app's broker needs that is not here; an empty string if nothing is missing. It does not connect."""
     scheme = _scheme(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge.command.completion import known_clients
+from bridge.command.group import FAILURE
 from bridge.command.invocation import say
 from bridge.command.output import print_json
 from bridge.command.parameters import event_offset, json_option
@@ -14,7 +15,6 @@ from bridge.operate.audit import Audit
 from bridge.operate.contradictions import Contradiction
 from bridge.wording import counted
 
-FAILURE = 1
 WORDS = {
     "finished": "finished",
     "open": "open",

@@ -11,15 +11,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from bridge.command.group import FAILURE
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import Seconds, json_option
+from bridge.command.parameters import SecondsFrom, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.doctor import LEVELS, Finding
 from bridge.wording import counted
 
-FAILURE = 1
 MOST_ALIKE = 3  # findings that are shown one by one, and names of more of them in a line
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 STYLES = {"at-risk": "bold red", "warning": "yellow", "unknown": "cyan", "ok": "green"}
@@ -32,7 +32,7 @@ WIDEST = 100  # columns: longer lines are hard to read
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=Seconds(min=0.1),
+    type=SecondsFrom(0.1),
     default=2.0,
     metavar="SECONDS",
     show_default=True,

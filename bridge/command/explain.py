@@ -10,7 +10,7 @@ from rich.text import Text
 from bridge.command.completion import known_clients
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import Seconds, json_option
+from bridge.command.parameters import SecondsFrom, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 
@@ -23,7 +23,7 @@ SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": ""}
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=Seconds(min=0.1),
+    type=SecondsFrom(0.1),
     default=1.0,
     metavar="SECONDS",
     show_default=True,

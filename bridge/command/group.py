@@ -143,14 +143,14 @@ def exit_code(error: BridgeError) -> int:
 
 def say_error(message: str) -> None:
     """Print an error on stderr, in one line."""
-    say(f"{click.style('error:', fg='red')} {one_line(message)}", err=True)
+    say(f"{click.style('error:', fg='red')} {_without_breaks(message)}", err=True)
 
 
 def say_warning(message: str) -> None:
     """Print a warning on stderr, in one line."""
-    say(f"{click.style('warning:', fg='yellow')} {one_line(message)}", err=True)
+    say(f"{click.style('warning:', fg='yellow')} {_without_breaks(message)}", err=True)
 
 
-def one_line(message: str) -> str:
-    """Return the message without line breaks."""
+def _without_breaks(message: str) -> str:
+    """Return a message in one line; what was a line of it ends with a semicolon."""
     return "; ".join(line.strip() for line in message.splitlines() if line.strip())

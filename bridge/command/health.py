@@ -6,21 +6,21 @@ import socket
 
 import click
 
+from bridge.command.group import FAILURE
 from bridge.command.invocation import say
 from bridge.command.output import print_json
-from bridge.command.parameters import Seconds, json_option
+from bridge.command.parameters import SecondsFrom, json_option
 from bridge.command.project import operator_here
 from bridge.command.texts import plain
 from bridge.operate.examiner import COLLECTOR_SECONDS, PUMP_SECONDS
 
-FAILURE = 1
 HERE = "celery@HOST"
 
 
 @click.command("health", short_help="Say whether the bridge works now, for probes.")
 @click.option(
     "--pump-seconds",
-    type=Seconds(min=0),
+    type=SecondsFrom(0),
     default=PUMP_SECONDS,
     metavar="SECONDS",
     show_default=True,
@@ -28,7 +28,7 @@ HERE = "celery@HOST"
 )
 @click.option(
     "--collector-seconds",
-    type=Seconds(min=0),
+    type=SecondsFrom(0),
     default=COLLECTOR_SECONDS,
     metavar="SECONDS",
     show_default=True,
@@ -44,7 +44,7 @@ HERE = "celery@HOST"
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=Seconds(min=0.1),
+    type=SecondsFrom(0.1),
     default=5.0,
     metavar="SECONDS",
     show_default=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import click
@@ -105,14 +106,26 @@ def since(text: str) -> Position:
         ) from None
 
 
-class Seconds(click.FloatRange):
-    """A time in seconds, or a span with its unit, such as `90` or `2m`."""
+def seconds(value: str | float) -> float:
+    """Read a time in seconds, or a span with its unit, such as `90` or `2m`.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    with suppress(ValueError):
+        return seconds_of(str(value))
+    with suppress(ValueError):
+        if isfinite(found := float(value)):
+            return found
+    raise click.BadParameter(f"{value!r} is no time, such as 90 (seconds), 2m or 1h")
+
+
+class SecondsFrom(click.FloatRange):
+    """The same, at least so many: `--help` says so too."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return seconds."""
-        with suppress(ValueError):
-            value = seconds_of(str(value))
-        return super().convert(value, param, ctx)
+        return super().convert(seconds(value), param, ctx)
 
 
 def route(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from bridge.command.completion import known_clients
 from bridge.command.group import exit_code, say_error, say_warning
 from bridge.command.invocation import say
 from bridge.command.output import console, print_json
-from bridge.command.parameters import Seconds, json_option, position, route, topic_patterns, yes_option
+from bridge.command.parameters import json_option, position, route, seconds, topic_patterns, yes_option
 from bridge.command.project import operator_here
 from bridge.command.pruning_clients import prune_undeclared, show_undeclared
 from bridge.command.texts import clients_view, registered_line
@@ -72,7 +72,7 @@ def _setting_option(setting: Setting) -> Callable[..., Any]:
 def _type_of(setting: Setting) -> Any:
     if setting.choices:
         return click.Choice(setting.choices)
-    return Seconds() if setting.name.endswith("_seconds") else TYPES[setting.kind]
+    return seconds if setting.name.endswith("_seconds") else TYPES[setting.kind]
 
 
 @click.command("register", short_help="Register a client, or change its settings.")

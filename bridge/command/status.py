@@ -16,7 +16,7 @@ from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
 from bridge.command.invocation import as_typed
 from bridge.command.output import console, print_json
-from bridge.command.parameters import Seconds, json_option
+from bridge.command.parameters import SecondsFrom, json_option
 from bridge.command.project import operator_here
 from bridge.command.status_view import scheduled_line, status_view
 from bridge.errors import Unavailable
@@ -36,7 +36,7 @@ FOLLOW_SECONDS = 2.0
 @click.option(
     "--watch",
     "seconds",
-    type=Seconds(min=0.1),
+    type=SecondsFrom(0.1),
     metavar="SECONDS",
     help="Look again every so many seconds, until Ctrl-C; with --json, one line each time.",
 )

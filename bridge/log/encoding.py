@@ -44,15 +44,6 @@ def encoded(event: NewEvent) -> dict[str, Any]:
     return binds if id is None else {**binds, "id": id}
 
 
-def encoded_together(events: Iterable[NewEvent | NewEventTuple]) -> list[str]:
-    """Return many events as JSON arrays of arrays, of which each fits into one statement.
-
-    Raises:
-        InvalidEvent: one of them can't be stored; the message says which, counted from 0.
-    """
-    return arrays_of(checked_together(events))
-
-
 def checked_together(events: Iterable[NewEvent | NewEventTuple]) -> list[NewEvent]:
     """Check many events but for their payloads, and return them with keys and ids as text, and headers as dicts.
 
@@ -70,10 +61,10 @@ def checked_together(events: Iterable[NewEvent | NewEventTuple]) -> list[NewEven
 
 
 def arrays_of(checked: Sequence[NewEvent]) -> list[str]:
-    """Return events that were checked as `encoded_together` does.
+    """Return events that were checked as JSON arrays of arrays, of which each fits into one statement.
 
     Raises:
-        InvalidEvent: the payload of one of them can't be stored.
+        InvalidEvent: the payload of one of them can't be stored; the message says which, counted from 0.
     """
     try:
         return [*_arrays(checked)]

@@ -1,8 +1,8 @@
 """One line in the log for each thing that happened, with its parts as `extra`.
 
 `bridge.happened` says what happened. Lines of one transaction are bounded: after `LINES_AT_ONCE` of a kind, one more
-line counts the rest. Trouble has no line here,
-because `bridge.trouble` has written it; what a pass hands over is told event by event, by the pump.
+line counts the rest. Trouble has no line here, because `bridge.trouble` has written it; what a pass hands over is told
+event by event, by the pump.
 """
 
 from __future__ import annotations

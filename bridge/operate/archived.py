@@ -56,7 +56,7 @@ def with_archived(
     began = after if since is None else -1
     while (log := log_identity(store)).pruned > began:  # it may be pruned on meanwhile
         archived = (
-            _logged(event, wanted.characters)
+            as_logged(event, wanted.characters)
             for event in archived_events(archive, log=log.id, starts=log.starts, after=began, upto=log.pruned)
             if topics.search(f".{event.topic}")
             and also.search(f".{event.topic}")
@@ -141,7 +141,8 @@ def _hold(store: Store, name: str, *, first: int, by: str) -> None:
         save_hold(connection, name, offset=max(0, first), seconds=HOLD_SECONDS, by=by)
 
 
-def _logged(event: ArchivedEvent, characters: int | None) -> LoggedEvent:
+def as_logged(event: ArchivedEvent, characters: int | None) -> LoggedEvent:
+    """Return an archived event as the log has its own; payload and headers are cut off there, None: nowhere."""
     return LoggedEvent(
         offset=event.offset,
         topic=event.topic,

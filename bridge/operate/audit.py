@@ -18,7 +18,7 @@ from itertools import pairwise
 from bridge.errors import UsageError
 from bridge.operate.contradictions import Contradiction, ledger_against_log, ledger_against_rows, said
 from bridge.store import Store
-from bridge.store.audit import LAST_OFFSET, Moment, begin_ledger, count_stretch, read_uncounted, take_moment
+from bridge.store.audit import ABOVE_ALL, BELOW_ALL, Moment, begin_ledger, count_stretch, read_uncounted, take_moment
 from bridge.store.held import hold_driven_client
 from bridge.store.journal import note
 from bridge.store.tally import Tally
@@ -99,12 +99,13 @@ def audit(store: Store, client: str, *, first: int | None = None, last: int | No
     """
     begin = FIRST_OFFSET if first is None else first
     before = read_uncounted(store, client)
-    found = take_moment(store, client, first=first or -1, last=LAST_OFFSET if last is None else last, most=MOST_NAMED)
+    upto = ABOVE_ALL if last is None else last
+    found = take_moment(store, client, first=first or BELOW_ALL, last=upto, most=MOST_NAMED)
     if found.task is None:
         raise UsageError(
             f"client {client!r} is a plain SQL reader: it moves its own cursor, so nothing is to be audited"
         )
-    end = max(begin - 1, min(found.horizon, LAST_OFFSET if last is None else last))
+    end = max(begin - 1, min(found.horizon, upto))
     if last is not None and last < begin:
         raise UsageError(f"there is nothing to audit: the range ends at {last}, before it begins at {begin}")
     counts, log = _count(store, found, first=begin, last=end)

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from bridge.app import bridge_of
 from bridge.archive.events import archived_events
+from bridge.broker.transports import broker_is_set
 from bridge.errors import UsageError
+from bridge.operate.archived import as_logged
 from bridge.operate.fate import Fate, fate_of
 from bridge.operate.patience import Patience
 from bridge.operate.viewer import Viewer
@@ -76,7 +78,7 @@ class Finder(Viewer):
         found = find_event(self._store, offset, characters=characters)
         event, where, note = found.event, "log", "what it held was erased" if found.is_erased else ""
         if event is None and offset <= found.pruned:
-            event, note = self._archived(offset, archive)
+            event, note = self._archived(offset, archive, characters)
             where = "archive" if event else "nowhere"
         elif event is None:
             note = f"there is no such event: {_never(offset, found)}"
@@ -89,15 +91,6 @@ class Finder(Viewer):
             self._store, offset, topic=event.topic if event else None, key=event.key if event else None
         )
         fates = tuple(fate_of(one, offset, found) for one in at)
-        if event is not None and characters is not None and where == "archive":
-            event = LoggedEvent(
-                offset=offset,
-                topic=event.topic,
-                key=event.key,
-                payload_json=event.payload_json[:characters],
-                headers_json=event.headers_json[:characters],
-                created_at=event.created_at,
-            )
         return FoundEvent(offset=offset, generation=found.generation, found=where, note=note, event=event, fates=fates)
 
     def key(self, key: str) -> list[KeyAtClient]:
@@ -127,7 +120,7 @@ class Finder(Viewer):
         Args:
             timeout_seconds: How long to wait for the broker.
         """
-        if not (self.app.conf.broker_url or self.app.conf.broker_write_url):
+        if not broker_is_set(self.app):
             return None
         from bridge.operate.workers import count_unreadable  # only now: it comes with the drivers of brokers
 
@@ -159,24 +152,14 @@ class Finder(Viewer):
 
         return _follow(read, lambda it: (it.client_id, it.offset, it.parked_at), most=most)
 
-    def _archived(self, offset: int, archive: str | None) -> tuple[LoggedEvent | None, str]:
+    def _archived(self, offset: int, archive: str | None, characters: int | None) -> tuple[LoggedEvent | None, str]:
         """Find an event that was pruned in the archive, and say where it is or why it is not found."""
         place = self._archive(archive)
         if place is None:
             return None, "it was pruned; if it was archived, --archive DIR says where"
         log = log_identity(self._store)
         for it in archived_events(place, log=log.id, starts=log.starts, after=offset - 1, upto=offset):
-            return (
-                LoggedEvent(
-                    offset=it.offset,
-                    topic=it.topic,
-                    key=it.key,
-                    payload_json=it.payload_json,
-                    headers_json=it.headers_json,
-                    created_at=it.created_at,
-                ),
-                "it was pruned from the log, and is in the archive",
-            )
+            return as_logged(it, characters), "it was pruned from the log, and is in the archive"
         return None, "it was pruned, and is not in the archive; or there never was one"
 
 

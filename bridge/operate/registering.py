@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 from celery import Celery
 
 from bridge.app import bridge_of
+from bridge.broker.accepting import is_known
 from bridge.declare import app_name, options_left_out, options_of, registrations
 from bridge.errors import BridgeError, Unavailable, UsageError
 from bridge.model import Position, Registration
+from bridge.settings.client import ClientSettings
 from bridge.store import Store
 from bridge.store.clients import DeclaredClient, list_declared, note_undeclared, register
 
@@ -33,7 +35,8 @@ class RegisteredClient:
         changed: The settings that changed: name to old and new value.
         unknown_task: The task that was named, if the app does not know it, and knows others. This is right where only
             the fleet does.
-        notes: What does not go along with its events, or does not fit: options of its task in the app.
+        notes: What does not go along with its events, or does not fit: options of its task in the app, a serializer
+            that is not known here.
     """
 
     client: str
@@ -109,8 +112,17 @@ def register_client(
         offset=result.offset,
         changed=result.changed,
         unknown_task=task if task is not None and task not in app.tasks and _has_tasks(app) else None,
-        notes=tuple(options_left_out(app, result.settings, registration.given)),
+        notes=(*options_left_out(app, result.settings, registration.given), *_unknown_serializer(result.settings)),
     )
+
+
+def _unknown_serializer(settings: ClientSettings) -> Iterator[str]:
+    """Say that kombu does not know a client's serializer here: where it is misspelt, nothing ever goes out."""
+    if not is_known(settings.serializer):
+        yield (
+            f"kombu knows no serializer {settings.serializer!r} here: fine if the bridge worker knows it, else "
+            f"`eventbridge register {settings.id} --serializer json`"
+        )
 
 
 def register_clients(

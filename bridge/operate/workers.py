@@ -12,12 +12,14 @@ from kombu import Connection
 from bridge.broker.holding import Seen, ask_who_holds
 from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import keeps_order, queue_length
-from bridge.broker.transports import bounded, need_transport, why_missing
+from bridge.broker.transports import bounded, broker_is_set, need_transport, why_missing
 from bridge.contract import ticks_queue, unreadable_queue
+from bridge.errors import BrokerUnavailable
 from bridge.store.clients import ListedClient
 from bridge.wording import counted
 
 INTERVAL_SECONDS = 0.2  # between two tries to connect
+NOT_SET = "no broker is set (broker_url, or CELERY_BROKER_URL), so Celery takes a RabbitMQ on this machine"
 
 
 class WorkersSeen(NamedTuple):
@@ -143,6 +145,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
 
     Raises:
         ConfigurationError: the broker's address can't be read.
+        BrokerUnavailable: no broker is set, and none answers where Celery looks for one then.
         The errors of kombu and of the broker's driver.
     """
     need_transport(app)
@@ -152,9 +155,14 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
     }
     connection = connection_to(app, transport_options=options, connect_timeout=timeout_seconds)
     with connection:
-        connection.ensure_connection(
-            max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
-        )
+        try:
+            connection.ensure_connection(
+                max_retries=1, interval_start=INTERVAL_SECONDS, timeout=timeout_seconds, reraise_as_library_errors=True
+            )
+        except Exception as error:  # whatever it is, nothing answers
+            if broker_is_set(app):
+                raise
+            raise BrokerUnavailable(f"{error}; {NOT_SET}") from error
         yield connection
 
 

@@ -207,9 +207,11 @@ class Pump:
             self._rehearsals.refused(client, error)
             self._note_trouble(client, error)
             return None, True
+        if done is None:  # another transaction holds the client: nobody knows whether it can be served
+            return None, False
         self._rehearsals.passed(client)
         noting.say()
-        if done is not None and done.trouble:  # the broker takes no more for now: what it did take is remembered
+        if done.trouble:  # the broker takes no more for now: what it did take is remembered
             self._note_trouble(client, BrokerUnavailable(done.trouble))
             return done, True
         self._end_trouble(client)

@@ -106,7 +106,10 @@ def prune(
         UsageError: somebody began to need an event meanwhile; what was removed until then is gone.
     """
     if before is None and keep is None:
-        raise UsageError("say what is to be removed: what is older than some time, or all but the newest events")
+        raise UsageError(
+            "say what is to be removed: what is older than some time (--older-than SPAN), or all but the newest events "
+            "(--keep N)"
+        )
     advance_horizon(store)
     bounds, began = read_bounds(store, keep=keep), time.monotonic()
     events, lowest, highest, exact = 0, None, None, True

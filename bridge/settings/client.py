@@ -108,7 +108,10 @@ class ClientSettings:
     ] = "list"
     report_by: Annotated[
         ReportBy,
-        About("Report outcomes by the task's `callback`, or `in-process`: the fleet's workers write to Postgres."),
+        About(
+            "Report outcomes by the task's `callback`, or `in-process`: the fleet's workers, with the bridge in them, "
+            "write to Postgres."
+        ),
     ] = "callback"
     rate: Annotated[
         str, About("Most events handed over in a second, minute or hour, as `100/s`; empty: no limit.", read=rate_of)

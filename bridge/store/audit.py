@@ -20,7 +20,7 @@ from bridge.store.tally import Tally
 
 SNAPSHOT_SECONDS = 30.0  # for each statement of the snapshot
 SLICE_EVENTS = 50_000  # of the log in one statement: about 30 ms
-NO_OFFSET, LAST_OFFSET = -1, 2**62
+BELOW_ALL, ABOVE_ALL = -1, 2**62  # offsets; one more, or less, is still a bigint
 
 
 class Fault(NamedTuple):

@@ -35,7 +35,6 @@ class ServerSeen(NamedTuple):
 
     role: str
     version: str
-    version_number: int
     database: str
     read_only: bool
     in_recovery: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -130,8 +129,3 @@ def genuine(delivery: Delivery) -> list[Any]:
     """Return the arguments of a delivery's callback."""
     client, offset, epoch, attempt = delivery.client.id, delivery.offset, delivery.epoch, delivery.attempt
     return [client, offset, epoch, attempt, sign("s", (client, offset, epoch, attempt), generation=1)]
-
-
-def body_of(args: list[Any]) -> bytes:
-    """Return the body of a callback's message."""
-    return json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()

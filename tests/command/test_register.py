@@ -61,6 +61,17 @@ def test_registering_again_changes_what_is_given_and_never_the_cursor(run: Run, 
     assert row == (1, ["order.*"], 7)
 
 
+def test_a_serializer_that_is_not_known_here_is_named(run: Run) -> None:
+    result = run("register", "billing", "--task", "shop.bill", "--serializer", "ymal")
+    assert result.exit_code == 0, "the bridge worker may know it"
+    assert "kombu knows no serializer 'ymal' here" in result.stderr
+    assert "`bridge register billing --serializer json`" in result.stderr
+
+
+def test_the_help_names_no_bound_that_there_is_not(run: Run) -> None:
+    assert "None]" not in done(run("register", "--help"))
+
+
 def test_another_task_needs_to_be_asked_for(run: Run) -> None:
     run("register", "billing", "--task", "shop.bill")
     result = run("register", "billing", "--task", "shop.pay")

@@ -52,9 +52,6 @@ def deadly(event): ...
 def slow(event): ...
 """
 
-# At risk in their own right, and no more: what a check says that can't look, or that another one speaks for.
-NOT_LOOKED_AT = "unknown"
-
 
 class Clinic:
     """The set-up.

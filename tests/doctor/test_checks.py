@@ -19,7 +19,7 @@ from bridge.store.pooler import PoolerSeen
 
 DAY = 86_400.0
 
-SERVER = ServerSeen("bridge", "17.2", 170002, "shop", False, False, True, True, "on", 0.0)
+SERVER = ServerSeen("bridge", "17.2", "shop", False, False, True, True, "on", 0.0)
 LOG = LogSeen("a", 1, 1, False, 9, 9, 9, (), (), (), 1000, DAY)
 EVERY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 PROCESSES = ProcessesSeen(-1.0, "pump-host", 0.1, 1.0, ())
@@ -84,6 +84,7 @@ FLEET = WorkerSeen(
     accept_content=("json",),
     told=True,
 )
+INSTALLED = replace(FLEET, tasks={name: TaskSeen(True, False, None) for name in ("shop.bill", "bridge.commit")})
 GOOD = Facts(
     settings=BridgeSettings(),
     app=AppSeen("shop", False, ("json",), {}),
@@ -191,6 +192,8 @@ def test_of_good_facts_every_check_says_ok_in_a_sentence() -> None:
         (client(state="halted", released=True), {"clients": "warning"}),
         (client(parked=3), {"clients": "warning"}),
         (fleet(tasks=None), {}),
+        (client(report_by="in-process"), {"tasks": "at-risk"}),
+        (replace(client(report_by="in-process"), fleet=FleetSeen(workers=(BRIDGE, INSTALLED))), {}),
         (fleet(accept_content=None), {}),
         (fleet(time_limit=7200.0), {"time-limits": "at-risk"}),
         (fleet(visibility_timeout_seconds=60.0), {"visibility-timeout": "at-risk"}),

@@ -148,7 +148,7 @@ def test_g10_many_events_that_are_too_much_for_one_statement_go_in_several(
     monkeypatch.setattr(encoding, "PAYLOAD_BYTES", 1000)
     connection = connect(autocommit=False)
     events = [bridge.NewEvent("a", {"n": nth, "text": "x" * (nth % 700)}) for nth in range(500)]
-    assert len(encoding.encoded_together(events)) > 100
+    assert len(encoding.arrays_of(encoding.checked_together(events))) > 100
     offsets = bridge.publish_many(connection, events)
     found = connection.execute("""SELECT "offset", payload -> 'n' FROM fq.events ORDER BY "offset" """).fetchall()
     assert found == [(offset, nth) for nth, offset in enumerate(offsets)]

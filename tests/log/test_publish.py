@@ -21,7 +21,7 @@ from kombu.utils.json import register_type as register_with_kombu
 import bridge
 from bridge.bounds import NESTED_LEVELS
 from bridge.errors import InvalidEvent
-from bridge.log.encoding import encoded, encoded_together
+from bridge.log.encoding import arrays_of, checked_together, encoded
 from tests.conftest import Connect
 
 Publish = Callable[[psycopg.Connection[Any], bridge.NewEvent], int]
@@ -195,7 +195,7 @@ def test_an_event_that_cannot_be_stored_is_refused_with_the_reason(event: tuple[
         encoded(bridge.NewEvent(*event))
     assert told in str(caught.value)
     with pytest.raises(InvalidEvent) as caught:
-        encoded_together([("other.topic", {"n": 0}), event, ("other.topic", {"n": 2}, "k")])
+        arrays_of(checked_together([("other.topic", {"n": 0}), event, ("other.topic", {"n": 2}, "k")]))
     assert str(caught.value).startswith("event 1: ")
     assert told in str(caught.value)
 

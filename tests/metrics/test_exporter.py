@@ -147,7 +147,7 @@ def test_a_port_that_is_taken_is_one_clear_line(database: str) -> None:
         serve(Reading(app), address="127.0.0.1", port=port)
 
 
-def test_a_process_that_is_forked_does_not_keep_the_port(world: World, redis_url: str, exporter: ServeFor) -> None:
+def test_a_process_that_is_forked_does_not_keep_the_port(redis_url: str, exporter: ServeFor) -> None:
     port = exporter(database="postgresql://127.0.0.1/none", broker=redis_url)
     [server] = [it for it in prometheus._listening if it.server_port == port]  # noqa: SLF001
     read, write = os.pipe()

@@ -158,6 +158,14 @@ def test_g10_a_broker_that_can_not_be_asked_is_a_cause_and_no_error(url: str) ->
     assert found.trouble
 
 
+@pytest.mark.parametrize(("url", "said"), [(None, True), ("amqp://127.0.0.1:1//", False)])
+def test_a_broker_that_is_not_set_is_named_as_the_reason(url: str | None, said: bool) -> None:
+    with Celery("asking", broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = {"port": 1}
+        found = ask_workers(app, queue="q", bridge_queue="bridge", timeout_seconds=0.2)
+    assert ("no broker is set (broker_url, or CELERY_BROKER_URL)" in str(found.trouble)) is said
+
+
 def test_g10_a_broker_that_is_away_is_no_reason_to_ask_for_beat(world: World) -> None:
     finished(world, None)
     found = causes(world, seen=WorkersSeen(trouble="the broker is not available"))

@@ -22,7 +22,7 @@ from tests.support.world import World
 pytestmark = pytest.mark.usefixtures("pumped")
 
 
-def test_an_open_writer_holds_the_horizon_and_is_named(world: World, connect: Connect, database: str) -> None:
+def test_an_open_writer_holds_the_horizon_and_is_named(world: World, connect: Connect) -> None:
     finished(world, None)
     writer = connect(autocommit=False, application_name="checkout")
     writer.execute("INSERT INTO fq.events (topic) VALUES ('order.created')")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery import Celery
 
 from bridge.app import Bridge
 from bridge.errors import BrokerUnavailable, LogRewound, UsageError
@@ -36,12 +35,8 @@ def saw(offset: int, *, fits: bool = False, generation: int = 1, remembered: int
 
 @pytest.fixture
 def bridge(world: World) -> Iterator[Bridge]:
-    with Celery("bridge", broker="memory://", set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.store.close()
+    with world.bridge() as it:
+        yield it
 
 
 def resynced(bridge: Bridge, **options: Any) -> Resynced:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from celery import Celery
 
 import bridge as events
 from bridge.app import Bridge
@@ -20,12 +19,8 @@ from tests.support.world import World, offsets
 
 @pytest.fixture
 def bridge(world: World) -> Iterator[Bridge]:
-    with Celery("bridge", broker="memory://", set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        it = Bridge(app)
+    with world.bridge() as it:
         yield it
-        it.store.close()
 
 
 def published(world: World, *ids: str) -> list[int]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
 
 import bridge as package
 from bridge.app import Bridge
@@ -164,12 +163,8 @@ class Walk:
 
 @pytest.fixture
 def bridge(world: World) -> Iterator[Bridge]:
-    with Celery("bridge", broker="memory://", set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        it = Bridge(app)
+    with world.bridge() as it:
         yield it
-        it.store.close()
 
 
 @pytest.mark.slow

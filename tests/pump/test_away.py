@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -21,16 +20,6 @@ from tests.conftest import Connect
 from tests.support.link import Link
 from tests.support.waiting import wait_until
 from tests.support.world import World
-
-
-@pytest.fixture
-def bridge(world: World, database: str, redis_url: str) -> Iterator[Bridge]:
-    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
-        app.conf.update(bridge_database_url=database, bridge_linger_seconds=0)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.sender.close()
-        bridge.store.close()
 
 
 def test_g10_a_tick_while_postgres_is_away_is_no_failed_task_and_one_line(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from celery import Celery
 from redis import Redis
 
 import bridge as package
@@ -21,16 +19,6 @@ from tests.conftest import Connect
 from tests.support.world import World
 
 LONG_AGO = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def bridge(world: World, database: str, redis_url: str) -> Iterator[Bridge]:
-    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
-        app.conf.update(bridge_database_url=database, bridge_linger_seconds=0)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.sender.close()
-        bridge.store.close()
 
 
 def test_a_tick_hands_over_what_is_due_and_leaves_what_is_not(world: World, bridge: Bridge, redis_url: str) -> None:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from celery import Celery
 from redis import Redis
 
 from bridge.app import Bridge
+from bridge.pump import loop
 from bridge.pump.loop import pump_of
 from bridge.sql import statement
 from bridge.store import rounds
 from bridge.store.horizon import advance_horizon
 from tests.support.waiting import wait_until
 from tests.support.world import World
-
-
-@pytest.fixture
-def bridge(world: World, database: str, redis_url: str) -> Iterator[Bridge]:
-    with Celery("bridge", broker=redis_url, set_as_current=False) as app:
-        app.conf.update(bridge_database_url=database, bridge_linger_seconds=0)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.sender.close()
-        bridge.store.close()
 
 
 @pytest.mark.parametrize("wrong", ["routes = '[1]'", 'routes = \'[["a..b", "t"]]\'', "serializer = 'no-such-thing'"])
@@ -42,6 +31,22 @@ def test_a_client_that_plain_sql_made_unusable_is_named_and_the_others_are_serve
     assert world.row("a-broken-one")["dispatched"] == -1, "nothing of it is remembered"
     with Redis.from_url(redis_url) as redis:
         assert redis.llen("celery") == 1
+
+
+def test_a_client_in_trouble_is_not_served_again_because_another_transaction_holds_it(
+    world: World, bridge: Bridge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "TROUBLE_SECONDS", 0)
+    world.client(serializer="no-such-thing")
+    world.publish("k")
+    assert pump_of(bridge).tick().troubled == 1
+    with world.store.transaction() as other:
+        other.exec_driver_sql("SELECT FROM fq.clients FOR NO KEY UPDATE")
+        assert pump_of(bridge).tick().troubled == 0, "nobody knows"
+    assert "is served again" not in caplog.text
+    world.eyes.execute("UPDATE fq.clients SET serializer = 'json'")
+    assert pump_of(bridge).tick().sent == 1
+    assert "client c is served again" in caplog.text
 
 
 def test_g3_clients_that_want_none_of_the_new_events_move_together_and_the_others_get_theirs(

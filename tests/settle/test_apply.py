@@ -20,6 +20,36 @@ NUL = Failure(type="ValueError", message="bad \x00", traceback="Traceback …")
 SURROGATE = Failure(type="ValueError", message="bad \udce9")
 
 
+def open_outcomes(world: World, number: int, *clients: str) -> list[Outcome]:
+    """Return outcomes of so many events that are open at each of these new clients, which ask for no order."""
+    for client in clients:
+        world.client(client, ordering="none")
+    world.publish(*[None] * number)
+    return [outcome(delivery) for client in clients for delivery in world.hand_over(client)]
+
+
+def refuse(world: World, change: str, when: str, *, code: str = "P0001") -> None:
+    """Let a trigger refuse such a change of such rows, with an error of this code."""
+    world.eyes.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE 'not this one' USING ERRCODE = '{code}'; END $$;"
+        f"CREATE TRIGGER refuse BEFORE {change} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"
+    )
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that has the number of outcomes of each try to settle some."""
+    found: list[int] = []
+
+    def counting(store: Store, some: list[Outcome], **options: Any) -> Settled:
+        found.append(len(some))
+        return settle(store, some, **options)
+
+    monkeypatch.setattr(module, "settle", counting)
+    return found
+
+
 @pytest.mark.parametrize("why", [NUL, SURROGATE], ids=["U+0000", "half of a pair"])
 @pytest.mark.parametrize("at", [0, 3, 10])
 def test_g10_a_reason_that_postgres_refuses_is_left_out_and_all_others_are_settled(
@@ -37,25 +67,10 @@ def test_g10_a_reason_that_postgres_refuses_is_left_out_and_all_others_are_settl
     assert f"{name_of(outcomes[at])} is settled without the reason of its failure" in caplog.text
 
 
-def test_g10_the_outcome_at_fault_is_refused_and_named_wherever_it_stands(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.client(ordering="none")
-    world.publish(*[None] * 9)
-    deliveries = world.hand_over()
-    world.eyes.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;"
-        "CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW"
-        ' WHEN (OLD."offset" IN (2, 7)) EXECUTE FUNCTION refuse()'
-    )
-    tries: list[int] = []
-
-    def counting(store: Store, some: list[Outcome], **options: Any) -> Settled:
-        tries.append(len(some))
-        return settle(store, some, **options)
-
-    monkeypatch.setattr(module, "settle", counting)
-    applied = apply(world.store, [outcome(delivery) for delivery in deliveries])
+def test_g10_the_outcome_at_fault_is_refused_and_named_wherever_it_stands(world: World, tries: list[int]) -> None:
+    outcomes = open_outcomes(world, 9, "c")
+    refuse(world, "DELETE ON fq.deliveries", 'OLD."offset" IN (2, 7)')
+    applied = apply(world.store, outcomes)
     assert applied.settled.succeeded == 7
     assert [it.outcome.offset for it in applied.refused] == [2, 7]
     assert all("not this one" in str(it.error) for it in applied.refused)
@@ -67,15 +82,8 @@ def test_g10_the_outcome_at_fault_is_refused_and_named_wherever_it_stands(
 def test_g10_where_the_client_s_row_is_what_postgres_refuses_its_outcomes_are_held_and_others_settled(
     world: World,
 ) -> None:
-    for client in ("broken", "c"):
-        world.client(client, ordering="none")
-    world.publish(*[None] * 5)
-    outcomes = [outcome(delivery) for client in ("broken", "c") for delivery in world.hand_over(client)]
-    world.eyes.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;"
-        "CREATE TRIGGER refuse BEFORE UPDATE ON fq.clients FOR EACH ROW WHEN (OLD.id = 'broken')"
-        " EXECUTE FUNCTION refuse()"
-    )
+    outcomes = open_outcomes(world, 5, "broken", "c")
+    refuse(world, "UPDATE ON fq.clients", "OLD.id = 'broken'")
     applied = apply(world.store, outcomes)
     assert applied.settled == Settled(succeeded=5)
     assert sorted((it.outcome.client, it.outcome.offset) for it in applied.held) == [("broken", n) for n in range(1, 6)]
@@ -85,21 +93,13 @@ def test_g10_where_the_client_s_row_is_what_postgres_refuses_its_outcomes_are_he
     assert apply(world.store, [it.outcome for it in applied.held]).settled == Settled(succeeded=5)
 
 
-@pytest.mark.parametrize("state", ["08001", "0A000", "40001", "42883", "42P01", "57014"])
+@pytest.mark.parametrize("code", ["08001", "0A000", "40001", "42883", "42P01", "57014"])
 def test_g10_the_outcome_at_fault_is_refused_whatever_code_the_error_of_its_trigger_has(
-    world: World, caplog: pytest.LogCaptureFixture, state: str
+    world: World, code: str
 ) -> None:
     """A trigger that asks a server which is away, or calls what was dropped, looks as if Postgres were away."""
-    for client in ("c", "other"):
-        world.client(client, ordering="none")
-    world.publish(*[None] * 9)
-    outcomes = [outcome(delivery) for client in ("c", "other") for delivery in world.hand_over(client)]
-    world.eyes.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE 'not this one' USING ERRCODE = '{state}'; END $$;"
-        "CREATE TRIGGER refuse BEFORE DELETE ON fq.deliveries FOR EACH ROW"
-        " WHEN (OLD.client_id = 'c' AND OLD.\"offset\" IN (2, 7)) EXECUTE FUNCTION refuse()"
-    )
+    outcomes = open_outcomes(world, 9, "c", "other")
+    refuse(world, "DELETE ON fq.deliveries", "OLD.client_id = 'c' AND OLD.\"offset\" IN (2, 7)", code=code)
     applied = apply(world.store, outcomes)
     assert applied.settled == Settled(succeeded=16)
     assert [(it.outcome.client, it.outcome.offset) for it in applied.refused] == [("c", 2), ("c", 7)]
@@ -110,16 +110,8 @@ def test_g10_the_outcome_at_fault_is_refused_whatever_code_the_error_of_its_trig
 def test_g10_where_a_trigger_on_the_client_s_row_seems_to_say_that_postgres_is_away_others_are_settled(
     world: World,
 ) -> None:
-    for client in ("broken", "c"):
-        world.client(client, ordering="none")
-    world.publish(*[None] * 5)
-    outcomes = [outcome(delivery) for client in ("broken", "c") for delivery in world.hand_over(client)]
-    world.eyes.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE 'no such server' USING ERRCODE = '08001'; END $$;"
-        "CREATE TRIGGER refuse BEFORE UPDATE ON fq.clients FOR EACH ROW WHEN (OLD.id = 'broken')"
-        " EXECUTE FUNCTION refuse()"
-    )
+    outcomes = open_outcomes(world, 5, "broken", "c")
+    refuse(world, "UPDATE ON fq.clients", "OLD.id = 'broken'", code="08001")
     applied = apply(world.store, outcomes)
     assert applied.settled == Settled(succeeded=5)
     assert {it.outcome.client for it in applied.held} == {"broken"}
@@ -127,9 +119,7 @@ def test_g10_where_a_trigger_on_the_client_s_row_seems_to_say_that_postgres_is_a
 
 
 def test_g10_a_time_out_that_only_the_whole_batch_runs_into_is_halved_and_all_of_it_settled(world: World) -> None:
-    world.client(ordering="none")
-    world.publish(*[None] * 4)
-    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    outcomes = open_outcomes(world, 4, "c")
     world.eyes.execute(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN OLD; END $$;"
         "CREATE TRIGGER slow BEFORE DELETE ON fq.deliveries FOR EACH ROW EXECUTE FUNCTION slow()"
@@ -144,19 +134,10 @@ def test_g10_a_time_out_that_only_the_whole_batch_runs_into_is_halved_and_all_of
 
 
 def test_g10_a_lock_on_the_table_that_lasts_as_long_as_a_statement_may_is_waited_for_twice_and_nothing_is_halved(
-    world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    world: World, connect: Connect, tries: list[int]
 ) -> None:
     """It ends statements with the same code as a trigger that is too slow, and each further try would take as long."""
-    world.client(ordering="none")
-    world.publish(*[None] * 8)
-    outcomes = [outcome(delivery) for delivery in world.hand_over()]
-    tries: list[int] = []
-
-    def counting(store: Store, some: list[Outcome], **options: Any) -> Settled:
-        tries.append(len(some))
-        return settle(store, some, **options)
-
-    monkeypatch.setattr(module, "settle", counting)
+    outcomes = open_outcomes(world, 8, "c")
     stranger = connect(autocommit=False)
     stranger.execute("LOCK TABLE fq.clients IN ACCESS EXCLUSIVE MODE")
     hasty = Store(world.store.engine.url.render_as_string(hide_password=False), statement_timeout_seconds=1)
@@ -171,9 +152,7 @@ def test_g10_a_lock_on_the_table_that_lasts_as_long_as_a_statement_may_is_waited
 
 
 def test_g10_without_its_tables_nothing_is_refused(world: World) -> None:
-    world.client(ordering="none")
-    world.publish(*[None] * 4)
-    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    outcomes = open_outcomes(world, 4, "c")
     world.eyes.execute("ALTER TABLE fq.clients RENAME TO away")
     with pytest.raises(SchemaMissing):
         apply(world.store, outcomes)
@@ -197,10 +176,7 @@ def test_g10_while_postgres_is_away_nothing_is_halved(monkeypatch: pytest.Monkey
 def test_g10_a_client_that_a_stranger_holds_is_left_out_and_the_others_are_settled(
     world: World, connect: Connect
 ) -> None:
-    for client in ("a", "b", "c"):
-        world.client(client, ordering="none")
-    world.publish(*[None] * 3)
-    outcomes = [outcome(delivery) for client in ("a", "b", "c") for delivery in world.hand_over(client)]
+    outcomes = open_outcomes(world, 3, "a", "b", "c")
     stranger = connect(autocommit=False)
     stranger.execute("SELECT FROM fq.clients WHERE id = 'b' FOR UPDATE")
     applied = apply(world.store, outcomes)
@@ -214,9 +190,7 @@ def test_g10_a_client_that_a_stranger_holds_is_left_out_and_the_others_are_settl
 def test_g10_a_delivery_that_a_stranger_holds_is_left_out_and_the_others_of_its_client_are_settled(
     world: World, connect: Connect
 ) -> None:
-    world.client(ordering="none")
-    world.publish(*[None] * 20)
-    outcomes = [outcome(delivery) for delivery in world.hand_over()]
+    outcomes = open_outcomes(world, 20, "c")
     stranger = connect(autocommit=False)
     stranger.execute('SELECT FROM fq.deliveries WHERE "offset" = 7 FOR UPDATE')
     applied = apply(world.store, outcomes)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,12 +32,8 @@ SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() A
 
 @pytest.fixture
 def bridge(world: World) -> Iterator[Bridge]:
-    with Celery("bridge", broker="memory://", set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.store.close()
+    with world.bridge() as it:
+        yield it
 
 
 def commit(delivery: Delivery) -> tuple[str, Sequence[Any]]:

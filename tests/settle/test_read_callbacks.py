@@ -48,12 +48,8 @@ NESTED = {
 
 @pytest.fixture
 def bridge(world: World) -> Iterator[Bridge]:
-    with Celery("bridge", broker="memory://", set_as_current=False) as app:
-        url = world.store.engine.url.render_as_string(hide_password=False)
-        app.conf.update(bridge_secret="s", bridge_database_url=url)
-        bridge = Bridge(app)
-        yield bridge
-        bridge.store.close()
+    with world.bridge() as it:
+        yield it
 
 
 @pytest.fixture(autouse=True)

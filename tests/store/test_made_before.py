@@ -58,7 +58,7 @@ def test_g10_no_schema_that_somebody_else_has_made_is_used(
     assert evil.execute("SELECT is_called FROM fq.sprung").fetchone() == (False,)
 
 
-def test_g10_functions_and_types_in_a_schema_of_ours_are_somebody_else_s_too(engine: Engine, connect: Connect) -> None:
+def test_g10_functions_and_types_in_a_schema_of_ours_are_somebody_else_s_too(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA fq")
         connection.exec_driver_sql(

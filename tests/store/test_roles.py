@@ -106,7 +106,7 @@ def test_g10_publishing_needs_no_more_than_insert(database: str, connect: Connec
 
 
 @pytest.mark.parametrize("role", [MONITOR, "SELECT by hand"])
-def test_g10_a_monitor_sees_all_and_changes_nothing(urls: Urls, world: World, connect: Connect, role: str) -> None:
+def test_g10_a_monitor_sees_all_and_changes_nothing(urls: Urls, world: World, role: str) -> None:
     world.client(max_attempts=1)
     world.publish("k", "k", None)
     world.fail(*world.hand_over())
@@ -204,7 +204,7 @@ def test_g10_roles_that_a_restore_has_left_behind_are_made_again(urls: Urls, dat
         assert {it for it in RIGHTS if may(login, it)} == {it for it, groups in RIGHTS.items() if group in groups}
 
 
-def test_g10_who_may_not_make_the_roles_is_told_so(urls: Urls, database: str) -> None:
+def test_g10_who_may_not_make_the_roles_is_told_so(urls: Urls) -> None:
     with pytest.raises(UsageError, match=r"does not own the schema fq: make the roles as "):
         migrate(urls[OPERATOR], roles=True)
 

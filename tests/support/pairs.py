@@ -40,11 +40,6 @@ class Pair:
         return url(self._ports[self.primary])
 
     @property
-    def replica_url(self) -> str:
-        """The same of the replica."""
-        return url(self._ports[1 - self.primary])
-
-    @property
     def both(self) -> str:
         """A URL with both hosts, which finds the one that takes writes."""
         places = ",".join(f"127.0.0.1:{port}" for port in self._ports)

@@ -26,7 +26,7 @@ from tests.support.stage import REPOSITORY
 
 PAGES = REPOSITORY / "docs" / "reference"
 MADE = "<!-- Made from the code by tests/support/reference.py: change the code instead. -->\n"
-WORDS = {str: "text", tuple: "list", bool: "switch", int: "whole number", float: "number"}
+WORDS = {"choice": "text", "patterns": "list", "routes": "list", "headers": "list"}  # for kinds of settings
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), a.atttypmod), a.attnotnull
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
@@ -66,7 +66,7 @@ def _setting_rows(settings: Mapping[str, Setting], prefix: str = "") -> Iterator
         default = "" if setting.default is None else setting.default
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
         shown = shown.lower() if isinstance(default, bool) else shown
-        kind = WORDS[type(default)]
+        kind = WORDS.get(setting.kind, setting.kind)
         about = re.sub(r"\]\(#([\w-]+)\)", r"](../running.md#\1)", setting.help)
         yield f"`{prefix}{name}`", kind, f"`{shown}`" if shown else "none", about
 

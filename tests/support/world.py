@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
+from celery import Celery
 
+from bridge.app import Bridge
 from bridge.demo.installation import Database
 from bridge.errors import Undeliverable
 from bridge.model import Client, Delivery, Failure, Outcome, Position
@@ -39,6 +41,16 @@ class World(Database):
             yield cls(store, eyes)
         finally:
             store.close()
+
+    @contextmanager
+    def bridge(self) -> Iterator[Bridge]:
+        """Let a process of the bridge be here that settles outcomes, and has no broker."""
+        with Celery("bridge", broker="memory://", set_as_current=False) as app:
+            url = self.store.engine.url.render_as_string(hide_password=False)
+            app.conf.update(bridge_secret="s", bridge_database_url=url)
+            bridge = Bridge(app)
+            yield bridge
+            bridge.store.close()
 
     def client(self, id: str = "c", *, start: str = "beginning", **settings: Any) -> str:
         """Register a client, or change one."""

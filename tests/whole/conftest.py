@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from tests.conftest import WORKERS, StartWorker
 from tests.support.databases import Databases, RedisDatabases
@@ -18,6 +19,20 @@ from tests.whole.shop import Shop
 def stage(request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Return a stage of this test's own; nothing runs on it yet."""
     it = Stage(database, redis_url, tmp_path)
+    request.node.stash[WORKERS] = it.workers
+    yield it
+    it.close()
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def stage_without_fleet(
+    request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path
+) -> Iterator[Stage]:
+    """Return a stage on either broker; the fleet's queue is there, and nobody consumes it."""
+    broker_url = request.getfixturevalue("amqp_url") if request.param == "rabbitmq" else redis_url
+    with Connection(broker_url) as broker, broker.channel() as channel:
+        channel.queue_declare("fleet", durable=True, auto_delete=False)
+    it = Stage(database, redis_url, tmp_path, broker_url=broker_url)
     request.node.stash[WORKERS] = it.workers
     yield it
     it.close()

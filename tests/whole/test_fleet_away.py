@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from kombu import Connection
 
-from tests.conftest import WORKERS
 from tests.support.fleets import offsets
 from tests.support.stage import Stage
 from tests.support.waiting import wait_until
@@ -17,16 +13,9 @@ MAX_ATTEMPTS, WINDOW, EVENTS = 2, 30, 90
 RENEWED = "SELECT bool_and(due_at > now() AND waited_at IS NOT NULL) FROM fq.deliveries"
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def stage(request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
-    """Return a stage on either broker; the fleet's queue is there, and nobody consumes it."""
-    broker_url = request.getfixturevalue("amqp_url") if request.param == "rabbitmq" else redis_url
-    with Connection(broker_url) as broker, broker.channel() as channel:
-        channel.queue_declare("fleet", durable=True, auto_delete=False)
-    it = Stage(database, redis_url, tmp_path, broker_url=broker_url)
-    request.node.stash[WORKERS] = it.workers
-    yield it
-    it.close()
+@pytest.fixture
+def stage(stage_without_fleet: Stage) -> Stage:
+    return stage_without_fleet
 
 
 def test_g10_after_the_fleet_s_return_each_event_runs_once_and_keys_are_in_order(stage: Stage) -> None:

@@ -127,9 +127,7 @@ def test_g1_a_worker_that_dies_before_it_reports_loses_nothing(
     store.close()
 
 
-def test_many_callbacks_travel_in_one_message(
-    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker
-) -> None:
+def test_many_callbacks_travel_in_one_message(database: str, redis_url: str, fleet: Path, worker: StartWorker) -> None:
     with Redis.from_url(redis_url) as redis, Celery("pump", broker=redis_url, set_as_current=False) as app:
         app.conf.update(bridge_database_url=database, bridge_secret="s", bridge_linger_seconds=0)
         pump = Bridge(app)
@@ -194,7 +192,7 @@ def test_what_goes_wrong_in_a_task_s_own_hooks_is_reported_and_not_left_to_the_l
     store.close()
 
 
-def test_messages_of_an_in_process_client_carry_no_callbacks(database: str, redis_url: str) -> None:
+def test_messages_of_an_in_process_client_carry_no_callbacks(redis_url: str) -> None:
     with Celery("fleet", broker=redis_url, set_as_current=False) as app:
         for redis_writer in (True, False):
             to = client(report_by="in-process")

@@ -18,6 +18,8 @@ _FOR_COMMAND = () if redis.VERSION >= (5, 3) else ("LPUSH",)
 # Between a queue's name and a priority in the names of Redis lists: kombu's default, and the one of Celery's docs.
 _SEPARATORS = ("\x06\x16", ":")
 
+POLLED_SECONDS = 5.0  # kombu's consumers poll once a second, unless they are full
+
 
 def key_prefix(channel: Any) -> str:
     """Return what every key of this Redis channel begins with: the transport option `global_keyprefix`."""
@@ -235,11 +237,11 @@ def _values(client: redis.Redis, key: str, sizes: Iterable[tuple[bytes, int]]) -
         left -= length
 
 
-def polling_clients(channel: Any, within_seconds: float) -> int:
+def polling_clients(channel: Any) -> int:
     """Return how many clients of this Redis database have polled queues lately, as each of kombu's consumers does."""
     client = redis.Redis(connection_pool=connection_pool(channel))
     database = str(connection_pool(channel).connection_kwargs.get("db", 0))
     found: Any = client.client_list()
     return sum(
-        one["cmd"] == "brpop" and one["db"] == database and float(one["idle"]) <= within_seconds for one in found
+        one["cmd"] == "brpop" and one["db"] == database and float(one["idle"]) <= POLLED_SECONDS for one in found
     )

@@ -36,17 +36,16 @@ class Act:
     """Something that may be done to the rows that a user has selected.
 
     Attributes:
-        action: Name of the admin's action.
-        verb: The same in one word.
+        verb: What is done, in one word.
         one: What a row is called.
         question: What will happen.
         line: Says a row in a line of the question.
         seen: Returns what an answer is about: a row of which this has changed meanwhile is left alone.
         steps: Takes rows and the reason, and returns what is to be done, each in a transaction of its own.
         asks_reason: Whether the question asks for a reason, too.
+        command: The command that does it, where it is not called as the verb is.
     """
 
-    action: str
     verb: str
     one: str
     question: str
@@ -54,6 +53,12 @@ class Act:
     seen: Callable[[Any], str]
     steps: Callable[[Sequence[Any], str], Iterator[Step]]
     asks_reason: bool = False
+    command: str = ""
+
+    @property
+    def action(self) -> str:
+        """Name of the admin's action."""
+        return f"{self.verb}_selected"
 
 
 def most_at_once() -> int:
@@ -67,7 +72,8 @@ def ask_or_act(act: Act, model_admin: Any, request: HttpRequest, queryset: Any) 
     most = most_at_once()
     rows = list(queryset.order_by(*model_admin.asked_in_order_of)[: most + 1])
     if len(rows) > most:
-        messages.error(request, f"at most {most:,} at once: `manage.py bridge {act.verb} --help` says how to take more")
+        command = act.command or act.verb
+        messages.error(request, f"at most {most:,} at once: `manage.py bridge {command} --help` says how to take more")
         return None
     answered = request.POST.get("confirmed") == "yes"
     gone = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME))) - len(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,8 @@ from bridge.contrib.django.acting import Act, Step, ask_or_act
 from bridge.contrib.django.texts import shortened
 from bridge.operate.operator import Operator
 from bridge.wording import counted
+
+Action = Callable[[Any, HttpRequest, Any], TemplateResponse | None]  # of the admin: of its pages, request and rows
 
 
 def _parked_line(row: Any) -> str:
@@ -43,7 +45,6 @@ def _parked_seen(row: Any) -> str:
 
 
 REDRIVE = Act(
-    action="redrive_selected",
     verb="redrive",
     one="parked event",
     question="They are handed to their clients again, each when its client has room and its key is free.",
@@ -52,7 +53,6 @@ REDRIVE = Act(
     steps=partial(_parked_steps, "redrive", "redriven"),
 )
 DISCARD = Act(
-    action="discard_selected",
     verb="discard",
     one="parked event",
     question="Their clients never get them. The events themselves stay in the log. There is no way back.",
@@ -87,7 +87,6 @@ def _move(verb: str, client: str, reason: str, operator: Operator) -> str:
 
 
 PAUSE = Act(
-    action="pause_selected",
     verb="pause",
     one="client",
     question="They get no more events until they are resumed: those wait in the log. What is open still finishes.",
@@ -97,8 +96,8 @@ PAUSE = Act(
     asks_reason=True,
 )
 DRAIN = Act(
-    action="drain_selected",
     verb="drain",
+    command="pause --drain",
     one="client",
     question="Their open events finish, with all their retries, and nothing new goes out. Then they are paused.",
     line=_client_line,
@@ -107,7 +106,6 @@ DRAIN = Act(
     asks_reason=True,
 )
 RESUME = Act(
-    action="resume_selected",
     verb="resume",
     one="client",
     question="They get events again, from where they stand. One that was halted should have been mended before.",
@@ -136,8 +134,8 @@ def _cancel(numbers: Sequence[int], operator: Operator) -> str:
 
 
 CANCEL = Act(
-    action="cancel_selected",
     verb="cancel",
+    command="scheduled",
     one="scheduled event",
     question="They never come into the log. There is no way back.",
     line=_scheduled_line,
@@ -146,37 +144,27 @@ CANCEL = Act(
 )
 
 
-@admin.action(description="Redrive selected parked events", permissions=["redrive"])
-def redrive_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Hand the selected events to their clients again."""
-    return ask_or_act(REDRIVE, model_admin, request, queryset)
+def _selected(act: Act, description: str, *, permission: str | None = None) -> Action:
+    """Return the admin's action that does it to the selected rows, under the act's name.
+
+    Args:
+        act: What it does.
+        description: What the list of actions calls it.
+        permission: Who may choose it; by default the act's verb.
+    """
+
+    @admin.action(description=description, permissions=[permission or act.verb])
+    def action(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
+        return ask_or_act(act, model_admin, request, queryset)
+
+    action.__name__ = act.action
+    done: Action = action
+    return done
 
 
-@admin.action(description="Discard selected parked events", permissions=["discard"])
-def discard_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Give the selected events up for good."""
-    return ask_or_act(DISCARD, model_admin, request, queryset)
-
-
-@admin.action(description="Pause selected clients", permissions=["pause"])
-def pause_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Stop handing events to the selected clients."""
-    return ask_or_act(PAUSE, model_admin, request, queryset)
-
-
-@admin.action(description="Drain selected clients, then pause them", permissions=["pause"])
-def drain_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Pause the selected clients when their open events have finished."""
-    return ask_or_act(DRAIN, model_admin, request, queryset)
-
-
-@admin.action(description="Resume selected clients", permissions=["resume"])
-def resume_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Go on handing events to the selected clients."""
-    return ask_or_act(RESUME, model_admin, request, queryset)
-
-
-@admin.action(description="Cancel selected scheduled events", permissions=["cancel"])
-def cancel_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> TemplateResponse | None:
-    """Take the selected events out of the schedule."""
-    return ask_or_act(CANCEL, model_admin, request, queryset)
+redrive_selected = _selected(REDRIVE, "Redrive selected parked events")
+discard_selected = _selected(DISCARD, "Discard selected parked events")
+pause_selected = _selected(PAUSE, "Pause selected clients")
+drain_selected = _selected(DRAIN, "Drain selected clients, then pause them", permission="pause")
+resume_selected = _selected(RESUME, "Resume selected clients")
+cancel_selected = _selected(CANCEL, "Cancel selected scheduled events")

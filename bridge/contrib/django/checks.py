@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
+from bridge.broker.transports import broker_is_set
 from bridge.contrib.django import driver
 from bridge.contrib.django.database import address_of, alias, database_url, vendor
 from bridge.contrib.django.project import celery_app
@@ -134,7 +135,7 @@ def _database(url: str) -> Iterator[checks.CheckMessage]:
 
 def _app(app: Celery) -> Iterator[checks.CheckMessage]:
     """Find an app that would not reach the broker that is meant, or that does not know the bridge."""
-    if not (app.conf.broker_url or app.conf.broker_write_url):
+    if not broker_is_set(app):
         hint = "set CELERY_BROKER_URL; without it Celery takes a RabbitMQ on this machine"
         yield checks.Warning("no broker is set", hint=hint, id=f"{TAG}.W004")
     if StartCheck not in app.steps["worker"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bridge.broker.accepting import accepts, is_known
 from bridge.broker.fleet import TaskSeen, WorkerSeen
-from bridge.contract import MAP, ticks_queue
+from bridge.contract import COMMIT, MAP, ticks_queue
 from bridge.operate.doctor.facts import Facts
 from bridge.operate.doctor.finding import Check, Fault, Level
 from bridge.store.checkup import ClientSeen
@@ -142,6 +142,22 @@ def _tasks(facts: Facts) -> Iterator[Fault]:
                 f"deploy code that has the task, or `eventbridge register {client.id} --task NAME --replace-task`",
                 {"client": client.id, "workers": ignorant, "tasks": unknown},
             )
+        if client.report_by == "in-process":
+            yield from _without_bridge(client, consumers)
+
+
+def _without_bridge(client: ClientSeen, consumers: Sequence[WorkerSeen]) -> Iterator[Fault]:
+    """Say that workers which are to report in-process have no bridge in them: nobody hears how their tasks end."""
+    mute = sorted(it.name for it in consumers if COMMIT not in (it.tasks or ()))
+    if mute:
+        yield Fault(
+            "at-risk",
+            f"{counted(len(mute), 'worker')} of {len(consumers)} on queue {_quoted(client.queue)} "
+            f"{'has' if len(mute) == 1 else 'have'} no bridge installed, and client {client.id} asks for in-process "
+            f"reports: what {'it handles' if len(mute) == 1 else 'they handle'} is never answered: {_some(mute)}",
+            f"call bridge.install(app) in the fleet's app, or `eventbridge register {client.id} --report-by callback`",
+            {"client": client.id, "workers": mute},
+        )
 
 
 def _acks(facts: Facts) -> Iterator[Fault]:

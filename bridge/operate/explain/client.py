@@ -61,7 +61,8 @@ def explain_trouble(facts: ClientFacts) -> Iterator[Cause]:
             kind="trouble",
             severity="error",
             text=f"it could not be served{when}: {facts.trouble}",
-            do="the bridge tries again every second or so, and forgets this when it succeeds",
+            do="mend this, `eventbridge doctor` may say how; the bridge tries again every second or so, and forgets it "
+            "when it succeeds",
             data={"trouble": facts.trouble, "at": facts.trouble_at},
         )
 

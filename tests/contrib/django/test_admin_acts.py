@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 import bridge
+from bridge.command import bridge as command_line
 from bridge.operate.operator import Operator
 from bridge.store import Store
 from tests.contrib.django.browsing import act, browser, choose, confirm, said
@@ -134,6 +136,16 @@ def test_as_many_rows_as_are_allowed_fit_into_the_form_that_asks(log: World, cli
     log.eyes.execute('DELETE FROM fq.parked WHERE client_id = %s AND "offset" > %s', [client, most])
     asked = choose(someone, "discard_selected", f"{client}:1", select_across="1", page=page)
     assert said(confirm(someone, asked)) == [f"{most:,} events of client {client} discarded"]
+
+
+def test_the_command_that_takes_more_is_there(log: World) -> None:
+    from bridge.contrib.django import acting, acts
+
+    found = [it for it in vars(acts).values() if isinstance(it, acting.Act)]
+    told = {it.command or it.verb for it in found}
+    assert told == {"redrive", "discard", "pause", "pause --drain", "resume", "scheduled"}
+    for command in told:
+        assert CliRunner().invoke(command_line, [*command.split(), "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize(
