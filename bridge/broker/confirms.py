@@ -40,7 +40,8 @@ class Confirms:
         """Wait until everything that was published so far is confirmed.
 
         Returns:
-            The queues that messages with `mandatory` were for, and that do not exist. The broker has dropped these.
+            The queues that messages with `mandatory` were for, and that do not exist. The broker has dropped these;
+            then it is not said whether it has refused others.
 
         Raises:
             BrokerRefuses: the broker refused some of it, the channel is still good; `taken_since` says what it has.
@@ -52,7 +53,7 @@ class Confirms:
                 raise TimeoutError(f"{len(self._open)} messages were not confirmed in {seconds:g} s")
         before, self._waited = self._waited, self._published
         unroutable, self._unroutable = self._unroutable, set()
-        if any(number > before for number in self._refused):
+        if not unroutable and any(number > before for number in self._refused):  # what was dropped is not taken
             raise BrokerRefuses(FULL)
         self._refused.clear()
         self._beside.clear()

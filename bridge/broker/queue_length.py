@@ -8,6 +8,7 @@ from kombu import Connection
 
 from bridge.broker.internals.connections import answered_within, is_virtual
 
+NOT_FOUND = "404"  # kombu's virtual transports say it as a text
 FIRST_IN_FIRST_OUT = ("amqp", "redis", "memory")  # transports, by `driver_type`, whose queues keep the order
 
 
@@ -20,7 +21,7 @@ def queue_length(connection: Connection, queue: str, *, seconds: float) -> int |
         seconds: Longest wait for each answer.
 
     Returns:
-        None where the transport does not say.
+        None where the broker does not say.
 
     Raises:
         The errors of kombu and of the broker's driver.
@@ -40,7 +41,7 @@ def keeps_order(connection: Connection) -> bool:
 def _counted(connection: Connection, channel: Any, queue: str) -> int | None:
     try:
         return int(channel.queue_declare(queue, passive=True).message_count)
-    except connection.channel_errors:
-        return 0
+    except connection.channel_errors as error:
+        return 0 if str(getattr(error, "reply_code", "")) == NOT_FOUND else None  # a queue that we may not look at
     except (AttributeError, NotImplementedError):
         return None

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from bridge.app import Bridge
 from bridge.declare import app_name, options_left_out, registrations
-from bridge.errors import BridgeError, Unavailable
+from bridge.errors import BridgeError, SchemaError, StoreRefused, Unavailable
 from bridge.model import Registration
 from bridge.store.clients import ListedClient, list_clients, note_undeclared, register
+from bridge.store.driver_errors import may_be_about_a_row
 from bridge.store.outcomes import is_held
 from bridge.store.rounds import silent_bridges
 from bridge.trouble import Trouble
@@ -55,11 +56,14 @@ class Declared:
                 done = register(
                     self._bridge.store, registration, bridge=self._bridge.settings.queue, lock_seconds=seconds
                 )
-            except Unavailable as error:
-                if not is_held(error):
+            except (Unavailable, SchemaError) as error:
+                if not (is_held(error) or may_be_about_a_row(error)):
                     raise
                 held.add(registration.id)
-                self._trouble.went(f"another transaction holds client {registration.id!r}")
+                id = registration.id
+                self._trouble.went(
+                    f"another transaction holds client {id!r}" if is_held(error) else f"client {id!r}: {error}"
+                )
             except BridgeError as error:  # one client's trouble must not stop the others
                 logger.error("client %s is not registered: %s", registration.id, said(error))
             else:
@@ -78,8 +82,8 @@ class Declared:
         declared = [it.id for it in registrations(self._bridge.app)]
         try:
             gone = note_undeclared(self._bridge.store, name, declared, bridge=own, lock_seconds=BRIEF_SECONDS)
-        except Unavailable as error:
-            if not is_held(error):
+        except (Unavailable, SchemaError, StoreRefused) as error:
+            if not (isinstance(error, StoreRefused) or is_held(error) or may_be_about_a_row(error)):
                 raise
             return
         for id in gone:

@@ -7,6 +7,7 @@ import time
 
 from bridge.errors import BridgeError, SchemaError, StoreUnavailable
 from bridge.store import Store
+from bridge.store.driver_errors import may_be_about_a_row
 from bridge.store.scheduled import append_due
 from bridge.wording import said
 
@@ -74,9 +75,9 @@ class Due:
                     break
                 if time.monotonic() > until:
                     break
-        except (StoreUnavailable, SchemaError):
-            raise
         except BridgeError as error:  # the passes go on
+            if isinstance(error, StoreUnavailable | SchemaError) and not may_be_about_a_row(error):
+                raise
             self._say(str(error))
         self._looked = time.monotonic()
         return appended

@@ -19,23 +19,23 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from bridge.app import Bridge
-from bridge.errors import BridgeError, BrokerUnavailable, LogRewound, StoreUnavailable
+from bridge.errors import BridgeError, BrokerUnavailable, LogRewound, SchemaError, StoreRefused, StoreUnavailable
 from bridge.marks.witness import witness_of
 from bridge.pump.beats import note_beat_of
 from bridge.pump.declared import Declared
 from bridge.pump.due import Due
 from bridge.pump.noting import Noting
-from bridge.pump.one_pass import Pass, hand_over, rehearse
+from bridge.pump.one_pass import Bounds, Pass, hand_over, rehearse
 from bridge.pump.rehearsals import Rehearsals
 from bridge.pump.slices import LONGEST_LOOK_EVENTS
 from bridge.pump.stopping import is_stopping
 from bridge.settle.policy import rest
 from bridge.store import rounds
+from bridge.store.driver_errors import may_be_about_a_row
 from bridge.store.durations import note_durations
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 from bridge.trouble import Trouble
-from bridge.wording import said
 
 logger = logging.getLogger("bridge")
 
@@ -43,6 +43,7 @@ LONGEST_WAIT_SECONDS = 0.5  # of one statement: it holds a snapshot meanwhile, w
 FEW_CLIENTS = 10  # up to so many, a pass each costs less than to ask first which of them want any of the new events
 TROUBLE_SECONDS = 1.0  # how long a client in trouble is left alone
 NOTE_SECONDS = 2.0  # how often a pump at work says so in Postgres, for `explain`
+TOGETHER = "clients that want none of the new events can't be moved together"
 LONGEST_APART_SECONDS = 5.0  # ticks that are closer together than this have not piled up, however long the interval
 
 
@@ -71,6 +72,7 @@ class Pump:
         self._bridge = bridge
         self._left_alone_until: dict[str, float] = {}  # clients in trouble: id -> time.monotonic()
         self._troubles: dict[str, Trouble] = {}  # of the same clients
+        self._moving = Trouble(logger, what=TOGETHER, over="they are moved together again")
         self._prepared = False
         self._witness = witness_of(bridge)
         self._noted = -NOTE_SECONDS  # time.monotonic()
@@ -189,7 +191,7 @@ class Pump:
         """
         settings, sender = self._bridge.settings, self._bridge.sender
         limit = self._rehearsals.limit(client)
-        how: dict[str, Any] = {
+        bounds: Bounds = {
             "horizon": horizon,
             "limit": limit or settings.pass_limit,
             "bridge": self._name,
@@ -198,9 +200,9 @@ class Pump:
         }
         try:
             if limit is not None:
-                rehearse(self._bridge.store, client, **how)
+                rehearse(self._bridge.store, client, **bounds)
             noting = Noting(sender.send)
-            done = hand_over(self._bridge.store, client, send=noting.send, revoke=sender.revoke, **how)
+            done = hand_over(self._bridge.store, client, send=noting.send, revoke=sender.revoke, **bounds)
         except LogRewound:
             raise
         except Exception as error:  # any error is this client's alone: the others are served
@@ -225,8 +227,10 @@ class Pump:
             return clients
         try:
             rounds.pass_over(store, bridge=self._name, horizon=horizon, slice=LONGEST_LOOK_EVENTS)
-        except StoreUnavailable as error:  # then each is moved by a pass of its own
-            logger.warning("clients that want none of the new events can't be moved together: %s", said(error))
+        except (StoreUnavailable, StoreRefused, SchemaError) as error:  # then each is moved by a pass of its own
+            self._moving.went(error)
+        else:
+            self._moving.back()
         return rounds.clients_to_serve(store, bridge=self._name, horizon=horizon)
 
     def _take_turn(self, holder: str, *, first: bool) -> bool:
@@ -267,8 +271,11 @@ class Pump:
         expected = isinstance(error, BridgeError)
         self._left_alone_until[client] = time.monotonic() + TROUBLE_SECONDS
         said = str(error) if expected else f"{type(error).__name__}: {error}"
-        # First: while Postgres is away this raises, and the tick ends with one line for all clients.
-        rounds.note_trouble(self._bridge.store, client=client, trouble=said)
+        try:  # first: while Postgres is away this raises, and the tick ends with one line for all clients
+            rounds.note_trouble(self._bridge.store, client=client, trouble=said)
+        except (StoreUnavailable, StoreRefused, SchemaError) as refusal:
+            if not (isinstance(refusal, StoreRefused) or may_be_about_a_row(refusal)):
+                raise
         what, over = f"client {client} can't be served", f"client {client} is served again"
         trouble = self._troubles.setdefault(client, Trouble(logger, what=what, over=over, client=client))
         trouble.went(error, unexpected=None if expected else error)

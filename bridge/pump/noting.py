@@ -16,7 +16,7 @@ logger = logging.getLogger("bridge")
 
 
 class Noting:
-    """Stands between a pass and the sender, and remembers what goes out.
+    """Stands between a pass and the sender, and remembers what goes out, without the bodies: they may be large.
 
     Args:
         send: Publishes deliveries.
@@ -34,7 +34,7 @@ class Noting:
     def _noting(self, client: Client, deliveries: Sequence[Delivery]) -> Sequence[Unsent]:
         refused = self._send(client, deliveries)
         unsent = {it.offset for it in refused}
-        self._noted += [(client.id, it) for it in deliveries if it.offset not in unsent]
+        self._noted += [(client.id, it._replace(body="")) for it in deliveries if it.offset not in unsent]
         return refused
 
     def say(self) -> None:

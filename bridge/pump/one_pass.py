@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from sqlalchemy import Connection
 
@@ -54,6 +54,24 @@ class Pass(NamedTuple):
     hungry: bool
     again: int = 0
     trouble: str = ""
+
+
+class Bounds(TypedDict):
+    """What a pass and its rehearsal have in common, as the arguments of both.
+
+    Attributes:
+        horizon: The highest offset that is final.
+        limit: Most events to hand over.
+        bridge: The bridge that runs the pass.
+        look: Says how long the client's queue is.
+        batch_bytes: Most that is fetched at once of large events.
+    """
+
+    horizon: int
+    limit: int
+    bridge: str
+    look: Look
+    batch_bytes: int
 
 
 def unknown_length(_: str) -> int | None:
@@ -203,8 +221,8 @@ def _take_and_send(
         handover.finish_pass(
             connection,
             client,
-            delivered=taken.fresh,
-            retried=max(0, taken.again - len(taken.not_taken)),
+            delivered=taken.delivered,
+            retried=taken.retried,
             counted=taken.counted,
             owed=taken.owed,
             hungry=judgement.hungry,
@@ -217,4 +235,4 @@ def _take_and_send(
         handover.end_drain(connection, client)
     if trouble:  # the line above forgets it
         leases.note_not_taken(connection, client, trouble)
-    return Pass(taken.again + taken.fresh - unsent, taken.looked, judgement.hungry, taken.again, trouble)
+    return Pass(taken.again + taken.fresh - unsent, taken.looked, judgement.hungry, taken.retried, trouble)

@@ -34,7 +34,7 @@ class Sending:
         """Send these deliveries too, unless the broker takes no more.
 
         Raises:
-            BrokerRefuses: it has taken nothing in this pass.
+            BrokerRefuses: it has taken nothing in this pass, and takes no more: the rest need not be looked for.
             BrokerUnavailable, and others of a broker: nothing of the pass may be remembered.
         """
         if not deliveries:
@@ -50,5 +50,7 @@ class Sending:
                 self.unsent += found
                 self._has_taken = self._has_taken or len(found) < len(deliveries)
                 self._why = next((str(it) for it in found if isinstance(it, NotTaken)), "")
+                if self._why and not self._has_taken:
+                    raise BrokerRefuses(self._why)
                 return
         self.unsent += [NotTaken(it.offset, self._why) for it in deliveries]

@@ -33,7 +33,7 @@ class Taken:
     """What a pass took.
 
     Attributes:
-        again: Retries: deliveries that went out once more.
+        again: Deliveries that were open before: retries, and those that the broker did not take before.
         fresh: All other deliveries: new events, successors, redriven and replayed events.
         counted: Those that were handed over for the first time since the client's ledger began.
         owed: Those that were neither open nor parked before.
@@ -42,6 +42,8 @@ class Taken:
         not_taken: Those that the broker does not take for now.
         more: Whether there may be more in the log or in a replay, given room.
         within_seconds: Seconds until replays and redrives must be checked again: 0 is at once; None if there are none.
+        delivered: For metrics, how many the broker took of what is fresh, or was never with it before.
+        retried: For metrics, how many it took of the others.
     """
 
     again: int
@@ -53,6 +55,8 @@ class Taken:
     more: bool
     within_seconds: float | None
     not_taken: tuple[NotTaken, ...] = ()
+    delivered: int = 0
+    retried: int = 0
 
 
 class Old(NamedTuple):
@@ -104,7 +108,6 @@ def take(
             sending.send(client, ready + found)
             ready = []
     left -= new.taken
-    refused += new.refused
     rest = Replayed([], old.replay_seconds)
     if rest.within_seconds == 0:
         rest = _take_replayed(connection, client, budget, room=left)
@@ -113,17 +116,33 @@ def take(
         ready = []
     sending.send(client, ready)
     seconds = [each for each in (old.redrive_seconds, rest.within_seconds) if each is not None]
+    fresh = budget.room(again=old.again) - left + len(rest.deliveries)
+    not_taken = tuple(it for it in sending.unsent if isinstance(it, NotTaken))
+    delivered, retried = _with_the_broker(old.deliveries[: old.again], fresh, not_taken)
     return Taken(
         again=old.again,
-        fresh=budget.room(again=old.again) - left + len(rest.deliveries),
+        fresh=fresh,
         counted=old.successors + new.tally,
         owed=old.owed + new.tally + _tally(rest.deliveries),
         looked=new.upto - client.dispatched,
-        refused=(*refused, *(it for it in sending.unsent if isinstance(it, Undeliverable))),
-        not_taken=tuple(it for it in sending.unsent if isinstance(it, NotTaken)),
+        refused=(*refused, *new.refused, *(it for it in sending.unsent if isinstance(it, Undeliverable))),
+        not_taken=not_taken,
+        delivered=delivered,
+        retried=retried,
         more=(new.upto < horizon and not waits) or rest.within_seconds == 0,
         within_seconds=min(seconds, default=None),
     )
+
+
+def _with_the_broker(again: Sequence[Delivery], fresh: int, not_taken: Sequence[NotTaken]) -> tuple[int, int]:
+    """Return how many deliveries the broker took for the first time, and how many once more.
+
+    What it did not take counts when it does. Of those that go out again the first attempt was never with it.
+    """
+    missing = {it.offset for it in not_taken}
+    taken = [it for it in again if it.offset not in missing]
+    first = sum(it.attempt == 1 for it in taken)
+    return fresh - (len(missing) - (len(again) - len(taken))) + first, len(taken) - first
 
 
 def _take_old(connection: Connection, client: Client, budget: Budget) -> Old:

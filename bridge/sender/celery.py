@@ -14,15 +14,14 @@ from kombu.exceptions import EncodeError
 from kombu.serialization import dumps
 
 from bridge.contract import CallbackArgs
-from bridge.errors import BrokerRefuses, NotTaken, Undeliverable, Unsent
+from bridge.errors import BrokerRefuses, Undeliverable, Unsent
 from bridge.model import Client, Delivery
 from bridge.sender.message import TaskCall, publish, signature_of
 from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.shown import argument_of, label_of
-from bridge.sender.writer import Writer
+from bridge.sender.writer import Writer, left_for_later
 from bridge.tracing.listeners import continued
 
-LONGEST_SECONDS = 5.0  # for the messages of one call
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
 MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event
 
@@ -31,35 +30,25 @@ class CeleryWriter(Writer):
     """Publishes messages as `app.send_task` does."""
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> Sequence[Unsent]:
-        """Publish these deliveries in order; return those that the serializer refuses, or that there was no time for.
-
-        Nothing is said to Postgres meanwhile, which ends a transaction that is idle for too long.
-        """
+        """Publish these deliveries in order; return those that the serializer refuses, or there was no time for."""
         refused: list[Unsent] = []
         parcels = list(pack(client, deliveries))
-        until, published = time.monotonic() + LONGEST_SECONDS, 0
 
         def publish(message: tuple[str, Sequence[Delivery]]) -> None:
-            nonlocal published
             task, parcel = message
-            if published and time.monotonic() > until:
-                why = f"{published:,} of {len(parcels):,} messages take {LONGEST_SECONDS:g} s to make: the rest is next"
-                refused.extend(NotTaken(it.offset, why) for it in parcel)
-                return
             began = time.thread_time()
             refused.extend(self._send_parcel(client, task, parcel))
             self.slow.note(client, parcel, time.thread_time() - began)
-            published += 1
 
         try:
-            self._publish_each(parcels, len(parcels), publish)
+            published = self._publish_each(parcels, len(parcels), publish)
         except BrokerRefuses as error:
             at_fault = {each.offset for each in refused}
             tried = [parcel for _, parcel in parcels[: len(error.taken)]]
             made = sum(any(it.offset not in at_fault for it in parcel) for parcel in tried)
             error.taken, error.refused = frozenset(range(made)), tuple(refused)
             raise
-        return refused
+        return [*refused, *left_for_later([parcel for _, parcel in parcels], published)]
 
     def _send_parcel(self, client: Client, task: str, parcel: Sequence[Delivery]) -> list[Undeliverable]:
         """Publish one message; where it can't be serialised, one without the events at fault, and return these."""

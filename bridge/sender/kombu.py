@@ -15,10 +15,12 @@ from kombu import Producer
 
 from bridge.broker.fast_ways import DELIVERY_TAGS, KOMBU_STENCIL
 from bridge.broker.internals.connections import is_virtual, number_messages
-from bridge.errors import Undeliverable
+from bridge.errors import Unsent
 from bridge.model import Client, Delivery
 from bridge.sender.cutter import Cut, Cutter, Rendered
+from bridge.sender.parcels import pack
 from bridge.sender.pieces import Pieces
+from bridge.sender.writer import left_for_later
 from bridge.tracing.listeners import only_trace, unrecorded
 
 
@@ -32,10 +34,13 @@ class KombuWriter(Cutter[dict[str, Any]]):
         if is_virtual(producer.channel) and DELIVERY_TAGS.conforms():
             number_messages(producer.channel)
 
-    def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Undeliverable]:
-        """Publish these deliveries in order; return those that no message can be made of."""
-        self._publish_each(self.cut(client, deliveries), len(deliveries), self._publish)
-        return []
+    def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Unsent]:
+        """Publish these deliveries in order; return those that there was no time for."""
+        number = len(deliveries)  # of messages, at most
+        published = self._publish_each(self.cut(client, deliveries), number, self._publish)
+        if published == number:
+            return []
+        return left_for_later([parcel for _, parcel in pack(client, deliveries)], published)
 
     def _publish(self, message: Cut[dict[str, Any]]) -> None:
         options, changing, body = message

@@ -36,7 +36,6 @@ from bridge.errors import (
     BrokerRefuses,
     BrokerUnavailable,
     InvalidClient,
-    NotTaken,
     QueueMissing,
     Unsent,
 )
@@ -52,6 +51,7 @@ from bridge.sender.portions import is_ordinary, portions, size_of
 from bridge.sender.reading import sort_out
 from bridge.sender.redis import RedisWriter
 from bridge.sender.refusals import refusals, said_of_redis
+from bridge.sender.room import Room
 from bridge.sender.slow import Slow
 from bridge.sender.writer import Writer
 from bridge.tracing.spans import sending
@@ -121,23 +121,23 @@ class Sender:
         deliveries, refused = sort_out(client, deliveries)
         deliveries, slow = self._slow.sort_out(client, deliveries)
         unsent: list[Unsent] = [*refused, *slow]
-        full, send = "", partial(self._send_together, client)
+        room, before = Room(len(deliveries)), self._full.taken[client.queue]
         with sending(client, deliveries, transport=self._transport) as batch, self._my_turn():
             for portion in portions(client, deliveries, known=lambda: self._largest, most_bytes=self._batch_bytes):
-                if full:
-                    unsent += [NotTaken(it.offset, full) for it in portion]
-                    continue
-                try:
-                    found = send_around(client, portion, send)
-                    found = self._full.look_again(client, portion, found, send) if found else found
-                except BrokerRefuses as error:
-                    if portion[0] is deliveries[0]:  # it has taken nothing
-                        raise
-                    found = [NotTaken(it.offset, str(error)) for it in portion]
-                full = next((str(it) for it in found if isinstance(it, NotTaken)), "")
-                unsent += found
+                unsent += room.refusal(portion) or self._send_portion(client, portion, room, before)
+            room.raise_if_none()
             batch.left_out = {it.offset for it in unsent}
         return unsent
+
+    def _send_portion(self, client: Client, portion: Sequence[Delivery], room: Room, before: int) -> list[Unsent]:
+        """Send a portion around what the broker refuses of it; return what was not sent."""
+        send = room.around(partial(self._send_together, client))
+        found = send_around(client, portion, send)
+        if found:
+            found = self._full.look_again(client, portion, found, send, before=before)
+        self._full.forget_others(client, portion, found)
+        room.note(client, portion, found)
+        return found
 
     def _send_together(self, client: Client, deliveries: Sequence[Delivery]) -> list[Unsent]:
         """Publish some deliveries, and return when the broker has them, or has taken those that it takes for now.
@@ -160,13 +160,13 @@ class Sender:
                     unroutable = confirms.wait(self._answer_timeout_seconds) if confirms is not None else set()
             except BrokerRefuses as error:
                 if error.taken:
-                    self._full.note_taken(client.queue)
+                    self._full.took(client.queue)
                 return left_over(client, deliveries, [*refused, *error.refused], error)
             if client.queue in unroutable:
                 raise QueueMissing(client.queue)
             self._largest, self._noted, self._together = max(self._largest, alone), max(self._noted, seen), True
             if len(refused) < len(deliveries):
-                self._full.note_taken(client.queue)
+                self._full.took(client.queue, alone)
             return refused
 
     def remember(self, seen: Seen) -> None:

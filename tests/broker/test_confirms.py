@@ -16,7 +16,7 @@ from kombu import Connection, Queue
 
 from bridge.app import Bridge
 from bridge.broker.confirms import Confirms
-from bridge.errors import BrokerUnavailable, QueueMissing
+from bridge.errors import BrokerRefuses, BrokerUnavailable, QueueMissing
 from bridge.pump.loop import pump_of
 from bridge.sender.sender import Sender
 from tests.support.link import Link
@@ -229,6 +229,22 @@ def test_g10_answers_are_waited_for_whichever_way_the_shop_has_set_the_channel_u
             assert confirms.wait(5) == set()
         assert confirms.taken_since(0) == {0, 1, 2, 3}
     assert waiting(broker) == 4
+
+
+def test_g1_what_a_missing_queue_dropped_is_not_taken_for_delivered_because_others_were_refused(
+    amqp_url: str, broker: Connection
+) -> None:
+    declare(broker, "small", **{"x-max-length": 0, "x-overflow": "reject-publish"})
+    with Connection(amqp_url) as connection:
+        channel = connection.channel()
+        confirms = Confirms(channel)
+        for _ in range(2):
+            for queue in ("small", "nowhere"):
+                channel.basic_publish(amqp.Message("{}"), routing_key=queue, mandatory=True)
+            assert confirms.wait(5) == {"nowhere"}
+        channel.basic_publish(amqp.Message("{}"), routing_key="small", mandatory=True)
+        with pytest.raises(BrokerRefuses):
+            confirms.wait(5)
 
 
 def test_a_queue_that_is_missing_is_named_and_nothing_is_remembered(

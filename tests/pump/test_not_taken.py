@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +13,8 @@ from bridge.model import Client, Delivery
 from bridge.operate.audit import audit
 from bridge.operate.operator import Operator
 from bridge.operate.parked import choose, discard
+from bridge.pump.noting import Noting
+from tests.sender.test_messages import client, delivery
 from tests.support.world import World, offsets
 
 
@@ -141,3 +144,63 @@ def test_g10_the_ledger_is_right_while_events_are_not_taken_and_after_them(world
         assert audit(world.store, "c").contradictions == ()
     assert offsets(broker.taken) == [1, 2, 3, 4]
     assert world.cursor() == 6
+
+
+def test_the_counters_say_what_the_broker_took_and_count_each_event_when_it_did(world: World) -> None:
+    world.client(max_attempts=5)
+    world.publish(*"abcdef")
+    broker = Full(2, bad=[6])
+
+    def counted() -> tuple[int, int]:
+        row = world.row()
+        return row["delivered"], row["retried"]
+
+    world.one_pass(send=broker.send)
+    assert counted() == (3, 0), "two that it took, and the one that is parked"
+    world.fail(*broker.taken)
+    world.make_due()
+    broker.room = 3
+    done = world.one_pass(send=broker.send)
+    assert done is not None
+    assert (done.sent, done.again) == (3, 2)
+    assert counted() == (4, 2), "two retries, and one that it had not taken"
+    world.publish("g", "h")
+    world.make_not_taken_due()
+    broker.room = 3
+    world.one_pass(send=broker.send)
+    assert counted() == (7, 2), "those two, and a new one"
+    world.make_not_taken_due()
+    broker.room = 9
+    world.one_pass(send=broker.send)
+    assert counted() == (8, 2)
+    world.succeed(*broker.taken)
+    assert world.cursor() == 8
+
+
+def test_g10_a_broker_that_takes_nothing_lets_no_further_slices_be_fetched(world: World) -> None:
+    world.client(window=5000)
+    world.eyes.execute("INSERT INTO fq.events (topic) SELECT 't' FROM generate_series(1, 4000)")
+    world.eyes.execute(
+        """CREATE SEQUENCE public.slices;
+           CREATE FUNCTION count_slice() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM nextval('public.slices'); RETURN NULL; END $$;
+           CREATE TRIGGER count_slice AFTER INSERT ON fq.deliveries EXECUTE FUNCTION count_slice()"""
+    )
+    with pytest.raises(BrokerUnavailable, match="the queue is full"):
+        world.one_pass(send=Full(0).send, limit=5000)
+    assert world.eyes.execute("SELECT last_value FROM public.slices").fetchone() in [(1,), (2,)], "one is fetched ahead"
+    assert world.rows("deliveries") == []
+
+
+def test_g10_of_large_events_nothing_but_their_names_is_kept_for_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    to, broker = client(), Full(1)
+    noting = Noting(broker.send)
+    with caplog.at_level("DEBUG", logger="bridge"):
+        noting.send(to, [delivery(to, body=bytearray(100_000))])
+        gc.collect()
+        body = broker.taken.pop().body
+        assert [it for it in gc.get_referrers(body) if isinstance(it, tuple)] == []
+        noting.say()
+    assert "client c: event 42 is handed over, attempt 1" in caplog.text

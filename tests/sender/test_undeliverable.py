@@ -133,7 +133,7 @@ def slow_serializer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return json.dumps(message)
 
     register("slow", write, json.loads, "application/x-slow", "utf-8")
-    monkeypatch.setattr("bridge.sender.celery.LONGEST_SECONDS", 0.25)
+    monkeypatch.setattr("bridge.sender.writer.CALL_SECONDS", 0.25)
     monkeypatch.setattr("bridge.sender.slow.LONGEST_SECONDS", 0.5)
     yield
     unregister("slow")

@@ -57,7 +57,7 @@ END $$;
 -- 16 MiB, so that one call is short. One whose id is in the log already is that event, and is dropped. One whose id
 -- another transaction publishes at this moment is held for seconds, and one that Postgres refuses (a constraint or a
 -- trigger of yours) for a minute: nothing waits for it, and `why` says what was wrong with the last one. What is wrong
--- with all of them is raised.
+-- with all of them is raised. An error that does not tell whose fault it is counts for one event if others pass.
 CREATE FUNCTION fq.append_due(most integer, OUT done integer, OUT held integer, OUT why text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '20ms' AS $$
 DECLARE
@@ -65,6 +65,8 @@ DECLARE
     one    bigint;
     busy   integer := 0;
     broken text;
+    doubt  text;
+    state  text;
 BEGIN
     done := 0;
     held := 0;
@@ -94,7 +96,10 @@ BEGIN
             EXIT WHEN busy = 25;  -- each has cost a fiftieth of a second
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-            IF left(SQLSTATE, 2) IN ('08', '0A', '25', '28', '3D', '3F', '42', '53', '55', '57', '58', 'XX')
+            IF left(SQLSTATE, 2) IN ('08', '0A') OR SQLSTATE IN ('3F000', '42P01', '42883') THEN
+                state := SQLSTATE;  -- a trigger of somebody's own asks a server that is away, or calls what was dropped
+                doubt := SQLERRM;
+            ELSIF left(SQLSTATE, 2) IN ('25', '28', '3D', '3F', '42', '53', '55', '57', '58', 'XX')
                OR broken = 'events_pkey' THEN
                 RAISE;
             END IF;
@@ -103,6 +108,9 @@ BEGIN
             why := format('event %s: %s', one, left(SQLERRM, 500));
         END;
     END LOOP;
+    IF state IS NOT NULL AND done = 0 THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = doubt;
+    END IF;
 END $$;
 
 -- Lock the scheduled events that are due, as many as fit into one call of fq.append_due, and return their numbers in
