@@ -7,6 +7,7 @@
 --            attempts  integer[], of each
 --            counts    boolean[], whether the attempt of each counts
 --            noted     boolean[], whether the loss of each makes the next look at it later
+--            wait      double precision, seconds until they go out again
 -- Returns    "offset", epoch, attempt of each
 -- Relies on  the client being locked in this transaction
 WITH lost AS MATERIALIZED (
@@ -21,7 +22,8 @@ WITH lost AS MATERIALIZED (
     UPDATE fq.deliveries d
        SET state = CASE WHEN l.counts THEN d.state ELSE 'retrying' END,
            earlier_attempts = d.earlier_attempts + CASE WHEN l.counts THEN 0 ELSE 1 END,
-           losses = CASE WHEN l.noted THEN coalesce(d.losses, 0) + 1 ELSE d.losses END, due_at = now(),
+           losses = CASE WHEN l.noted THEN coalesce(d.losses, 0) + 1 ELSE d.losses END,
+           due_at = now() + make_interval(secs => :wait),
            waited_at = CASE WHEN l.counts THEN now() END, behind = NULL
       FROM lost l
      WHERE d.client_id = :client AND d."offset" = l."offset"
