@@ -136,7 +136,7 @@ def test_g10_what_went_along_with_its_workers_is_parked_if_it_was_alone_and_else
     ]
     take_along("c:3")
     assert watched.parked() == [3]
-    with watched.redis.pubsub() as heard:
+    with watched.redis.pubsub() as heard:  # type: ignore[no-untyped-call]
         heard.psubscribe("*celery.pidbox")
         saw({"c:3": Run("another", 1, "later", again=True), "c:9": Run("another", 2, "later", again=True)})
         told = wait_until(lambda: heard.get_message(ignore_subscribe_messages=True), what="the workers are told")
