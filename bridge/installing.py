@@ -34,9 +34,10 @@ def install(app: Celery) -> None:
     `LagWatch`). Each step does something only where it is needed. In a worker that can reach the log, `OldMessages`
     puts a comparison before the tasks' own `before_start`. In a bridge worker and in beat, a filter of Celery's loggers
     gives the lines about the pump's ticks the level DEBUG, and puts a line a minute in the place of a traceback for
-    each tick that beat can't send. It connects to the process' signals `task_success` and `task_failure`, for clients
-    that report in-process, and to `beat_init` and `celeryd_init`. The tasks are shared tasks, so every other app of
-    the process knows them, too. Calling it again changes nothing.
+    each tick that beat can't send. For clients that report in-process, it connects to the process' signals
+    `task_success` and `task_failure`, and goes before the result backends' `mark_as_done` and `mark_as_failure`. It
+    connects to `beat_init` and `celeryd_init`, too. The tasks are shared tasks, so every other app of the process knows
+    them. Calling it again changes nothing.
 
     Args:
         app: An app, configured now or later; of Celery's `current_app`, the app that is current now.

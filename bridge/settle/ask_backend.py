@@ -2,7 +2,8 @@
 
 A backend is a third server, whose driver may wait for ever, whatever its time-outs say. So a thread asks it, and
 settling waits for that thread for a bounded time, after which failures count without their reasons. A backend that did
-not answer is left alone for a minute.
+not answer is left alone for a minute. The thread makes the backend, too: Celery's for SQL databases connects, and
+creates its tables, when it is made, and each thread may get one of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ ERRORS_IN_A_ROW = 3  # one error may be about one result, as where its class can
 MOST_SAID_BYTES = 300
 
 
+class NoBackend(Exception):
+    """The app has no result backend."""
+
+
 class Question:
     """What one batch asks: the ids of tasks that failed. A thread fills in the answers.
 
@@ -53,12 +58,17 @@ class BackendAsker:
     """Asks a result backend, in a thread of its own.
 
     Args:
-        ask: Returns what the backend keeps of the task with this id; it may hang, and raise anything.
+        ask: Returns what the backend keeps of the task with this id; it may hang, and raise anything; `NoBackend` says
+            that nothing is to be asked, ever.
         clock: Seconds, from any moment.
+
+    Attributes:
+        has_backend: Whether there is one, as far as is known.
     """
 
     def __init__(self, ask: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
+        self.has_backend = True
         self._clock = clock
         self._questions: queue.SimpleQueue[Question | None] | None = None
         self._thread: threading.Thread | None = None
@@ -122,6 +132,9 @@ class BackendAsker:
             try:
                 question.found[id] = failure_in(self._ask(id))
                 errors = 0
+            except NoBackend:
+                self.has_backend = False
+                break
             except BaseException as error:  # a backend may raise anything: the failure counts without its reason too
                 errors += 1
                 why = failure_of(error)
@@ -134,19 +147,20 @@ _askers: WeakKeyDictionary[Celery, tuple[int, BackendAsker]] = WeakKeyDictionary
 
 def asker_of(app: Celery) -> BackendAsker | None:
     """Return the asker of an app's result backend, which each process makes once; None if the app has no backend."""
-    try:
-        if isinstance(app.backend, DisabledBackend):
-            return None
-    except Exception as error:  # its driver is missing, say
-        logger.warning("the result backend can't be used: %s", said(error))
-        return None
     pid, asker = _askers.get(app, (0, None))
     if asker is None or pid != os.getpid():  # a forked child has no threads of its parent
         asker = BackendAsker(partial(_ask, app))
         _askers[app] = os.getpid(), asker
-    return asker
+    return asker if asker.has_backend else None
 
 
 def _ask(app: Celery, id: str) -> object:
-    """Ask with the backend of the thread that runs this: Celery makes each thread its own."""
-    return app.backend.get_task_meta(id)
+    """Ask with the backend of the thread that runs this.
+
+    Raises:
+        NoBackend: the app has none.
+    """
+    backend = app.backend
+    if isinstance(backend, DisabledBackend):
+        raise NoBackend
+    return backend.get_task_meta(id)

@@ -134,6 +134,7 @@ def recall_lost(
     noted: Sequence[bool],
     reason: str,
     lock_seconds: float,
+    wait_seconds: float = 0.0,
 ) -> list[Attempt]:
     """Let lost attempts go out again; return those of them that were still awaited.
 
@@ -145,6 +146,7 @@ def recall_lost(
         noted: Whether each makes the next look at its event later.
         reason: Why, for the journal.
         lock_seconds: How long to wait for the client.
+        wait_seconds: Until they go out again.
 
     Raises:
         StoreUnavailable: another transaction holds the client, or Postgres is away; nothing changed.
@@ -152,6 +154,7 @@ def recall_lost(
     known = {(it.offset, it.epoch, it.attempt): it for it in attempts}
     binds = {
         "client": client,
+        "wait": wait_seconds,
         "offsets": [it.offset for it in attempts],
         "epochs": [it.epoch for it in attempts],
         "attempts": [it.attempt for it in attempts],

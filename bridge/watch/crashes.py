@@ -27,13 +27,15 @@ from bridge.watch.crashing import (
     Start,
     allowed_of,
     bad_starts,
+    companions,
     doubtful,
     is_fresh,
     judged,
     known_starts,
     remember,
 )
-from bridge.watch.pace import Pace
+from bridge.watch.judging import FORGIVEN_LOSSES
+from bridge.watch.pace import LONGEST_REST_SECONDS, Pace
 from bridge.wording import said
 
 logger = logging.getLogger("bridge.watch")
@@ -44,9 +46,13 @@ STAY_SECONDS, AGAIN_SECONDS = 2.0, 0.05  # with one connection, and between two 
 STOPPED_SECONDS = 60.0  # after a message was stopped, nobody else looks for it
 RECOUNT_SECONDS = 1.0  # how long it is taken as known how many workers there are
 GONE_SECONDS = 10.0  # since a message was seen that its workers drop: no worker is about to start it
+BANNED_SECONDS = 600.0  # since a message was seen last that took its workers along: a supervisor waits for minutes
+BANNED_SOON_SECONDS, BANNED_REST_SECONDS = 60.0, 1.0  # for so long it is looked for closely, then so often
+APART_SECONDS, LONGEST_APART_SECONDS = 60.0, 600.0  # between events of which one takes its workers along
 MOST_ASKED = 50  # workers, for their processes, in one look
 LOCK_SECONDS = 0.2
 LOST = "lost: the process that ran its batch ended, again and again"
+TOGETHER = "lost: all that its worker ran ended with it, again and again"
 DROPPED = "lost: it was started again and again, and the last worker that ran it is gone"
 
 
@@ -73,6 +79,8 @@ class Crashes:
         self._workers, self._recount = 0, 0.0  # how many have answered, and when to count them anew
         self._before: dict[Event, list[int]] = {}  # the bad starts of each of its earlier messages
         self._events: dict[str, Event] = {}  # of each message
+        self._banned: dict[str, float] = {}  # ids of messages that took their workers along, and when they were seen
+        self._turn = -LONGEST_APART_SECONDS  # when the last one goes out of those that ended together
 
     @property
     def next_at(self) -> float:
@@ -94,7 +102,9 @@ class Crashes:
         self._events = events
         self._histories = {id: starts for id, starts in self._histories.items() if id in events}
         self._stopped = {id: at for id, at in self._stopped.items() if id in events}
-        self._pace.awaits(bool(events), now=time.monotonic())
+        since = time.monotonic() - BANNED_SECONDS
+        self._banned = {id: at for id, at in self._banned.items() if at > since}
+        self._pace.awaits(bool(events or self._banned), now=time.monotonic())
 
     def is_due(self) -> bool:
         """Tell whether to ask the workers what they run."""
@@ -153,7 +163,10 @@ class Crashes:
             for suspect in found
             for it, age in zip(suspect.attempts, suspect.ages, strict=True)
         }
-        self._histories = remember(self._histories, {id: run for id, run in runs.items() if id in ours}, now=now)
+        self._end_banned(connection, runs, now=now)
+        beside = _side_by_side(runs) if ours else {}
+        seen = {id: run for id, run in runs.items() if id in ours}
+        self._histories = remember(self._histories, seen, now=now, beside=beside)
         about = {id: ours[id][:2] for id in self._histories if id in ours}
         self._stop(connection, about)  # the next start may be a tenth of a second away, and a question takes as long
         if workers := sorted(doubtful(self._histories, self._stopped, now=now))[:MOST_ASKED]:
@@ -162,8 +175,16 @@ class Crashes:
             ages = {id: age for id, (_, _, age) in ours.items()}
             self._histories = judged(self._histories, mains, workers, self._stopped, ages=ages, now=now)
         self._stop(connection, about)
-        self._pace.asked(answers, now=now, soon=self.are_fresh())
+        came_back = any(now - at <= BANNED_SOON_SECONDS for at in self._banned.values())
+        most = BANNED_REST_SECONDS if self._banned else LONGEST_REST_SECONDS
+        self._pace.asked(answers, now=now, soon=self.are_fresh() or came_back, most_seconds=most)
         self._give_up(connection, {id: about[id] for id in self._stopped if id in about}, now=now)
+
+    def _end_banned(self, connection: Connection, runs: Mapping[str, Run], *, now: float) -> None:
+        """End the processes that run what was given up: before they take their worker along once more."""
+        if back := self._banned.keys() & runs.keys():
+            revoke(self._bridge.app, connection, sorted(back), seconds=ANSWER_SECONDS, terminate=True)
+            self._banned.update(dict.fromkeys(back, now))
 
     def _stop(self, connection: Connection, ours: Mapping[str, tuple[Suspect, Attempt]]) -> None:
         """Have the workers drop messages that were started as often as their client allows, should they come back.
@@ -208,26 +229,45 @@ class Crashes:
     def _end(self, connection: Connection, suspect: Suspect, attempt: Attempt, starts: int) -> None:
         """Give up one event; let it go out again where it is not known to be at fault.
 
-        Of a batch it is not known: its first event goes out alone, and the others are found lost.
+        Of a batch it is not known: its first event goes out alone, and the others are found lost. Nor is it of what ran
+        side by side in workers that went.
         """
         store, is_first = self._bridge.store, suspect.batch > 1 and attempt.tries == 1
+        id = attempt.task_id(suspect.id)
+        together = bool(starts and companions(id, self._histories[id]))
         try:
-            if starts and not is_first:
+            if starts and not is_first and not together:
                 losses.give_up_crashing(store, suspect.id, {attempt: starts}, lock_seconds=LOCK_SECONDS)
             else:
                 losses.recall_lost(
                     store,
                     suspect.id,
                     [attempt],
-                    counted=[bool(starts)],
+                    counted=[bool(starts) and (not together or attempt.losses >= FORGIVEN_LOSSES)],
                     noted=[True],
-                    reason=LOST if starts else DROPPED,
+                    reason=TOGETHER if together else LOST if starts else DROPPED,
                     lock_seconds=LOCK_SECONDS,
+                    wait_seconds=self._next_turn() if together else 0.0,
                 )
         except StoreUnavailable as error:
             logger.info("crashing events of client %s can't be given up yet: %s", suspect.id, said(error))
             return
-        id = attempt.task_id(suspect.id)
+        if starts and any(it.end is End.WORKER for it in self._histories[id]):
+            self._banned[id] = time.monotonic()
         self._histories = {other: seen for other, seen in self._histories.items() if other != id}
         self._stopped.pop(id, None)
-        revoke(self._bridge.app, connection, [id], seconds=ANSWER_SECONDS)
+        revoke(self._bridge.app, connection, [id], seconds=ANSWER_SECONDS, terminate=id in self._banned)
+
+    def _next_turn(self) -> float:
+        """Return how long an event waits so that it does not run beside those that may be at fault."""
+        now = time.monotonic()
+        self._turn = min(now + LONGEST_APART_SECONDS, max(now, self._turn + APART_SECONDS))
+        return self._turn - now
+
+
+def _side_by_side(runs: Mapping[str, Run]) -> dict[str, frozenset[str]]:
+    """Return the ids of the tasks that each worker runs."""
+    found: dict[str, set[str]] = {}
+    for id, run in runs.items():
+        found.setdefault(run.worker, set()).add(id)
+    return {worker: frozenset(ids) for worker, ids in found.items()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bridge.broker.running import Main, Run
@@ -44,6 +45,7 @@ class Start(NamedTuple):
         end: How it ended.
         silent: How often its worker has not answered since.
         unseen: Whether there was a start before it that nobody saw, in a worker that lives.
+        beside: The ids of all tasks that its worker ran when it was seen last, its own among them.
     """
 
     run: Run
@@ -52,28 +54,33 @@ class Start(NamedTuple):
     end: End = End.OPEN
     silent: int = 0
     unseen: bool = False
+    beside: frozenset[str] = frozenset()
 
 
 Histories = Mapping[str, tuple[Start, ...]]  # of each task id: its starts that were seen
+NOBODY: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
-def remember(before: Histories, runs: Mapping[str, Run], *, now: float) -> dict[str, tuple[Start, ...]]:
+def remember(
+    before: Histories, runs: Mapping[str, Run], *, now: float, beside: Mapping[str, frozenset[str]] = NOBODY
+) -> dict[str, tuple[Start, ...]]:
     """Add what this look saw to what was seen before.
 
     Args:
         before: What was remembered at the last look.
         runs: Where each task runs that runs now.
         now: In seconds.
+        beside: The ids of all tasks that each worker runs.
     """
     found = dict(before)
     for id, run in runs.items():
-        starts = found.get(id, ())
+        starts, others = found.get(id, ()), beside.get(run.worker, frozenset())
         if starts and starts[-1].run == run:  # it runs on, for however long
-            starts = (*starts[:-1], starts[-1]._replace(last=now))
+            starts = (*starts[:-1], starts[-1]._replace(last=now, beside=others))
         else:
             # A message that nobody had before is a retry of the task's own: the start before it ended well.
             ended = tuple(it if run.again else it._replace(end=End.OTHER) for it in starts[-1:])
-            starts = (*starts[:-1], *ended, Start(run, now, now))
+            starts = (*starts[:-1], *ended, Start(run, now, now, beside=others))
         found[id] = starts[-MOST_STARTS:]
     return found
 
@@ -149,6 +156,17 @@ def bad_starts(starts: tuple[Start, ...]) -> int:
     processes, workers = ends.count(End.PROCESS), ends.count(End.WORKER)
     bad = processes + (workers if workers >= FEWEST_WORKERS else 0)
     return bad + starts[0].unseen if bad else 0
+
+
+def companions(id: str, starts: tuple[Start, ...]) -> frozenset[str]:
+    """Return the tasks that ran beside a message each time that its whole worker went: one of these may be at fault.
+
+    Nobody, where the starts that killed their own process, and no other's, are what counts.
+    """
+    if any(it.end is End.PROCESS for it in starts):
+        return frozenset()
+    beside = [it.beside for it in starts if it.end is End.WORKER]
+    return frozenset.intersection(*beside) - {id} if beside else frozenset()
 
 
 def allowed_of(suspect: Suspect, attempt: Attempt) -> int:

@@ -41,17 +41,18 @@ class Pace:
         """Tell whether to ask now."""
         return self._since is not None and now >= self._next and self._at(now) > 0
 
-    def asked(self, answers: int, *, now: float, soon: bool) -> None:
+    def asked(self, answers: int, *, now: float, soon: bool, most_seconds: float = LONGEST_REST_SECONDS) -> None:
         """Note that the workers were asked.
 
         Args:
             answers: How many came.
             soon: Whether to ask again as soon as may be.
             now: In seconds.
+            most_seconds: Until they are asked again, at most.
         """
         self._free, self._filled = self._at(now) - max(1, answers), now
         seconds = now - (now if self._since is None else self._since)
-        self._next = now + (0 if soon else rest_after(seconds))
+        self._next = now + (0 if soon else min(most_seconds, rest_after(seconds)))
 
     def _at(self, now: float) -> float:
         """Return how many answers are free at this time; below zero if more came than there were."""

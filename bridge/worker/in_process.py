@@ -6,6 +6,9 @@ has to report, and settles it at the latest 50 ms later, and when it ends. Nothi
 even to read the secret: while Postgres is away, reports wait in the outbox. Only Celery's main process sees a hard time
 limit or a killed child: these are not reported, and the lease has the event handed over again.
 
+An outcome is told before Celery stores the task's result, as a callback is published before that: a result backend that
+hangs, refuses or can't write a result neither delays an outcome nor makes a failure of a success.
+
 A task that replaces itself ends without a success or a failure: what takes its place gets the callbacks that its
 message did not carry, and reports by these.
 """
@@ -13,13 +16,16 @@ message did not carry, and reports by these.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
-from celery import Celery, Task
+from celery import Celery, Task, current_task
 from celery.app.task import Context
+from celery.backends.base import Backend
 from celery.signals import task_failure, task_internal_error, task_success
 
 from bridge.app import Bridge, bridge_of
@@ -38,6 +44,8 @@ logger = logging.getLogger("bridge.outbox")
 
 
 _carrying: list[Callable[[Any, Any], Any]] = []  # what `Task.replace` has been made here
+_telling: list[Callable[..., Any]] = []  # what `mark_as_done` and `mark_as_failure` of a result backend have been made
+_told = threading.local()  # `id`: of the task whose end this thread has told last
 TRUST_SECONDS = 10.0  # a fleet has many processes: it is enough that a bridge worker has compared so lately
 
 
@@ -57,6 +65,11 @@ def connect() -> None:
     if Task.replace not in _carrying:
         Task.replace = _carrying_callbacks(Task.replace)
         _carrying.append(Task.replace)
+    if Backend.mark_as_done not in _telling:
+        Backend.mark_as_done, Backend.mark_as_failure = _telling[:] = (
+            _telling_success(Backend.mark_as_done),
+            _telling_failure(Backend.mark_as_failure),
+        )
 
 
 def _carrying_callbacks(replace: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -71,6 +84,45 @@ def _carrying_callbacks(replace: Callable[[Any, Any], Any]) -> Callable[[Any, An
         return replace(self, sig)
 
     return with_callbacks
+
+
+def _telling_success(mark_as_done: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a success told before its result is stored."""
+
+    @wraps(mark_as_done)
+    def telling(self: Any, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if args_in_headers(request) is not None:
+            _tell_early(self.app, request, None)
+        return mark_as_done(self, task_id, result, request, *args, **kwargs)
+
+    return telling
+
+
+def _telling_failure(mark_as_failure: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a failure told before it is stored, by the process that ran the task: the main process has no outbox."""
+
+    @wraps(mark_as_failure)
+    def telling(
+        self: Any, task_id: str, exc: Any, traceback: Any = None, request: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        runs_here = current_task and current_task.request.id == task_id
+        if runs_here and not _is_told(task_id) and args_in_headers(request) is not None:
+            _tell_early(self.app, request, failure_reported(exc, traceback, host=getattr(request, "hostname", None)))
+        return mark_as_failure(self, task_id, exc, traceback, request, *args, **kwargs)
+
+    return telling
+
+
+def _tell_early(app: Celery, request: Any, failure: Failure | None) -> None:
+    """Report the end of a task; if that is not possible, the signal comes, where an error ends in the log."""
+    with suppress(Exception):
+        _report(app, request, failure)
+        _told.id = request.id
+
+
+def _is_told(task_id: object) -> bool:
+    """Tell whether this thread has told the end of the task before: a result that can't be stored is no failure."""
+    return task_id is not None and getattr(_told, "id", None) == task_id
 
 
 def _report(app: Celery, request: Any, failure: Failure | None) -> None:
@@ -111,11 +163,12 @@ def settle_reports(bridge: Bridge, reports: Sequence[Report]) -> list[Report]:
 
 
 def _succeeded(sender: Any, **_: Any) -> None:
-    _report(sender.app, sender.request, None)
+    if not _is_told(sender.request.id):
+        _report(sender.app, sender.request, None)
 
 
 def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
-    if args_in_headers(sender.request) is not None:
+    if not _is_told(sender.request.id) and args_in_headers(sender.request) is not None:
         told = failure_reported(exception, einfo or None, host=getattr(sender.request, "hostname", None))
         _report(sender.app, sender.request, told)
 
@@ -126,6 +179,6 @@ def _broke(sender: Any, request: Any, exception: BaseException, einfo: Any = Non
     Where the task has succeeded before, that counts.
     """
     context = Context(request)  # the task's own is gone by now
-    if args_in_headers(context) is not None:
+    if not _is_told(context.id) and args_in_headers(context) is not None:
         told = failure_reported(exception, einfo or None, host=getattr(context, "hostname", None))
         _report(sender.app, context, told)

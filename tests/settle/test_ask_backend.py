@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -188,9 +190,31 @@ def test_g10_while_the_backend_hangs_successes_and_failures_are_settled(
     for_ever.set()
 
 
+def test_g10_while_the_backend_can_t_even_be_made_successes_and_failures_are_settled(
+    world: World, bridge: Callable[[str], Bridge]
+) -> None:
+    world.client(ordering="none")
+    world.publish(None, None)
+    calls: list[Any] = []
+    for task, delivery in zip(("bridge.fail", "bridge.commit"), world.hand_over(), strict=True):
+        calls.append((task, ["c", delivery.offset, 1, 1, sign("s", ("c", delivery.offset, 1, 1), generation=1)]))
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        it = bridge(f"db+postgresql+psycopg://bridge@127.0.0.1:{silent.getsockname()[1]}/results")
+        settling = threads.submit(settle_callbacks, it, calls)
+        try:
+            assert settling.result(LONG) == Settled(succeeded=1, retried=1), "its server takes connections, and is mute"
+        finally:
+            silent.close()  # which ends whoever waits for it
+
+
 def test_an_app_without_a_backend_or_with_one_that_can_t_be_made_asks_none(
     bridge: Callable[[str | None], Bridge], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert asker_of(bridge(None).app) is None
-    assert asker_of(bridge("nothing.of.the:Kind").app) is None
-    assert "the result backend can't be used" in caplog.text
+    for url, has_backend in ((None, False), ("nothing.of.the:Kind", True)):
+        app = bridge(url).app
+        for _ in range(3):
+            if (asker := asker_of(app)) and (question := asker.begin(["c:1"])):
+                assert asker.end(question, within_seconds=LONG) == {}
+        assert (asker_of(app) is not None) == has_backend
+    assert caplog.text.count("the result backend does not say why tasks fail") == 1
+    assert "No module named 'nothing'" in caplog.text

@@ -56,7 +56,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "pass/look_at_leases": ([ALL_OUT, OPEN, LAPSED], {}),
     "pass/renew_leases": ([ALL_OUT, OPEN], {"offsets": OFFSETS, "seconds": [60.0] * MANY, "behinds": [None] * MANY}),
     "pass/postpone": ([ALL_OUT, OPEN], {"offsets": OFFSETS, "seconds": 1.0}),
-    "watch/recall_lost": ([ALL_OUT, OPEN], {**ABOUT, "counts": [False] * MANY, "noted": [False] * MANY}),
+    "watch/recall_lost": ([ALL_OUT, OPEN], {**ABOUT, "counts": [False] * MANY, "noted": [False] * MANY, "wait": 0.0}),
     "operate/discard_open": ([ALL_OUT, OPEN], {"offsets": OFFSETS}),
     "outcomes/succeed": ([ALL_OUT, OPEN], {}),
     "outcomes/failing": ([ALL_OUT, OPEN], {"state": "sent"}),

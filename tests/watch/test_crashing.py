@@ -19,6 +19,7 @@ from bridge.watch.crashing import (
     Start,
     allowed_of,
     bad_starts,
+    companions,
     doubtful,
     is_fresh,
     judged,
@@ -127,6 +128,25 @@ def test_g10_workers_that_go_one_after_the_other_count_where_they_are_more_than_
 ) -> None:
     looks = [(n * apart, run(n, again=n > 0)) for n in range(workers + 1)]
     assert bad_starts(seen(*looks, mains={"w": NEW})) == bad
+
+
+@pytest.mark.parametrize(
+    ("beside", "mains", "found"),
+    [
+        ([{ID}, {ID}, {ID}], NEW, set()),
+        ([{ID, "c:2"}, {ID, "c:2", "c:3"}, {ID, "c:2"}], NEW, {"c:2"}),  # it may be the one at fault
+        ([{ID, "c:2"}, {ID, "c:3"}, {ID, "c:2"}], NEW, set()),  # others came and went
+        ([{ID, "c:2"}, {ID, "c:2"}, {ID, "c:2"}], LIVES, set()),  # processes were killed, each by what it ran
+    ],
+)
+def test_g10_what_ran_beside_a_message_each_time_that_its_worker_went_may_be_at_fault(
+    beside: Sequence[set[str]], mains: Main, found: set[str]
+) -> None:
+    starts: dict[str, tuple[Start, ...]] = {}
+    for n, ids in enumerate([*beside, {ID}]):  # the last one runs
+        starts = remember(starts, {ID: run(n, again=n > 0)}, now=n, beside={"w": frozenset(ids)})
+        starts = judged(starts, {"w": mains}, doubtful(starts, (), now=n), (), ages={}, now=n)
+    assert companions(ID, starts[ID]) == found
 
 
 def test_g10_a_start_that_nobody_saw_counts_only_where_the_worker_was_there_before_the_message() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import signal
 
 import pytest
 
-from bridge.watch import judging, watching
+from bridge.broker.running import Run
+from bridge.store.losses import suspects
+from bridge.watch import crashes, judging, watching
+from bridge.watch.crashes import Crashes
+from bridge.watch.crashing import FEWEST_WORKERS, SILENT_LOOKS
 from tests.support.waiting import wait_until
 from tests.watch.conftest import LONG, Watched
 
@@ -97,6 +103,46 @@ def test_g10_an_event_that_comes_back_by_itself_is_innocent(watched: Watched, do
     watched.look_until(lambda: watched.starts(1) >= (1 if do == "wait" else 6), what="it is started again and again")
     finishes(watched, 1)
     assert watched.ask("SELECT max(attempt) FROM fq.deliveries") == 1, "its message was never dropped"
+
+
+@pytest.mark.parametrize("watched", ["redis"], indirect=True)
+def test_g10_what_went_along_with_its_workers_is_parked_if_it_was_alone_and_else_goes_out_one_after_the_other(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crashes, "ANSWER_SECONDS", 0.05)  # no worker is there that could answer
+    watched.client("c", topics=["#"], ordering="none", max_attempts=3, ack_timeout_seconds=3600)
+    for _ in range(3):
+        watched.publish("c.event")
+    watched.hand_over()
+    it, broker = Crashes(watched.app_bridge), watched.app_bridge.app.connection_for_write()
+
+    def saw(runs: dict[str, Run]) -> None:
+        found = suspects(watched.store, bridge="bridge", seconds=0, most=10)
+        it.awaits(found)
+        it.saw(broker, found, runs, answers=1)
+
+    def take_along(*ids: str) -> None:
+        for nth in range(FEWEST_WORKERS + 1):
+            for _ in range(SILENT_LOOKS + 1):
+                saw({id: Run(f"worker-{nth}", n, str(nth), again=nth > 0) for n, id in enumerate(ids)})
+
+    take_along("c:1", "c:2")
+    assert watched.parked() == [], "nobody knows which of them it was"
+    states = 'SELECT "offset", state, due_at > now(), attempt - earlier_attempts FROM fq.deliveries ORDER BY 1'
+    assert watched.eyes.execute(states).fetchall() == [
+        (1, "retrying", False, 0),
+        (2, "retrying", True, 0),
+        (3, "sent", True, 1),
+    ]
+    take_along("c:3")
+    assert watched.parked() == [3]
+    with watched.redis.pubsub() as heard:  # type: ignore[no-untyped-call]
+        heard.psubscribe("*celery.pidbox")
+        saw({"c:3": Run("another", 1, "later", again=True), "c:9": Run("another", 2, "later", again=True)})
+        told = wait_until(lambda: heard.get_message(ignore_subscribe_messages=True), what="the workers are told")
+    body = json.loads(base64.b64decode(json.loads(told["data"])["body"]))
+    assert (body["arguments"]["task_id"], body["arguments"]["terminate"]) == (["c:3"], True), "its message came back"
+    broker.close()
 
 
 def finishes(watched: Watched, *offsets: int) -> None:

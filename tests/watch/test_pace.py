@@ -58,3 +58,10 @@ def test_nobody_is_asked_while_nothing_is_awaited_and_all_begins_anew_afterwards
 )
 def test_looks_take_a_fiftieth_of_the_time_at_most(seconds: float, took: float, rest: float) -> None:
     assert bounded_rest(seconds, took=took) == pytest.approx(rest)
+
+
+def test_while_a_message_may_come_back_that_took_its_workers_along_somebody_looks_each_second() -> None:
+    pace = Pace(0.0)
+    pace.awaits(True, now=0)
+    pace.asked(2, now=500, soon=False, most_seconds=1.0)
+    assert not pace.is_due(now=500.9) and pace.is_due(now=501)

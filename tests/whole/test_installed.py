@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
@@ -21,6 +22,7 @@ from bridge.store import Store
 from bridge.store.clients import register
 from tests.conftest import Connect, StartWorker
 from tests.sender.test_messages import client, delivery
+from tests.support.link import Link
 from tests.support.waiting import wait_until
 
 FLEET = """
@@ -30,7 +32,11 @@ from redis import Redis
 import bridge
 
 app = Celery("fleet", broker=os.environ["CELERY_BROKER_URL"])
-app.conf.update(broker_connection_retry_on_startup=True)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    result_backend=os.environ.get("RESULTS"),
+    result_backend_transport_options={"retry_policy": {"max_retries": 0}},
+)
 bridge.install(app)
 
 redis = Redis.from_url(os.environ["CELERY_BROKER_URL"])
@@ -58,6 +64,13 @@ def fails_to_fail(event):
 @app.task(name="fleet.fails_to_succeed", base=Custom)
 def fails_to_succeed(event):
     pass
+
+@app.task(name="fleet.answers")
+def answers(event):
+    redis.rpush("began", event["offset"])
+    if event["payload"] == "poison":
+        raise ValueError("no")
+    return object() if event["payload"] == "odd" else 1
 
 @app.task(name="fleet.later")
 def later(word):
@@ -188,7 +201,37 @@ def test_what_goes_wrong_in_a_task_s_own_hooks_is_reported_and_not_left_to_the_l
     done = 'SELECT min("offset") FROM fq.clients'
     wait_until(lambda: eyes.execute(done).fetchone() == (6,), what="all of them have ended, long before a lease")
     parked = eyes.execute('SELECT client_id, error_type, error FROM fq.parked ORDER BY "offset"').fetchall()
-    assert parked == [("fails_to_fail", "RuntimeError", "in on_failure")] * 3
+    reasons = {("fails_to_fail", "ValueError", "no"), ("fails_to_fail", "RuntimeError", "in on_failure")}
+    assert len(parked) == 3 and set(parked) <= reasons, "its process tells the first, and its main process the second"
+    store.close()
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+def test_g10_a_result_store_at_fault_changes_no_outcome_that_is_reported_in_process(
+    database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker, *, fault: str
+) -> None:
+    store, env, eyes = Store(database), {"BRIDGE_DATABASE_URL": database}, connect()
+    given = {"task": "fleet.answers", "report_by": "in-process", "max_attempts": 2, "backoff_seconds": 0}
+    register(store, Registration(id="c", given=given))
+    link = Link(urlsplit(redis_url).port or 6379)
+    worker("bridge", directory=fleet, env=env, queues=["bridge"], beat=True)
+    worker("fleet", directory=fleet, env=env | {"RESULTS": f"redis://127.0.0.1:{link.port}/0"}, concurrency=4)
+    if fault == "hangs":
+        link.mute()
+    else:
+        link.close()
+    with store.transaction() as connection:
+        bridge.publish_many(connection, [("t", payload) for payload in ("fine", "odd", "poison")])
+
+    def is_over() -> bool:
+        done = 'SELECT "offset" = 3 FROM fq.clients WHERE NOT EXISTS (SELECT FROM fq.deliveries)'
+        return eyes.execute(done).fetchone() == (True,)
+
+    wait_until(is_over, timeout=60, what="all outcomes are settled, long before a lease")
+    assert eyes.execute('SELECT "offset", error_type, error FROM fq.parked').fetchall() == [(3, "ValueError", "no")]
+    with Redis.from_url(redis_url) as redis:
+        assert sorted(redis.lrange("began", 0, -1)) == [b"1", b"2", b"3", b"3"], "what succeeds runs once"
+    link.close()
     store.close()
 
 

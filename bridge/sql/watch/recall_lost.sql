@@ -7,6 +7,7 @@
 --            attempts  integer[], of each
 --            counts    boolean[], whether the attempt of each counts
 --            noted     boolean[], whether the loss of each makes the next look at it later
+--            wait      double precision, seconds until they go out again
 -- Returns    "offset", epoch, attempt of each
 -- Relies on  the client being locked in this transaction
 WITH lost AS MATERIALIZED (
@@ -26,7 +27,7 @@ WITH lost AS MATERIALIZED (
            losses = CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.noted) THEN coalesce(d.losses, 0) + 1
                          ELSE d.losses END,
            waited_at = CASE WHEN d."offset" IN (SELECT l."offset" FROM lost l WHERE l.counts) THEN now() END,
-           due_at = now(), behind = NULL
+           due_at = now() + make_interval(secs => :wait), behind = NULL
      WHERE d.client_id = :client AND d."offset" >= (SELECT min(l."offset") FROM lost l)
        AND d."offset" <= (SELECT max(l."offset") FROM lost l)
        AND (d."offset" IN (SELECT l."offset" FROM lost l)) IS TRUE  -- looked up: see decision 72
