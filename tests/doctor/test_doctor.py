@@ -24,7 +24,7 @@ from bridge.operate.doctor import CHECKS
 from bridge.store import Store, rounds
 from bridge.store.checkup import contradiction, look_at_processes
 from bridge.store.migrate import migrate
-from tests.doctor.clinic import Clinic
+from tests.doctor.clinic import Clinic, locked
 from tests.store.test_pooler import at
 from tests.support.pgbouncer import PoolMode, pgbouncer
 from tests.support.world import World
@@ -298,6 +298,17 @@ def test_a_beat_that_took_the_place_of_another_is_no_second_one(world: World) ->
     assert at_once() == []
     note("old")
     assert at_once() == ["new", "old"]
+
+
+@pytest.mark.parametrize("table", ["fq.lanes", "fq.log", "fq.durations"])
+def test_who_locks_a_table_that_the_doctor_does_not_read_is_named_and_no_pump_is_blamed(
+    clinic: Clinic, table: str
+) -> None:
+    with locked(clinic.database, table):
+        found = [it for it in clinic.examine() if it.level == "at-risk"]
+        assert [it.check for it in found] == ["waits"]
+        assert table in found[0].text and "(somebody)" in found[0].text
+    assert clinic.complaints() == {}
 
 
 def test_clocks_that_differ_are_found(clinic: Clinic) -> None:
