@@ -25,6 +25,7 @@ from bridge.store import Store
 from bridge.store.checkup import ProcessesSeen, look_at_processes, look_at_server, look_at_waits
 from bridge.store.locks import BESIDE, LOOK_LOCK_SECONDS
 from bridge.store.migrate import check_schema
+from bridge.store.missing import missing
 from bridge.store.sessions import read_only
 from bridge.wording import one_line, span
 
@@ -157,6 +158,8 @@ def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen | Unaske
         with store.looking(lock_seconds=min(timeout_seconds, LOOK_LOCK_SECONDS)) as connection:
             if look_at_server(connection).read_only:
                 raise read_only()  # so no pump can be at work, which says nothing about it
+            if gone := missing(connection):
+                return Unasked(gone)
             return look_at_processes(connection, bridge=settings.queue)
     finally:
         store.close()

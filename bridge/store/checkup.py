@@ -25,6 +25,7 @@ from bridge.store.locks import (
 from bridge.store.losses import COLLECTOR_HOLDS_SECONDS
 from bridge.store.marks import MarkStatus, list_marks
 from bridge.store.migrate import check_schema
+from bridge.store.missing import missing
 from bridge.store.roles import GRANTS
 from bridge.store.rounds import beat_holds_seconds
 from bridge.wording import one_line
@@ -202,6 +203,8 @@ def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0
     except SchemaError as error:
         return DatabaseSeen(server=server, schema_trouble=one_line(str(error)))
     with store.looking(lock_seconds=LOOK_LOCK_SECONDS) as connection:
+        if gone := missing(connection):
+            return DatabaseSeen(server=server, schema_trouble=gone)
         topics = tuple(connection.execute(statement("checkup/topics"), {"most": MOST_TOPICS + 1}).scalars())
         holders = connection.execute(statement("look/horizon_holders")).mappings()
         return DatabaseSeen(

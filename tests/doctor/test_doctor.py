@@ -311,6 +311,22 @@ def test_who_locks_a_table_that_the_doctor_does_not_read_is_named_and_no_pump_is
     assert clinic.complaints() == {}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right", "named"),
+    [
+        ("ALTER TABLE fq.holds RENAME TO h", "ALTER TABLE fq.h RENAME TO holds", "table fq.holds"),
+        ("ALTER INDEX fq.events_key_offset RENAME TO i", "ALTER INDEX fq.i RENAME TO events_key_offset", "index fq."),
+        ("ALTER FUNCTION fq.put RENAME TO p", "ALTER FUNCTION fq.p RENAME TO put", "function fq.put"),
+    ],
+)
+def test_what_somebody_has_renamed_is_named(clinic: Clinic, wrong: str, right: str, named: str) -> None:
+    with clinic.sql(wrong, right):
+        [found] = [it for it in clinic.examine() if it.level == "at-risk"]
+        assert found.check == "schema" and named in found.text and "dropped or renamed" in found.text
+        assert "does not make it again" in (found.do or "")
+    assert clinic.complaints() == {}
+
+
 def test_clocks_that_differ_are_found(clinic: Clinic) -> None:
     with clinic.sql("SELECT", "DELETE FROM fq.turns WHERE name = 'tick'"):
         rounds.note_tick(clinic.world.store, host="far-away", clock=0)
