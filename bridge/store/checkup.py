@@ -71,6 +71,7 @@ class LogSeen(NamedTuple):
     bytes: int
     oldest_seconds: float | None
     drawable: bool = True
+    replicas: Sequence[str] = ()
 
 
 class Rights(NamedTuple):

@@ -71,6 +71,11 @@ DATABASE = [
         "roles",
     ),
     (
+        "ALTER ROLE fq_bridge SET session_replication_role = replica",
+        "ALTER ROLE fq_bridge RESET session_replication_role",
+        "schema",
+    ),
+    (
         "UPDATE fq.settings SET set_at = now() - interval '2 years'",
         "UPDATE fq.settings SET set_at = now()",
         "secret",

@@ -127,6 +127,8 @@ def explain_ordinary(facts: ClientFacts, *, quiet: bool) -> Iterator[Cause]:
         yield Cause(kind="unread", severity="info", text=text, data=data)
     if not facts.unread and not facts.open and not facts.waiting and facts.offset >= min(facts.horizon, facts.drawn):
         end = f"the log ends at {facts.drawn}" if facts.drawn > 0 else "the log is empty"
+        if facts.holders and facts.drawn > facts.horizon:
+            end = f"the log is final up to {facts.horizon}" if facts.horizon > 0 else "nothing of the log is final yet"
         text = f"it is caught up: everything that matches is finished, {end}"
         yield Cause(kind="caught-up", severity="info", text=text, data={"offset": facts.offset})
     elif quiet and not facts.unread and not facts.open:
