@@ -70,14 +70,7 @@ def status_command(
         else:
             out = console(ctx)
             out.print(status_view(rows, width=out.width))
-            if number := operator.unreadable():
-                say_warning(
-                    f"{counted(number, 'message is', 'messages are')} set aside: `eventbridge about unreadable`"
-                )
-            if said := scheduled_line(operator.count_scheduled()):
-                out.print(said, style="dim")
-            if warning := operator.size_warning():
-                say_warning(warning)
+            _say_more(operator, out)
         if ask_workers:
             for said in operator.unknown_tasks(*(row.client for row in rows)).values():
                 say_warning(said)
@@ -89,6 +82,18 @@ def status_command(
             time.sleep(seconds)
     else:
         _watch(operator, client, console(ctx), seconds)
+
+
+def _say_more(operator: Operator, out: Console) -> None:
+    """Say what is to be known beside the clients."""
+    for cause in operator.waits():
+        say_warning(f"{cause.text}: {cause.do}")
+    if number := operator.unreadable():
+        say_warning(f"{counted(number, 'message is', 'messages are')} set aside: `eventbridge about unreadable`")
+    if said := scheduled_line(operator.count_scheduled()):
+        out.print(said, style="dim")
+    if warning := operator.size_warning():
+        say_warning(warning)
 
 
 def _with_unreadable(operator: Operator, rows: Sequence[ClientStatus]) -> list[dict[str, Any]]:

@@ -17,13 +17,17 @@ from bridge.topics import TOPIC
 
 LONGEST_FLOAT = 330  # characters, without an exponent
 
-_encode = json.JSONEncoder(
-    default=plain,
-    ensure_ascii=False,
-    allow_nan=False,
-    check_circular=False,  # a circle ends in a RecursionError all the same, and the check would cost a fifth
-    separators=(",", ":"),
-).encode
+_WAYS: dict[str, Any] = {
+    "default": plain,
+    "ensure_ascii": False,
+    "allow_nan": False,
+    "check_circular": False,  # a circle ends in a RecursionError all the same, and the check would cost a fifth
+    "separators": (",", ":"),
+}
+# Keys of several types can't be sorted, so the encoder itself tells the objects in which two keys may be one text, as 1
+# and "1" are. Nobody sees the order: Postgres has one of its own.
+_encode = json.JSONEncoder(**_WAYS, sort_keys=True).encode
+_encode_unsorted = json.JSONEncoder(**_WAYS).encode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # the escape of a NUL, and not a backslash of the text before u0000
 
@@ -164,7 +168,7 @@ def _headers(value: Mapping[str, Any], name: str) -> str:
 
 def measured(value: Any) -> int:
     """Return at least how many bytes Postgres counts: with a space behind each comma and colon, and all digits."""
-    text = _encode(value)
+    text = _encode_unsorted(value)
     exponents = text.count("e+") + text.count("e-")
     return len(text.encode("utf-8", "surrogatepass")) + text.count(",") + text.count(":") + LONGEST_FLOAT * exponents
 
@@ -177,7 +181,12 @@ def _is_longer(text: str, most_bytes: int) -> bool:
 def _json(value: Any, name: str, *, deepest: int = NESTED_LEVELS, most_bytes: int | None = None) -> str:
     """Return a value as JSON text; an error calls it by `name`."""
     try:
-        text = _encode(value)
+        try:
+            text = _encode(value)
+        except TypeError:
+            text = _encode_unsorted(value)
+            if fault(value, name)[1]:
+                raise
         if not text.isascii():
             text.encode()  # raises where the text holds half a surrogate pair
     except RecursionError:

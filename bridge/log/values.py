@@ -7,6 +7,7 @@ dataclasses, attrs classes and pydantic models come beside, and types of the use
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from datetime import date, time
 from decimal import Decimal
@@ -114,11 +115,17 @@ def _fault_of(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return f"it is a number of more than {INTEGER_DIGITS:,} digits"
     if isinstance(value, dict):
+        written: dict[str, Any] = {}
         for key in value:
             if not isinstance(key, str | int | float | bool | None):
                 return f"its key {repr(key)[:STEP_CHARACTERS]} is no text, and keys of JSON are"
             if why := _fault_of_text(key) if isinstance(key, str) else _fault_of(key):
                 return why
+            text = key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))
+            if text in written:
+                both = f"{written[text]!r} and {key!r}"
+                return f"its keys {both} are the same text, and only one of them would be kept"
+            written[text] = key
     return ""
 
 

@@ -19,12 +19,13 @@ from bridge.broker.marks import address
 from bridge.errors import ConfigurationError
 from bridge.operate.doctor.deadline import Asking
 from bridge.operate.doctor.facts import Unasked
-from bridge.operate.explain.database import explain_tables
+from bridge.operate.explain.database import explain_waits
 from bridge.operate.workers import connected
-from bridge.store import Store, locks
-from bridge.store.checkup import ProcessesSeen, look_at_processes, look_at_server
-from bridge.store.locks import LOOK_LOCK_SECONDS, table_holders
+from bridge.store import Store
+from bridge.store.checkup import ProcessesSeen, look_at_processes, look_at_server, look_at_waits
+from bridge.store.locks import BESIDE, LOOK_LOCK_SECONDS
 from bridge.store.migrate import check_schema
+from bridge.store.missing import missing
 from bridge.store.sessions import read_only
 from bridge.wording import one_line, span
 
@@ -149,12 +150,16 @@ def _ask_postgres(app: Celery, timeout_seconds: float) -> ProcessesSeen | Unaske
         role="health",
     )
     try:
-        if held := explain_tables(table_holders(store, seconds=locks.LOCKED_SECONDS)):
-            return Unasked(f"{held[0].text}: {held[0].do}")  # pumps wait for it as well
+        waits = look_at_waits(store)
+        waits = waits._replace(tables=tuple(it for it in waits.tables if it.table not in BESIDE))
+        if causes := explain_waits(waits):
+            return Unasked(f"{causes[0].text}: {causes[0].do}")  # pumps wait for it as well
         check_schema(store.engine)
         with store.looking(lock_seconds=min(timeout_seconds, LOOK_LOCK_SECONDS)) as connection:
             if look_at_server(connection).read_only:
                 raise read_only()  # so no pump can be at work, which says nothing about it
+            if gone := missing(connection):
+                return Unasked(gone)
             return look_at_processes(connection, bridge=settings.queue)
     finally:
         store.close()

@@ -18,7 +18,9 @@ from bridge.errors import BridgeError, Unavailable, UsageError
 from bridge.model import Position, Registration
 from bridge.settings.client import ClientSettings
 from bridge.store import Store
-from bridge.store.clients import DeclaredClient, list_declared, note_undeclared, register
+from bridge.store.clients import DeclaredClient, Registered, list_declared, note_undeclared, register
+from bridge.store.status import read_status
+from bridge.wording import counted
 
 OURS = str(Path(__file__).parents[1])
 STANDARD = sysconfig.get_path("stdlib")
@@ -36,7 +38,7 @@ class RegisteredClient:
         unknown_task: The task that was named, if the app does not know it, and knows others. This is right where only
             the fleet does.
         notes: What does not go along with its events, or does not fit: options of its task in the app, a serializer
-            that is not known here.
+            that is not known here, and events that are open in the queue before.
     """
 
     client: str
@@ -112,7 +114,11 @@ def register_client(
         offset=result.offset,
         changed=result.changed,
         unknown_task=task if task is not None and task not in app.tasks and _has_tasks(app) else None,
-        notes=(*options_left_out(app, result.settings, registration.given), *_unknown_serializer(result.settings)),
+        notes=(
+            *options_left_out(app, result.settings, registration.given),
+            *_unknown_serializer(result.settings),
+            *_left_behind(store, result),
+        ),
     )
 
 
@@ -122,6 +128,19 @@ def _unknown_serializer(settings: ClientSettings) -> Iterator[str]:
         yield (
             f"kombu knows no serializer {settings.serializer!r} here: fine if the bridge worker knows it, else "
             f"`eventbridge register {settings.id} --serializer json`"
+        )
+
+
+def _left_behind(store: Store, result: Registered) -> Iterator[str]:
+    """Say that messages are in the queue that a client had before: no search for lost ones sees them there."""
+    client, (before, now) = result.settings.id, result.changed.get("queue", (None, None))
+    if result.created or before is None:
+        return
+    if number := read_status(store, client)[0].open:
+        yield (
+            f"{counted(number, 'open event was', 'open events were')} handed over to queue {before!r}, where the "
+            f"bridge does not look any more: it hands them over again to {now!r}, and who still consumes {before!r} "
+            f"handles them too. Before a queue is changed, `eventbridge pause {client} --drain` lets them finish"
         )
 
 

@@ -12,7 +12,7 @@ from bridge.archive.places import Place, place_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
-from bridge.operate.explain.database import explain_tables
+from bridge.operate.explain.database import explain_tables, explain_waits
 from bridge.operate.explain.log import explain_size, say_holder
 from bridge.operate.parked import choose
 from bridge.operate.places import PlaceInLog, dated, position_of
@@ -20,6 +20,7 @@ from bridge.operate.tail import tail
 from bridge.retention.size import size_warning
 from bridge.settings.amount import bytes_of
 from bridge.store import Store
+from bridge.store.checkup import look_at_waits
 from bridge.store.clients import ListedClient, list_clients
 from bridge.store.events import LoggedEvent, Wanted
 from bridge.store.facts import collect_facts
@@ -78,6 +79,10 @@ class Viewer:
         """Say that the log comes near `bridge_log_limit`, from four fifths of it on; else nothing."""
         limit = bridge_of(self.app).settings.log_limit
         return size_warning(log_bytes(self._store), bytes_of(limit)) if limit else ""
+
+    def waits(self) -> list[Cause]:
+        """Say what keeps the bridge itself waiting: locks of others, and commits that wait for a standby."""
+        return explain_waits(look_at_waits(self._store))
 
     def explain(self, client: str, *, ask_broker: bool = True, timeout_seconds: float = 1.0) -> list[Cause]:
         """Say why a client stands where it stands, and what to do about it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -12,10 +12,20 @@ from bridge.errors import SchemaError
 from bridge.mark import Mark
 from bridge.sql import statement
 from bridge.store.connect import Store
-from bridge.store.locks import LOOK_LOCK_SECONDS, Holder
+from bridge.store.locks import (
+    LOCKED_SECONDS,
+    LOOK_LOCK_SECONDS,
+    Holder,
+    StandbyWait,
+    TableHolder,
+    blockers,
+    standby_wait,
+    table_holders,
+)
 from bridge.store.losses import COLLECTOR_HOLDS_SECONDS
 from bridge.store.marks import MarkStatus, list_marks
 from bridge.store.migrate import check_schema
+from bridge.store.missing import missing
 from bridge.store.roles import GRANTS
 from bridge.store.rounds import beat_holds_seconds
 from bridge.wording import one_line
@@ -60,6 +70,7 @@ class LogSeen(NamedTuple):
     bytes: int
     oldest_seconds: float | None
     drawable: bool = True
+    replicas: Sequence[str] = ()
 
 
 class Rights(NamedTuple):
@@ -115,6 +126,24 @@ class ClientSeen:
     parked: int
 
 
+class Waits(NamedTuple):
+    """What keeps the bridge waiting.
+
+    Attributes:
+        tables: Who lets nobody read a table.
+        blockers: Transactions of others that sessions of the bridge wait for.
+        standby: Since when commits have waited for a synchronous standby; None where none does.
+    """
+
+    tables: tuple[TableHolder, ...] = ()
+    blockers: tuple[Holder, ...] = ()
+    standby: StandbyWait | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything of this kind."""
+        return bool(self.tables or self.blockers or self.standby)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSeen:
     """What Postgres says.
@@ -131,6 +160,7 @@ class DatabaseSeen:
         secret_seconds: The age of the key that the database keeps; None where this role may not know.
         marks: How bridges and brokers get on.
         holders: Transactions that the horizon waits for, the oldest first.
+        waits: What the bridge itself waits for.
     """
 
     server: ServerSeen
@@ -144,6 +174,7 @@ class DatabaseSeen:
     secret_seconds: float | None = None
     marks: tuple[MarkStatus, ...] = ()
     holders: tuple[Holder, ...] = ()
+    waits: Waits = field(default_factory=Waits)
 
 
 def look_at_server(connection: Connection) -> ServerSeen:
@@ -166,11 +197,14 @@ def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0
         server, rights = look_at_server(connection), tuple(_rights(connection))
     if unreadable := [it.table for it in rights if it.me and it.table != "settings" and not it.is_readable]:
         return DatabaseSeen(server=server, rights=rights, unreadable=tuple(unreadable))
+    waits = look_at_waits(store)
     try:
         check_schema(store.engine)
     except SchemaError as error:
         return DatabaseSeen(server=server, schema_trouble=one_line(str(error)))
     with store.looking(lock_seconds=LOOK_LOCK_SECONDS) as connection:
+        if gone := missing(connection):
+            return DatabaseSeen(server=server, schema_trouble=gone)
         topics = tuple(connection.execute(statement("checkup/topics"), {"most": MOST_TOPICS + 1}).scalars())
         holders = connection.execute(statement("look/horizon_holders")).mappings()
         return DatabaseSeen(
@@ -183,7 +217,15 @@ def look_at_database(store: Store, *, bridge: str, interval_seconds: float = 1.0
             secret_seconds=_secret_seconds(connection, rights),
             marks=tuple(list_marks(connection)),
             holders=tuple(Holder(**row) for row in holders),
+            waits=waits,
         )
+
+
+def look_at_waits(store: Store) -> Waits:
+    """Tell what keeps the bridge waiting; this waits for no lock itself."""
+    held = tuple(table_holders(store, seconds=LOCKED_SECONDS))
+    with store.reading() as connection:
+        return Waits(held, blockers(connection), standby_wait(connection))
 
 
 def look_at_processes(connection: Connection, *, bridge: str, interval_seconds: float = 1.0) -> ProcessesSeen:

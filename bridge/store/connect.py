@@ -32,6 +32,7 @@ from bridge.store.sessions import (
     renew_if_read_only,
     session_settings,
 )
+from bridge.store.silence import bound
 
 SHORTEST_IDLE_SECONDS = 20.0
 UNKNOWN = "unknown"  # the start of no server
@@ -75,6 +76,7 @@ class Store:
             statement_seconds=statement_timeout_seconds, idle_seconds=idle_seconds, lock_seconds=lock_seconds
         )
         self._handlers_settings = session_settings(statement_seconds=statement_timeout_seconds, idle_seconds=None)
+        self._statement_seconds = statement_timeout_seconds
         self._role = role
         self._engines: dict[str, Engine] = {}
         self._pid = 0
@@ -237,4 +239,6 @@ class Store:
             },
         )
         attend(engine, settings)
+        if settings is self._settings:  # a handler's own statements may take as long as it lets them
+            bound(engine, statement_seconds=self._statement_seconds)
         return engine

@@ -88,7 +88,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
     if state in MISUSED:
         return UsageError(full)
     if state in MISSING:
-        return SchemaMissing(f"{primary}: run `eventbridge migrate`")
+        why = "run `eventbridge migrate`, or, if it finds nothing to do, see `eventbridge doctor`"
+        return SchemaMissing(f"{primary}: {why}")
     if state == CHECK_VIOLATION and constraint.startswith("clients_"):
         return InvalidClient(primary)
     if state == READ_ONLY:

@@ -9,7 +9,7 @@ from bridge.errors import UnknownClient
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.handover import MOST_TOPICS
-from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, blockers
+from bridge.store.locks import LOOK_LOCK_SECONDS, Holder, StandbyWait, blockers, standby_wait
 from bridge.store.marks import MarkStatus, list_marks
 from bridge.store.status import MOST_EVENTS_COUNTED
 
@@ -118,6 +118,7 @@ class ClientFacts:
         scheduled_late_seconds: Since when the first scheduled event is due that is not in the log; None where none is
             scheduled, negative where none is due.
         scheduled_held: Whether Postgres refused to append it, so that it is tried again later.
+        standby: Since when commits have waited for a synchronous standby; None where none does.
     """
 
     client: str
@@ -169,6 +170,7 @@ class ClientFacts:
     ready: int = 0
     scheduled_late_seconds: float | None = None
     scheduled_held: bool = False
+    standby: StandbyWait | None = None
 
 
 def collect_facts(store: Store, client: str) -> ClientFacts:
@@ -206,4 +208,5 @@ def collect_facts(store: Store, client: str) -> ClientFacts:
             replays=tuple(RunningReplay(**found) for found in replays),
             lockers=tuple(Holder(**found) for found in lockers),
             marks=tuple(list_marks(connection)),
+            standby=standby_wait(connection),
         )

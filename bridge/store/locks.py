@@ -15,6 +15,8 @@ from bridge.store.connect import Store
 LOOK_LOCK_SECONDS = 3.0  # a person who looks waits no longer than this for a lock
 LOCKED_SECONDS = 2.0  # a transaction that is open for longer may be what somebody waited for
 MOST_HOLDERS = 3
+# Tables that no pass and no settling of an ordinary event reads: who locks one of them keeps only some others waiting.
+BESIDE = frozenset(f"fq.{name}" for name in ("epochs", "event_ids", "holds", "journal", "settings", "uncounted"))
 MOST_LOOKED_AT = 100  # to find these
 
 
@@ -42,9 +44,23 @@ class TableHolder(NamedTuple):
     queued: bool = False
 
 
+class StandbyWait(NamedTuple):
+    """Commits that wait for a synchronous standby: see `look/standby_waits.sql`."""
+
+    seconds: float
+    commits: int
+    names: str
+
+
 def blockers(connection: Connection) -> tuple[Holder, ...]:
     """Return the transactions of others that hold up the bridge, the oldest first."""
     return tuple(Holder(**row) for row in connection.execute(statement("look/blockers")).mappings())
+
+
+def standby_wait(connection: Connection) -> StandbyWait | None:
+    """Return since when commits have waited for a synchronous standby; None where none has for long."""
+    row = connection.execute(statement("look/standby_waits"), {"seconds": LOCKED_SECONDS}).one_or_none()
+    return None if row is None else StandbyWait(*row)
 
 
 def lock_holders(store: Store) -> list[TableHolder]:

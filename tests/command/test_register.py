@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.command.running import Run, done, parsed, refused, shell
+from tests.support.world import World
 
 PROJECT = """
 from celery import Celery
@@ -163,3 +164,15 @@ def test_a_setting_that_was_empty_is_shown_as_none(run: Run) -> None:
     done(run("register", "c", "--task", "shop.bill"))
     assert "rate none -> 100/s;" in done(run("register", "c", "--rate", "100/s"))
     assert "rate none -> 100/s" in done(run("journal", "c", "-n", "1"))
+
+
+def test_another_queue_says_what_is_open_in_the_one_before(run: Run, world: World) -> None:
+    world.client(queue="old")
+    assert run("register", "c", "--queue", "older").stderr == "", "nothing is open"
+    world.publish(None, None)
+    world.hand_over()
+    found = run("register", "c", "--queue", "new")
+    assert found.exit_code == 0
+    assert "2 open events were handed over to queue 'older', where the bridge does not look any more" in found.stderr
+    assert "pause c --drain` lets them finish" in found.stderr
+    assert run("register", "c", "--window", "9").stderr == ""

@@ -14,6 +14,8 @@ from rich.console import Console
 from bridge.command.status_view import status_view
 from bridge.store.status import ClientStatus
 from tests.command.running import Run, Start, done, parsed
+from tests.doctor.clinic import locked
+from tests.support.world import World
 
 
 def a_row(**other: Any) -> ClientStatus:
@@ -111,3 +113,12 @@ def test_the_bridges_are_shown_where_there_are_several() -> None:
 
     assert "bridge" not in shown(a_row(), a_row(client="d"))
     assert "bridge-b" in shown(a_row(), a_row(client="d", bridge="bridge-b"))
+
+
+def test_who_locks_a_table_that_status_does_not_read_is_named(run: Run, world: World, database: str) -> None:
+    world.client()
+    with locked(database, "fq.aside"):
+        found = run("status")
+    assert found.exit_code == 0
+    assert "warning: nobody can read fq.aside: the transaction of" in found.stderr and "(somebody)" in found.stderr
+    assert run("status").stderr == ""

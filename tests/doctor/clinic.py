@@ -53,6 +53,18 @@ def slow(event): ...
 """
 
 
+@contextmanager
+def locked(url: str, table: str) -> Iterator[None]:
+    """Lock a table meanwhile, and yield once that has lasted for long enough to be told."""
+    with psycopg.connect(url, application_name="somebody") as person, psycopg.connect(url, autocommit=True) as eyes:
+        person.execute(f"LOCK TABLE {table}".encode())
+        old = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND xact_start < clock_timestamp() - interval '2.5 s'"
+        pid = person.info.backend_pid
+        wait_until(lambda: eyes.execute(old, (pid,)).fetchone(), timeout=60, what="it is held for long")
+        yield
+        person.rollback()
+
+
 class Clinic:
     """The set-up.
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.operate.doctor import CHECKS
-from tests.doctor.clinic import Clinic
+from tests.doctor.clinic import Clinic, locked
 
 Break = Callable[[Clinic], AbstractContextManager[Any]]
 
@@ -50,6 +50,11 @@ DATABASE = [
         "REVOKE DELETE ON fq.deliveries FROM fq_bridge",
         "GRANT DELETE ON fq.deliveries TO fq_bridge",
         "roles",
+    ),
+    (
+        "ALTER ROLE fq_bridge SET session_replication_role = replica",
+        "ALTER ROLE fq_bridge RESET session_replication_role",
+        "schema",
     ),
     (
         "UPDATE fq.settings SET set_at = now() - interval '2 years'",
@@ -184,3 +189,30 @@ def test_what_is_wrong_with_the_database_is_found_and_nothing_else(
 ) -> None:
     with clinic.sql(wrong, right):
         assert set(clinic.complaints()) == {check}
+
+
+@pytest.mark.parametrize("table", ["fq.lanes", "fq.log", "fq.durations"])
+def test_who_locks_a_table_that_the_doctor_does_not_read_is_named_and_no_pump_is_blamed(
+    clinic: Clinic, table: str
+) -> None:
+    with locked(clinic.database, table):
+        found = [it for it in clinic.examine() if it.level == "at-risk"]
+        assert [it.check for it in found] == ["waits"]
+        assert table in found[0].text and "(somebody)" in found[0].text
+    assert clinic.complaints() == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "named"),
+    [
+        ("ALTER TABLE fq.holds RENAME TO h", "ALTER TABLE fq.h RENAME TO holds", "table fq.holds"),
+        ("ALTER INDEX fq.events_key_offset RENAME TO i", "ALTER INDEX fq.i RENAME TO events_key_offset", "index fq."),
+        ("ALTER FUNCTION fq.put RENAME TO p", "ALTER FUNCTION fq.p RENAME TO put", "function fq.put"),
+    ],
+)
+def test_what_somebody_has_renamed_is_named(clinic: Clinic, wrong: str, right: str, named: str) -> None:
+    with clinic.sql(wrong, right):
+        [found] = [it for it in clinic.examine() if it.level == "at-risk"]
+        assert found.check == "schema" and named in found.text and "dropped or renamed" in found.text
+        assert "does not make it again" in (found.do or "")
+    assert clinic.complaints() == {}

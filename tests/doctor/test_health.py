@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from bridge.command import bridge
 from bridge.demo.servers.server import free_port
-from tests.doctor.clinic import Clinic
+from tests.doctor.clinic import Clinic, locked
 
 Run = Callable[..., Result]
 AWAY = f"redis://127.0.0.1:{free_port()}/0"
@@ -67,6 +67,12 @@ def test_what_was_not_at_work_lately_makes_it_unhealthy_unless_it_does_not_matte
         assert (without.exit_code, f"no {name}" in without.output) == (0, False)
     finally:
         clinic.eyes.execute("DELETE FROM fq.turns WHERE bridge = 'silent'")
+
+
+def test_a_lock_of_a_table_that_no_pass_needs_is_no_reason_to_call_it_unhealthy(run: Run, clinic: Clinic) -> None:
+    for table, healthy in (("fq.journal", True), ("fq.lanes", False)):
+        with locked(clinic.database, table):
+            assert (run().exit_code == 0) is healthy, table
 
 
 def test_a_bridge_without_a_collector_needs_none(run: Run) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -55,6 +55,10 @@ class Order(pydantic.BaseModel):
 class Money:
     def __init__(self, amount: str) -> None:
         self.amount = amount
+
+
+class Level(IntEnum):
+    LOW = 1
 
 
 class Speaking:
@@ -123,6 +127,7 @@ STORED = [
     ({"nested": UserDict(a=MappingProxyType({"b": Decimal(1)}))}, {"nested": {"a": {"b": "1"}}}),
     (Speaking(), {"n": 1}),
     (["[{" * NESTED_LEVELS], ["[{" * NESTED_LEVELS]),
+    ({1: 1, "a": {2.5: 2, None: 3, "b": {"c": (4,)}}}, {"1": 1, "a": {"2.5": 2, "null": 3, "b": {"c": [4]}}}),
 ]
 
 REFUSED = [
@@ -134,6 +139,12 @@ REFUSED = [
     (("a", {"deep": ["\0"]}), "payload.deep[0] is not JSON that Postgres can store: it holds a NUL character"),
     (("a", {"\0": 1}), "payload is not JSON that Postgres can store: it holds a NUL character"),
     (("a", {"half": "\ud800"}), "payload.half is not JSON that Postgres can store: it holds half a surrogate pair"),
+    (("a", {1: "a", "1": "b"}), "payload is not JSON that Postgres can store: its keys 1 and '1' are the same text"),
+    (("a", [{"n": {"1.5": 1, 1.5: 2}}]), "payload[0].n is not JSON that Postgres can store: its keys '1.5' and 1.5"),
+    (("a", {"b": UserDict({True: 1, "true": 2})}), "payload.b is not JSON that Postgres can store: its keys True and"),
+    (("a", {None: 1, "null": 2}), "payload is not JSON that Postgres can store: its keys None and 'null' are the same"),
+    (("a", {Level.LOW: 1, "1": 2}), "payload is not JSON that Postgres can store: its keys <Level.LOW: 1> and '1'"),
+    (("a", 1, None, {7: 1, "7": 2}), "headers is not JSON that Postgres can store: its keys 7 and '7' are the same"),
     (("a", {"x" * 5000: [object()]}), "payload['xxxx"),
     (("a", {"line": Line(Decimal(1), object())}), "payload.line.extra is not JSON that Postgres can store"),
     (("a", nested(NESTED_LEVELS + 1)), "payload is nested too deeply"),

@@ -76,6 +76,16 @@ def test_g10_the_true_cause_comes_first_and_beat_is_blamed_for_no_other(
     assert any(BEAT in (cause.do or "") for cause in found) is beat
 
 
+def test_g10_the_bridge_is_not_blamed_for_a_row_that_it_holds_while_it_waits_for_somebody_else(
+    quiet: ClientFacts,
+) -> None:
+    own = replace(SOMEBODY, pid=8, application="celery-event-bridge bridge")
+    found = explain(replace(quiet, lockers=(own,), blockers=(SOMEBODY,)), BRIDGES)
+    assert [cause.data["pid"] for cause in found if cause.kind == "locked"] == [7]
+    alone = explain(replace(quiet, lockers=(own,)), BRIDGES)
+    assert [cause.data["pid"] for cause in alone if cause.kind == "locked"] == [8]
+
+
 def test_g10_a_read_only_database_is_named(world: World, operator: bridge.Operator) -> None:
     finished(world, None)
     with read_only(world):

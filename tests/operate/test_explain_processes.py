@@ -26,6 +26,7 @@ def test_an_open_writer_holds_the_horizon_and_is_named(world: World, connect: Co
     finished(world, None)
     writer = connect(autocommit=False, application_name="checkout")
     writer.execute("INSERT INTO fq.events (topic) VALUES ('order.created')")
+    assert "the log is final up to 1" in the("caught-up", causes(world)).text
     writer.execute("SELECT 'a query that is  long'")
     world.publish(None)
     assert world.hand_over() == []

@@ -9,18 +9,20 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bridge.errors import BridgeError, StoreReadOnly, StoreUnavailable
 from bridge.operate.tail import tail
-from bridge.store import Store, rounds, sessions
+from bridge.store import Store, rounds, sessions, silence
 from bridge.store.events import Wanted
 from bridge.store.facts import collect_facts
 from bridge.store.horizon import advance_horizon
 from bridge.store.migrate import check_schema
 from bridge.store.status import read_status
 from tests.support.failover import end_sessions, read_only
+from tests.support.link import Link
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -181,6 +183,42 @@ def test_g10_a_frozen_pump_loses_its_session_and_another_one_serves_the_client(w
     assert pump.returncode == 1
     assert "StoreUnavailable" in said
     assert world.rows("deliveries", '"offset", epoch, attempt, state') == before, "it did no harm when it woke"
+
+
+# A server that vanishes behind a proxy that stays up -----------------------------------------------------------------
+
+
+def test_g10_a_server_that_vanished_without_a_word_is_waited_for_no_longer_than_its_statements_may_take(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(silence, "GRACE_SECONDS", 0.5)
+    place = conninfo_to_dict(database)
+    link = Link(int(str(place["port"])))
+    store = Store(make_conninfo(database, port=link.port), statement_timeout_seconds=1)
+    try:
+        before = pid(store)
+        link.lose()
+        with ThreadPoolExecutor(1) as threads, pytest.raises(StoreUnavailable, match=r"has not answered for 1\.5 s"):
+            asked = threads.submit(pid, store)
+            try:
+                asked.result(PATIENT_SECONDS)
+            finally:
+                link.cut()
+        assert pid(store) != before, "the next one is asked over a new connection"
+    finally:
+        store.close()
+        link.close()
+
+
+def test_a_statement_may_take_as_long_as_it_may_while_its_server_is_there(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LEAST_SECONDS", 0.5)
+    store = Store(database, statement_timeout_seconds=3)
+    with store.reading() as connection:
+        connection.execute(text("SELECT pg_sleep(1)"))
+    store.close()
 
 
 # Handlers ------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Link:
         self.port: int = self._listener.getsockname()[1]
         self._answering = threading.Event()
         self._answering.set()
+        self._lost: list[threading.Event] = []
         self._ends: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -33,13 +34,21 @@ class Link:
         """Let the answers through that were held back, and later ones."""
         self._answering.set()
 
+    def lose(self) -> None:
+        """Hold back all answers on the connections that there are, as a lost server does; new ones get theirs."""
+        self._answering.clear()
+        self._lost.append(self._answering)
+        self._answering = threading.Event()
+        self._answering.set()
+
     def cut(self) -> None:
         """Break all connections; new ones can be made, and get answers."""
         ends, self._ends = self._ends, []
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._answering.set()
+        for gate in [self._answering, *self._lost]:
+            gate.set()
 
     def close(self) -> None:
         """Break all connections and take no more."""

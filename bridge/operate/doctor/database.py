@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bridge.mark import RESYNC
 from bridge.operate.doctor.facts import ArchiveSeen, Facts, Unasked
 from bridge.operate.doctor.finding import Check, Fault
+from bridge.operate.doctor.waits import find_waits
 from bridge.operate.explain.log import say_holder
 from bridge.retention.size import size_warning
 from bridge.settings.amount import bytes_of, seconds_of
@@ -57,6 +58,13 @@ def _schema(facts: Facts) -> Iterator[Fault]:
             "at-risk",
             f"the trigger {name} is disabled, which keeps the log and the cursors right",
             f"as the owner: ALTER TABLE {table} ENABLE TRIGGER {trigger}",
+        )
+
+    if roles := facts.log.replicas:
+        yield Fault(
+            "at-risk",
+            f"session_replication_role is replica for {_some(list(roles))}: no trigger fires in its sessions",
+            "as a superuser: ALTER ROLE (or ALTER DATABASE) … RESET session_replication_role",
         )
 
 
@@ -278,6 +286,7 @@ def _archive_fine(facts: Facts) -> str:
 
 CHECKS = (
     Check("database", (), _database, _database_fine),
+    Check("waits", ("log",), find_waits, lambda _: "nobody keeps the bridge waiting for a lock"),
     Check("schema", ("database",), _schema, lambda _: "the schema fq is the one that this code knows"),
     Check("sequence", ("log",), _sequence, lambda it: f"offsets are drawn in order; the last one is {it.log.drawn}"),
     Check("durability", ("log",), _durability, lambda _: "what is committed survives a crash"),

@@ -172,7 +172,8 @@ class Facts:
         log, mark = self.log, self.mark
         marked = any(it.trouble for it in self.db.marks if it.bridge == self.settings.queue)
         contradicted = isinstance(mark, MarkSeen) and bool(mark.contradiction)
-        return self.db.server.read_only or log.drawn < max(log.horizon, log.last) or marked or contradicted
+        waits = bool(self.db.waits)
+        return waits or self.db.server.read_only or log.drawn < max(log.horizon, log.last) or marked or contradicted
 
 
 def _seen(found: Seen | Unasked) -> Seen:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cause", "Severity", "explain"]
 
-STOPS_THE_PUMP = ("read-only", "rewound", *marks.STOPS, "locked", "broker-away")
+STOPS_THE_PUMP = ("read-only", "standby", "rewound", *marks.STOPS, "locked", "broker-away")
 
 
 def explain(
@@ -36,6 +36,7 @@ def explain(
     # What stops the pump comes before the pump, which would be blamed for it.
     causes = [
         *database.explain_read_only(facts),
+        *database.explain_standby(facts.standby),
         *log.explain_rewind(facts),
         *marks.explain_marks(facts),
         *client.explain_locked(facts),

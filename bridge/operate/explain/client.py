@@ -11,6 +11,8 @@ from bridge.store.facts import ClientFacts
 from bridge.store.status import MOST_EVENTS_COUNTED
 from bridge.wording import counted, moment, span
 
+OWN = "celery-event-bridge"  # how the names of the bridge's sessions begin
+
 
 def explain_state(facts: ClientFacts) -> Iterator[Cause]:
     """Say that a person stopped it, or that it halted."""
@@ -48,6 +50,8 @@ def explain_bridge(facts: ClientFacts, here: str) -> Iterator[Cause]:
 def explain_locked(facts: ClientFacts) -> Iterator[Cause]:
     """Say who holds the client's row, so that no pass and no outcome gets it."""
     for holder in facts.lockers:
+        if (facts.blockers or facts.standby) and (holder.application or "").startswith(OWN):
+            continue  # it waits itself, and another cause says for what
         who, do = say_holder(holder)
         text = f"its row is held by {who}; nothing is handed over and its outcomes wait until that ends"
         yield Cause(kind="locked", severity="error", text=text, do=do, data=field_data(holder))
@@ -128,6 +132,8 @@ def explain_ordinary(facts: ClientFacts, *, quiet: bool) -> Iterator[Cause]:
         yield Cause(kind="unread", severity="info", text=text, data=data)
     if not facts.unread and not facts.open and not facts.waiting and facts.offset >= min(facts.horizon, facts.drawn):
         end = f"the log ends at {facts.drawn}" if facts.drawn > 0 else "the log is empty"
+        if facts.holders and facts.drawn > facts.horizon:
+            end = f"the log is final up to {facts.horizon}" if facts.horizon > 0 else "nothing of the log is final yet"
         text = f"it is caught up: everything that matches is finished, {end}"
         yield Cause(kind="caught-up", severity="info", text=text, data={"offset": facts.offset})
     elif quiet and not facts.unread and not facts.open:

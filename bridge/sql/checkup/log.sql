@@ -3,6 +3,7 @@
 -- Binds      none
 -- Returns    identity (`a`: always), increment, cache and cycles of the sequence, drawn, horizon, last (the highest
 --            offset in the log, -1 if it is empty), unlogged (tables that a crash empties), disabled (triggers),
+--            replicas (roles whose triggers do not fire; `all roles` where that is the database's setting),
 --            public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of the oldest event),
 --            drawable (whether PUBLIC may look at the sequence, as every INSERT does)
 -- Relies on  nothing
@@ -15,6 +16,11 @@ SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.s
        ARRAY(SELECT t.tgname || ' of fq.' || c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
               WHERE c.relnamespace = CAST('fq' AS regnamespace) AND NOT t.tgisinternal AND t.tgenabled IN ('D', 'R')
               ORDER BY 1) AS disabled,
+       ARRAY(SELECT coalesce(CAST(r.rolname AS text), 'all roles') FROM pg_db_role_setting d
+               LEFT JOIN pg_roles r ON r.oid = d.setrole
+              WHERE d.setconfig && ARRAY['session_replication_role=replica']
+                AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+              ORDER BY 1) AS replicas,
        ARRAY(SELECT c.relname || ' (' || string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type) || ')'
                FROM pg_class c CROSS JOIN aclexplode(c.relacl) x
               WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relkind IN ('r', 'v') AND x.grantee = 0

@@ -16,7 +16,9 @@ SELECT DISTINCT ON (age_seconds, pid)
            AND w.application_name LIKE 'celery-event-bridge%' AND w.application_name NOT LIKE '% handler'
          UNION
         SELECT l.pid FROM pg_locks l JOIN pg_stat_activity o ON o.pid = l.pid
-         WHERE l.locktype = 'relation' AND l.relation = CAST('fq.horizon' AS regclass) AND l.granted
+         WHERE l.locktype = 'relation' AND l.granted
+           AND l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                              WHERE n.nspname = 'fq' AND c.relname = 'horizon')
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
            AND l.mode <> 'AccessShareLock'
            AND (o.xact_start < clock_timestamp() - interval '1 second') IS NOT FALSE) waits
