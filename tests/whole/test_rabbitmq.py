@@ -22,6 +22,9 @@ from tests.support.fleets import offsets
 from tests.support.link import Link
 from tests.support.stage import REPOSITORY, Stage
 from tests.support.waiting import wait_until
+from tests.support.workers import Worker
+
+ASIDE = "outcomes of a client wait aside"
 
 
 @pytest.fixture
@@ -77,16 +80,9 @@ def unable_to_settle(stage: Stage, broker: Connection, topic: str, number: int) 
         yield numbers
 
 
-def collectors_wait(stage: Stage, number: int) -> bool:
-    """Tell whether so many collectors have taken outcomes, and wait for the lock that the test holds."""
-    return bool(
-        stage.ask(
-            """SELECT count(DISTINCT pid) >= %s FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'
-                  AND application_name LIKE 'celery-event-bridge%%'""",
-            number,
-        )
-    )
+def wait_aside(*bridges: Worker) -> None:
+    """Wait until the collectors of these have outcomes, and can't settle them for the lock that the test holds."""
+    wait_until(lambda: all(ASIDE in it.log for it in bridges), what="each collector has outcomes that wait aside")
 
 
 def test_events_are_handled_retried_and_parked_while_ticks_run_and_garbage_is_kept(
@@ -123,7 +119,7 @@ def test_many_outcomes_are_settled_in_one_transaction_and_acknowledged_together(
     stage.client("batch", ordering="none")
     started = stage.bridge()
     with unable_to_settle(stage, broker, "batch.event", 100):
-        wait_until(lambda: collectors_wait(stage, 1), what="the collector has outcomes, and can't settle them")
+        wait_aside(started)
         wait_until(lambda: waiting(broker, "bridge") == 0, what="the collector has all outcomes")
     stage.wait_until_done("batch")
     assert stage.ask("SELECT count(*) FROM ended") == 100
@@ -138,10 +134,10 @@ def test_of_two_collectors_one_is_killed_and_the_other_settles_what_it_had_taken
 ) -> None:
     stage.client("orphans", ordering="none")
     killed = stage.bridge("killed", wait=False)
-    stage.bridge("heir")
+    heir = stage.bridge("heir")
     killed.wait_until_ready()
     with unable_to_settle(stage, broker, "orphans.event", 300) as numbers:
-        wait_until(lambda: collectors_wait(stage, 2), what="both collectors have outcomes, and can't settle them")
+        wait_aside(killed, heir)
         killed.kill()
         assert stage.ask("SELECT count(*) FROM fq.deliveries") == 300, "not yet: nothing is settled"
     stage.wait_until_done("orphans")
