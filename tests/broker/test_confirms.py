@@ -205,7 +205,7 @@ def test_g10_a_message_that_the_driver_refuses_to_write_makes_nobody_wait_for_it
     world.client("bad")
     world.client("good")
     world.publish(None, None)
-    world.eyes.execute("ALTER TABLE fq.clients DROP CONSTRAINT clients_queue")
+    world.eyes.execute("ALTER DOMAIN fq.client_queue DROP CONSTRAINT clients_queue")
     world.eyes.execute("UPDATE fq.clients SET queue = repeat('q', 256) WHERE id = 'bad'")
     for _ in range(2):
         with pytest.raises(struct.error):

@@ -69,11 +69,11 @@ def check_of(log: psycopg.Connection[Any], constraint: str) -> str:
 
 
 def checks_of(log: psycopg.Connection[Any], column: str) -> str:
-    """All that Postgres checks of a client's column, as SQL."""
+    """All that Postgres checks of a client's column, as SQL: the bounds of its type."""
     query = """
         SELECT coalesce(string_agg(pg_get_constraintdef(c.oid), ' '), '')
-          FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-         WHERE c.conrelid = 'fq.clients'::regclass AND c.contype = 'c' AND a.attname = %s"""
+          FROM pg_constraint c JOIN pg_attribute a ON a.atttypid = c.contypid
+         WHERE a.attrelid = 'fq.clients'::regclass AND a.attname = %s"""
     ((expression,),) = log.execute(query, [column]).fetchall()
     return str(expression)
 

@@ -8,8 +8,9 @@
 -- Relies on  nothing
 WITH changed AS (
     UPDATE fq.clients
-       SET state = :state, state_reason = :reason, state_by = :by, state_at = now(), wake_at = fq.at_once(),
-           "full" = false, released_at = CASE WHEN :state = 'halted' THEN released_at END
+       SET state = CAST(:state AS text), state_reason = :reason, state_by = :by, state_at = now(),
+           wake_at = fq.at_once(), "full" = false,
+           released_at = CASE WHEN CAST(:state AS text) = 'halted' THEN released_at END
      WHERE id = :client AND task IS NOT NULL
     RETURNING id
 ), noted AS (

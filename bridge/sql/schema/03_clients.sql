@@ -2,6 +2,36 @@
 CREATE FUNCTION fq.at_once() RETURNS timestamptz LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC SELECT CAST('epoch' AS timestamptz); END;
 
+-- The types of a client's settings, with their bounds. Postgres reads the CHECKs of a table anew for each statement
+-- that writes a row, and every pass and every batch of outcomes writes its client's. Those of a type count only where
+-- the column is set (decision 57).
+CREATE DOMAIN fq.client_bridge AS text CONSTRAINT clients_bridge CHECK (VALUE <> '');
+CREATE DOMAIN fq.client_routes AS jsonb CONSTRAINT clients_routes CHECK (jsonb_typeof(VALUE) = 'array');
+CREATE DOMAIN fq.client_queue AS text CONSTRAINT clients_queue CHECK (VALUE <> '' AND octet_length(VALUE) <= 255);
+CREATE DOMAIN fq.client_window AS integer CONSTRAINT clients_window CHECK (VALUE >= 1);
+CREATE DOMAIN fq.client_ack_timeout_seconds AS double precision CONSTRAINT clients_ack_timeout CHECK (VALUE > 0);
+CREATE DOMAIN fq.client_max_attempts AS integer CONSTRAINT clients_max_attempts CHECK (VALUE >= 1);
+CREATE DOMAIN fq.client_backoff_seconds AS double precision CONSTRAINT clients_backoff CHECK (VALUE >= 0);
+CREATE DOMAIN fq.client_backoff_max_seconds AS double precision CONSTRAINT clients_backoff_max CHECK (VALUE >= 0);
+CREATE DOMAIN fq.client_batch AS integer CONSTRAINT clients_batch CHECK (VALUE >= 1);
+CREATE DOMAIN fq.client_batch_wait_ms AS integer CONSTRAINT clients_batch_wait CHECK (VALUE >= 0);
+CREATE DOMAIN fq.client_rate AS text
+    CONSTRAINT clients_rate CHECK (VALUE ~ '^(|[0-9]{1,9}(\.[0-9]{1,6})?/[smh])$' AND VALUE !~ '^[0.]+/');
+CREATE DOMAIN fq.client_burst AS integer CONSTRAINT clients_burst CHECK (VALUE >= 0);
+CREATE DOMAIN fq.client_priority AS integer CONSTRAINT clients_priority CHECK (VALUE BETWEEN 0 AND 9);
+CREATE DOMAIN fq.client_time_limit_seconds AS double precision CONSTRAINT clients_time_limit CHECK (VALUE >= 0);
+CREATE DOMAIN fq.client_state AS text
+    CONSTRAINT clients_state CHECK (VALUE IN ('active', 'draining', 'paused', 'halted'));
+CREATE DOMAIN fq.client_call AS text
+    CONSTRAINT clients_call CHECK (VALUE IN ('event', 'payload', 'kwargs', 'cloudevent'));
+CREATE DOMAIN fq.client_ordering AS text CONSTRAINT clients_ordering CHECK (VALUE IN ('key', 'none', 'strict'));
+CREATE DOMAIN fq.client_on_exhausted AS text
+    CONSTRAINT clients_on_exhausted CHECK (VALUE IN ('park', 'hold-key', 'halt'));
+CREATE DOMAIN fq.client_batch_as AS text CONSTRAINT clients_batch_as CHECK (VALUE IN ('list', 'calls'));
+CREATE DOMAIN fq.client_report_by AS text CONSTRAINT clients_report_by CHECK (VALUE IN ('callback', 'in-process'));
+CREATE DOMAIN fq.client_soft_time_limit_seconds AS double precision
+    CONSTRAINT clients_soft_time_limit CHECK (VALUE >= 0);
+
 -- The clients. The bridge drives a client that has a task. A row without a task is a plain SQL reader: it moves its own
 -- cursor. fillfactor leaves room in each page, because every pass and every batch of outcomes writes its client's row.
 CREATE TABLE fq.clients (
@@ -12,46 +42,36 @@ CREATE TABLE fq.clients (
     lowest       bigint NOT NULL DEFAULT -1,  -- none of its deliveries lies below: see fq.open
     epoch        integer NOT NULL DEFAULT 1,
     last_epoch   integer NOT NULL DEFAULT 1,  -- the highest that it or one of its replays has had
-    state        text NOT NULL DEFAULT 'active'
-                 CONSTRAINT clients_state CHECK (state IN ('active', 'draining', 'paused', 'halted')),
+    state        fq.client_state NOT NULL DEFAULT 'active',
     state_reason text,
     state_by     text,
     state_at     timestamptz,
-    bridge       text NOT NULL DEFAULT 'bridge' CONSTRAINT clients_bridge CHECK (bridge <> ''),  -- which serves it
+    bridge       fq.client_bridge NOT NULL DEFAULT 'bridge',  -- which serves it
     released_at  timestamptz,  -- since when it does not hold the log any more; NULL: it holds what it has not finished
     task         text,
-    routes       jsonb NOT NULL DEFAULT '[]' CONSTRAINT clients_routes CHECK (jsonb_typeof(routes) = 'array'),
-    queue        text NOT NULL DEFAULT 'celery'
-                 CONSTRAINT clients_queue CHECK (queue <> '' AND octet_length(queue) <= 255),
-    call         text NOT NULL DEFAULT 'event'
-                 CONSTRAINT clients_call CHECK (call IN ('event', 'payload', 'kwargs', 'cloudevent')),
+    routes       fq.client_routes NOT NULL DEFAULT '[]',
+    queue        fq.client_queue NOT NULL DEFAULT 'celery',
+    call         fq.client_call NOT NULL DEFAULT 'event',
     serializer   text NOT NULL DEFAULT 'json',
     topics       text[] NOT NULL DEFAULT '{#}',
     filter       text NOT NULL DEFAULT '',  -- the topics as one regular expression: trigger clients_filter sets it
-    ordering     text NOT NULL DEFAULT 'key' CONSTRAINT clients_ordering CHECK (ordering IN ('key', 'none', 'strict')),
-    "window"     integer NOT NULL DEFAULT 1000 CONSTRAINT clients_window CHECK ("window" >= 1),
-    ack_timeout_seconds double precision NOT NULL DEFAULT 3600
-                 CONSTRAINT clients_ack_timeout CHECK (ack_timeout_seconds > 0),
-    max_attempts integer NOT NULL DEFAULT 5 CONSTRAINT clients_max_attempts CHECK (max_attempts >= 1),
-    backoff_seconds double precision NOT NULL DEFAULT 1 CONSTRAINT clients_backoff CHECK (backoff_seconds >= 0),
-    backoff_max_seconds double precision NOT NULL DEFAULT 600
-                 CONSTRAINT clients_backoff_max CHECK (backoff_max_seconds >= 0),
-    on_exhausted text NOT NULL DEFAULT 'park'
-                 CONSTRAINT clients_on_exhausted CHECK (on_exhausted IN ('park', 'hold-key', 'halt')),
-    batch        integer NOT NULL DEFAULT 1 CONSTRAINT clients_batch CHECK (batch >= 1),
-    batch_wait_ms integer NOT NULL DEFAULT 0 CONSTRAINT clients_batch_wait CHECK (batch_wait_ms >= 0),
-    batch_as     text NOT NULL DEFAULT 'list' CONSTRAINT clients_batch_as CHECK (batch_as IN ('list', 'calls')),
-    report_by    text NOT NULL DEFAULT 'callback'
-                 CONSTRAINT clients_report_by CHECK (report_by IN ('callback', 'in-process')),
-    rate         text NOT NULL DEFAULT '' CONSTRAINT clients_rate CHECK (rate ~ '^(|[0-9]{1,9}(\.[0-9]{1,6})?/[smh])$'
-                                                                         AND rate !~ '^[0.]+/'),
-    burst        integer NOT NULL DEFAULT 0 CONSTRAINT clients_burst CHECK (burst >= 0),
-    priority     integer NOT NULL DEFAULT 0 CONSTRAINT clients_priority CHECK (priority BETWEEN 0 AND 9),
+    ordering     fq.client_ordering NOT NULL DEFAULT 'key',
+    "window"     fq.client_window NOT NULL DEFAULT 1000,
+    ack_timeout_seconds fq.client_ack_timeout_seconds NOT NULL DEFAULT 3600,
+    max_attempts fq.client_max_attempts NOT NULL DEFAULT 5,
+    backoff_seconds fq.client_backoff_seconds NOT NULL DEFAULT 1,
+    backoff_max_seconds fq.client_backoff_max_seconds NOT NULL DEFAULT 600,
+    on_exhausted fq.client_on_exhausted NOT NULL DEFAULT 'park',
+    batch        fq.client_batch NOT NULL DEFAULT 1,
+    batch_wait_ms fq.client_batch_wait_ms NOT NULL DEFAULT 0,
+    batch_as     fq.client_batch_as NOT NULL DEFAULT 'list',
+    report_by    fq.client_report_by NOT NULL DEFAULT 'callback',
+    rate         fq.client_rate NOT NULL DEFAULT '',
+    burst        fq.client_burst NOT NULL DEFAULT 0,
+    priority     fq.client_priority NOT NULL DEFAULT 0,
     headers      text[] NOT NULL DEFAULT '{}',
-    time_limit_seconds double precision NOT NULL DEFAULT 0
-                 CONSTRAINT clients_time_limit CHECK (time_limit_seconds >= 0),
-    soft_time_limit_seconds double precision NOT NULL DEFAULT 0
-                 CONSTRAINT clients_soft_time_limit CHECK (soft_time_limit_seconds >= 0),
+    time_limit_seconds fq.client_time_limit_seconds NOT NULL DEFAULT 0,
+    soft_time_limit_seconds fq.client_soft_time_limit_seconds NOT NULL DEFAULT 0,
     tokens       double precision,  -- of the bucket of its rate, at tokens_at: see fq.tokens_of; NULL: none spent yet
     tokens_at    timestamptz,
     declared_by  text,  -- the app whose code declares it; NULL where a person or plain SQL has registered it
