@@ -32,12 +32,12 @@ def test_every_column_of_every_table_is_explained(connect: Connect) -> None:
 
 def test_every_state_is_explained(connect: Connect) -> None:
     found = connect().execute(
-        "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conname IN ('clients_state', 'deliveries_state')"
     )
     states = {"client: reader"}  # a word of `status` and `explain`, which the table does not know
-    for table, rule in found:
-        kind = {"fq.clients": "client", "fq.deliveries": "delivery"}[table]
+    for name, rule in found:
+        kind = {"clients_state": "client", "deliveries_state": "delivery"}[name]
         states |= {f"{kind}: {state}" for state in re.findall(r"'(\w+)'::text", rule)}
     assert states == section("States")
 
