@@ -21,11 +21,14 @@ class Patience:
     """What has been read once is read again, however long Postgres is away in between.
 
     The first time, an error is the caller's: it may be the address that is wrong.
+
+    Args:
+        has_read: Whether the caller has read something already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_read: bool = False) -> None:
         self._trouble = Trouble(logger, what="nothing new is seen", over="what is new is seen again")
-        self._has_read = False
+        self._has_read = has_read
 
     def read(self, read: Callable[[], Read]) -> Read:
         """Read, again and again until it works.

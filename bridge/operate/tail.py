@@ -63,11 +63,17 @@ def tail(
     yield from last
     if follow:
         after = last[-1].offset if last else horizon
-        yield from read_events(store, wanted, after=after, follow=True)
+        yield from read_events(store, wanted, after=after, follow=True, patience=Patience(has_read=True))
 
 
 def read_events(
-    store: Store, wanted: Wanted | None = None, *, after: int, most: int | None = None, follow: bool = False
+    store: Store,
+    wanted: Wanted | None = None,
+    *,
+    after: int,
+    most: int | None = None,
+    follow: bool = False,
+    patience: Patience | None = None,
 ) -> Iterator[LoggedEvent]:
     """Yield the final events after an offset that are wanted, page by page.
 
@@ -77,8 +83,9 @@ def read_events(
         after: The last offset that is not wanted.
         most: How many at most; None for all.
         follow: Wait for more at the end instead of returning, also while Postgres is away.
+        patience: Of who follows, and has read before.
     """
-    wanted, patience = wanted or Wanted(), Patience()
+    wanted, patience = wanted or Wanted(), patience or Patience()
     usual = PAGE_EVENTS
     while most is None or most > 0:
         limit = usual if most is None else min(usual, most)
