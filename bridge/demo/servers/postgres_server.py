@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +36,11 @@ POSTGRES_SETTINGS = {
 
 @contextmanager
 def run_postgres(
-    directory: Path, *, version: int = 18, settings: Mapping[str, str] = MappingProxyType({})
+    directory: Path,
+    *,
+    version: int = 18,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    under: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run an empty Postgres.
 
@@ -47,6 +51,7 @@ def run_postgres(
         directory: Where the log and, unless we are root, the data go.
         version: Major version, one of `postgres_versions()`.
         settings: Server settings that replace or add to `POSTGRES_SETTINGS`.
+        under: A command that runs the server, such as a profiler; none by default.
 
     Yields:
         The superuser's URL, ``postgresql://postgres@127.0.0.1:PORT/postgres``.
@@ -77,7 +82,7 @@ def run_postgres(
             options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
             return server(
                 "postgres",
-                [str(binaries / "postgres"), "-D", str(data), *options],
+                [*under, str(binaries / "postgres"), "-D", str(data), *options],
                 is_ready=lambda _: _is_accepting(data),
                 log=log,
                 directory=home,
