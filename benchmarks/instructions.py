@@ -1,8 +1,9 @@
 """`python -m benchmarks.instructions OTHER`: instructions of Postgres' sessions, of this tree and of another one.
 
 Where a machine is shared, seconds move by a tenth from one minute to the next. Instructions do not: valgrind counts
-those of Postgres outside the kernel, and the same work takes the same number each time. It runs about fifty times
-slower. What a figure prepares and cleans up counts too, so few events make the preparation a larger part.
+those of Postgres outside the kernel, and the same work takes the same number each time. It has to be installed, and
+runs about fifty times slower. What a figure prepares and cleans up counts too, so few events make the preparation a
+larger part.
 """
 
 from __future__ import annotations
