@@ -139,9 +139,6 @@ class Pump:
             self._due.rest(found.due_rest_seconds)
             if not found.newest:
                 break
-            self._note_tick()
-            note_durations(store, bridge=self._name)
-            self._register_rest()
             self._witness.check()
             if found.due:
                 self._due.append_found()
@@ -152,6 +149,9 @@ class Pump:
                 # If nothing was done, another transaction holds the client that needs a pass, or it is in trouble.
                 least = 0 if done.sent or done.looked else settings.poll_seconds
                 time.sleep(rest(time.monotonic() - began, least=least))
+            self._note_tick()  # behind the events: somebody waits for these
+            note_durations(store, bridge=self._name)
+            self._register_rest()
         else:  # no other tick came: those that wait behind this one begin now
             rounds.end_tick(store, bridge=self._name, most_seconds=2 * settings.linger_seconds)
         return total

@@ -57,7 +57,8 @@ class Slices:
         stops early must close the iterator: the thread that fetches ahead uses the connection until then.
         """
         slices = self._slices()
-        return _ahead(slices) if self._room > SLICE_EVENTS else slices
+        several = min(self._room, self._horizon - self.upto) > SLICE_EVENTS  # a thread costs half a millisecond
+        return _ahead(slices) if several else slices
 
     def _slices(self) -> Generator[list[Delivery], None, None]:
         """Look further each time that too few events could go out, and leap to the next one where they are rare."""

@@ -101,7 +101,6 @@ def test_g10_no_statement_about_many_events_compares_each_with_each(
         lock_client(connection, "c")
         raw = connection.connection.driver_connection
         assert isinstance(raw, psycopg.Connection)
-        raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         rows = raw.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + for_psycopg(name), binds).fetchall()
         connection.rollback()
     plan = rows[0][0][0]["Plan"]

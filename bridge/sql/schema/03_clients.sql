@@ -166,3 +166,11 @@ CREATE FUNCTION fq.tokens_of(c fq.clients, moment timestamptz) RETURNS double pr
                 ELSE least(fq.burst_of(c), c.tokens
                            + CAST(extract(epoch FROM moment - c.tokens_at) AS double precision) * fq.rate_of(c)) END;
 END;
+
+-- Tell whether a client has too few tokens for a pass. This is not SQL, which would be written out into each look: two
+-- hundred steps that a server sets up for clients without a rate, too.
+CREATE FUNCTION fq.is_limited(c fq.clients) RETURNS boolean LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN fq.tokens_of(c, clock_timestamp()) < fq.enough_tokens(c);
+END $$;

@@ -19,32 +19,32 @@ INSERT INTO fq.turns (name, holder, expires_at) VALUES ('pass_over', '', 'epoch'
 -- not only at the log: a wait is over, or the next event of a key may go and the window has room for it. A client is
 -- `limited` while the bucket of its rate is as good as empty.
 CREATE VIEW fq.served AS
-    SELECT c.id, c.bridge, c.dispatched, c.state, c."full", b.limited,
+    SELECT c.id, c.bridge, c.dispatched, c.state, c."full", c.rate <> '' AND fq.is_limited(c) AS limited,
            coalesce(c.wake_at <= clock_timestamp(), false)
            OR c.state = 'active' AND c.id IN (SELECT l.client_id FROM fq.lanes l WHERE l.ready)
-              AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c)) AND NOT b.limited AS woken
+              AND (NOT c."full" OR (SELECT count(*) FROM fq.open(c.id)) < fq.window_of(c))
+              AND NOT (c.rate <> '' AND fq.is_limited(c)) AS woken
       FROM fq.clients c
-     CROSS JOIN LATERAL (SELECT CASE WHEN c.rate = '' THEN false
-                                     ELSE fq.tokens_of(c, clock_timestamp()) < fq.enough_tokens(c) END AS limited) b
      WHERE c.task IS NOT NULL AND c.state IN ('active', 'draining');
 
--- Let the statements that follow in this transaction read no table as a whole (decision 14). What locks a client joins
--- this, so no client is locked without it. jit goes off too: a scan that is off counts as so expensive that compiling
--- it would seem worth while.
+-- Let the statements that follow in this transaction read no table as a whole (decision 14), and keep the plan of a
+-- prepared statement (decision 77). What locks a client joins this, so no client is locked without it. jit goes off
+-- too: a scan that is off counts as so expensive that compiling it would seem worth while.
 CREATE FUNCTION fq.without_table_scans(OUT done boolean) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true);
+    PERFORM set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+            set_config('plan_cache_mode', 'force_generic_plan', true);
     done := true;
 END $$;
 
 -- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
 -- is `due`. While all windows are full nothing looks for new events, so that writers get that core. With many clients a
--- look takes longer, and is then taken less often: waiting uses a fortieth of a core at most. The look at what is due
--- has a pace of its own: an old snapshot keeps the rows of all that was due before in its way, and no client is to wait
--- for that. `due_rest` are the seconds until it may be taken again, from call to call: ten at most, because a look may
--- have been held up by a lock. The turn is looked at once, before the wait. For the settings see
--- fq.without_table_scans.
+-- look takes longer, and is then taken less often: waiting uses a fortieth of a core. Of two looks the quicker one
+-- counts, because a look is held up now and then. The look at what is due has a pace of its own, and is taken 20 times a
+-- second at most: an old snapshot keeps the rows of all that was due before in its way, and no client is to wait for
+-- that. `due_rest` are the seconds until it may be taken again, from call to call: ten at most, because a look may have
+-- been held up by a lock. The turn is looked at once, before the wait. For the settings see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
                                  look_for_due boolean, INOUT due_rest double precision DEFAULT 0,
                                  OUT work boolean, OUT newest boolean, OUT due boolean)
@@ -55,7 +55,9 @@ DECLARE
     began   timestamptz;
     looked  timestamptz;
     due_at  timestamptz := clock_timestamp() + make_interval(secs => due_rest);
-    took    double precision := due_rest / 40;
+    rest    double precision := due_rest;
+    took    double precision;
+    before  double precision := 0;  -- what the look before took
     drawn   bigint;
 BEGIN
     due := false;
@@ -71,14 +73,16 @@ BEGIN
         looked := clock_timestamp();
         IF look_for_due AND looked >= due_at THEN
             due := EXISTS (SELECT FROM fq.scheduled s WHERE coalesce(s.held_until, s.due_at) <= clock_timestamp());
-            took := extract(epoch FROM clock_timestamp() - looked);
-            due_at := clock_timestamp() + make_interval(secs => 40 * took);
+            rest := greatest(0.05, 40 * extract(epoch FROM clock_timestamp() - looked));
+            due_at := clock_timestamp() + make_interval(secs => rest);
         END IF;
         EXIT WHEN work OR due OR NOT newest OR began >= until;
-        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * extract(epoch FROM looked - began)),
+        took := extract(epoch FROM looked - began);
+        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * least(took, before)),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));
+        before := took;
     END LOOP;
-    due_rest := least(40 * took, 10, greatest(0, extract(epoch FROM due_at - clock_timestamp())));
+    due_rest := least(rest, 10, greatest(0, extract(epoch FROM due_at - clock_timestamp())));
 END $$;
 
 -- Settings that the database keeps. `secret` signs the callbacks of deliveries where `bridge_secret` is not set.
