@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -39,13 +40,13 @@ def test_a_thread_is_started_only_where_several_slices_are_to_come(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
-    ahead = slices._ahead
 
-    def noting(it: Any) -> Any:
-        started.append(1)
-        return ahead(it)
+    class Noted(ThreadPoolExecutor):
+        def __init__(self, **given: Any) -> None:
+            started.append(1)
+            super().__init__(**given)
 
-    monkeypatch.setattr(slices, "_ahead", noting)
+    monkeypatch.setattr(slices, "ThreadPoolExecutor", Noted)
     monkeypatch.setattr(slices, "SLICE_EVENTS", 10)
     world.client(window=1000, ordering="none")
     for number, expected in ((1, 0), (10, 0), (11, 1)):

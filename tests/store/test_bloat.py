@@ -161,7 +161,7 @@ def test_the_planner_puts_the_schema_s_words_in_place_so_that_they_cost_nothing(
     assert {one or other for one, other in calls} <= called
 
 
-def test_a_transaction_that_locks_a_client_reads_no_whole_table_and_keeps_plans_and_the_next_one_need_not(world: World) -> None:
+def test_a_transaction_that_locks_a_client_reads_no_whole_table_and_keeps_its_plans(world: World) -> None:
     def settings(connection: Connection) -> tuple[str, ...]:
         return tuple(connection.exec_driver_sql(SHOW).one())
 
