@@ -73,7 +73,7 @@ def standing(number: int, *, task: str | None = "fleet.handle", state: str = "ac
     key = WaitingKey(key="a", offset=5, blocker=4, epoch=1, attempt=1, parked=False, reason=None, redrive=None)
     return ClientFacts(
         client="c", bridge="bridge", task=task, tasks=[task or ""], queue="celery", topics=["#"], batch=1,
-        awaited=number, state=state, state_reason=None, state_by="me",
+        awaited=number, state=state, state_reason=None, state_by="me", report_by="callback",
         state_at=NOW, ordering="key", window=window, offset=3, dispatched=9, max_attempts=number, trouble=None,
         trouble_at=None, horizon=10, drawn=20, pump_silent_seconds=600, read_only=False, in_recovery=False,
         clock_ahead_seconds=None, clock_host=None, open=number, retrying=number, parked=2 * number, held=number,

@@ -142,9 +142,9 @@ class Collecting:
         delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             try:
+                witness_of(self._bridge).check()  # first: what is settled before may need it to go on
                 left = self._waiting.try_again()
                 held = self._waiting.clients
-                witness_of(self._bridge).check()
                 reports = read_reports(calls, secret=self._bridge.secret)
                 new = settle_reported(self._bridge, reports, held=held)
             except (Unavailable, SchemaError, LogRewound, BrokerTaken) as error:

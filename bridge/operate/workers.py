@@ -13,7 +13,7 @@ from bridge.broker.holding import Seen, ask_who_holds
 from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.transports import bounded, broker_is_set, need_transport, why_missing
-from bridge.contract import ticks_queue, unreadable_queue
+from bridge.contract import COMMIT, ticks_queue, unreadable_queue
 from bridge.errors import BrokerUnavailable
 from bridge.store.clients import ListedClient
 from bridge.wording import counted
@@ -36,6 +36,7 @@ class WorkersSeen(NamedTuple):
         callbacks: Messages that wait in the bridge's own queue; None where the transport does not say.
         held: How many tasks of the client workers hold: fetched, running, or scheduled; None if not all answered.
         ignorant: Workers that consume the queue, and do not know a task of the client.
+        without_bridge: Workers that consume the queue, and have no bridge installed.
     """
 
     trouble: str | None = None
@@ -48,6 +49,7 @@ class WorkersSeen(NamedTuple):
     callbacks: int | None = None
     held: int | None = None
     ignorant: tuple[str, ...] = ()
+    without_bridge: tuple[str, ...] = ()
 
 
 def ask_workers(
@@ -82,6 +84,7 @@ def ask_workers(
             ordered = keeps_order(connection)
     except Exception as error:  # whatever it is, the broker can't be asked
         return WorkersSeen(trouble=f"{named} is not available: {error}")
+    consumers = seen.consumers(queue)
     return WorkersSeen(
         answered=len(seen.answers),
         consumers=_consumers(seen, queue),
@@ -91,7 +94,8 @@ def ask_workers(
         unreadable=unreadable,
         callbacks=callbacks,
         held=sum(id.partition(":")[0] == client for id in seen.held) if seen.complete else None,
-        ignorant=tuple(sorted(it.worker for it in seen.consumers(queue) if not set(tasks) <= it.tasks)),
+        ignorant=tuple(sorted(it.worker for it in consumers if not set(tasks) <= it.tasks)),
+        without_bridge=tuple(sorted(it.worker for it in consumers if COMMIT not in it.tasks)),
     )
 
 

@@ -132,6 +132,7 @@ class ClientFacts:
     state_reason: str | None
     state_by: str | None
     state_at: datetime | None
+    report_by: str
     ordering: str
     window: int
     offset: int

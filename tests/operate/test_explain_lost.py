@@ -51,6 +51,18 @@ def test_workers_that_do_not_know_the_task_are_named(world: World) -> None:
     assert the("unknown-task", causes(world, seen=seen(ignorant=("f",)))).severity == "error"
 
 
+def test_workers_without_the_bridge_are_named_where_they_are_to_report_in_process(world: World) -> None:
+    mute = seen(consumers=("f", "g"), without_bridge=("g",))
+    world.client()
+    assert "no-bridge-in-fleet" not in kinds(world, seen=mute), "callbacks need no bridge in the fleet"
+    world.client(report_by="in-process")
+    cause = the("no-bridge-in-fleet", causes(world, seen=mute))
+    assert (cause.severity, cause.data["workers"]) == ("warning", ["g"])
+    assert "1 worker of 2 on queue 'celery' has no bridge installed" in cause.text
+    assert cause.do and "`eventbridge register c --report-by callback`" in cause.do
+    assert the("no-bridge-in-fleet", causes(world, seen=seen(without_bridge=("f",)))).severity == "error"
+
+
 def test_topics_that_never_matched_anything_are_named(world: World) -> None:
     world.client(topics=("ordr.*",))
     assert "unmatched" not in kinds(world), "the log is empty"

@@ -52,6 +52,7 @@ def explain(
         *(processes.explain_workers(facts, seen, bridge_queue) if seen and not seen.trouble else ()),
         *(processes.explain_unreadable(seen, bridge_queue) if seen else ()),
         *lost.explain_ignorant(facts, seen),
+        *lost.explain_without_bridge(facts, seen),
         *lost.explain_lost(facts, seen),
         *log.explain_horizon(facts),
         *log.explain_scheduled(facts),

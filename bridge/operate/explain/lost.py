@@ -50,6 +50,23 @@ def explain_ignorant(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[C
         )
 
 
+def explain_without_bridge(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[Cause]:
+    """Name the workers that are to report in-process and can't, because no bridge is installed in them."""
+    if seen and seen.without_bridge and facts.report_by == "in-process":
+        all_of_them = len(seen.without_bridge) == len(seen.consumers)
+        has, handles = ("has", "it handles") if len(seen.without_bridge) == 1 else ("have", "they handle")
+        yield Cause(
+            kind="no-bridge-in-fleet",
+            severity="error" if all_of_them else "warning",
+            text=f"{counted(len(seen.without_bridge), 'worker')} of {len(seen.consumers)} on queue {facts.queue!r} "
+            f"{has} no bridge installed, and the client asks for in-process reports: what {handles} is never answered: "
+            f"{', '.join(seen.without_bridge)}",
+            do="call bridge.install(app) in the fleet's app, or "
+            f"`eventbridge register {facts.client} --report-by callback`",
+            data={"workers": list(seen.without_bridge)},
+        )
+
+
 def explain_topics(facts: ClientFacts) -> Iterator[Cause]:
     """Say that no event of the log matches a client's topics."""
     if facts.matched is False:

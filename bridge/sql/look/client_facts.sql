@@ -3,8 +3,8 @@
 -- Binds      client  text
 --            most    bigint, most events of the log to look at
 -- Returns    client, bridge, task, tasks (all that its events go to), queue, topics, batch, state, state_reason,
---            state_by, state_at, ordering, window (1 where the order is strict), offset, dispatched, max_attempts,
---            trouble, trouble_at, horizon, drawn, pump_silent_seconds (since a pump of its bridge was last at work;
+--            state_by, state_at, report_by, ordering, window (1 where the order is strict), offset, dispatched,
+--            max_attempts, trouble, trouble_at, horizon, drawn, pump_silent_seconds (since a pump was last at work;
 --            negative while one lingers, NULL if none ever was), read_only, in_recovery, clock_ahead_seconds and
 --            clock_host (of the pumps' host that differs most, NULL if none told), open, awaited (those handed over
 --            more than five seconds ago), retrying, parked, held, redriving, waiting (keys), unread (matching events
@@ -16,7 +16,7 @@
 -- Relies on  nothing
 SELECT c.id AS client, c.bridge, c.task,
        ARRAY(SELECT c.task UNION SELECT r ->> 1 FROM jsonb_array_elements(c.routes) r) AS tasks,
-       c.queue, c.topics, c.batch, c.state, c.state_reason, c.state_by, c.state_at, c.ordering,
+       c.queue, c.topics, c.batch, c.state, c.state_reason, c.state_by, c.state_at, c.report_by, c.ordering,
        fq.window_of(c) AS "window",
        c."offset", c.dispatched, c.max_attempts, c.trouble, c.trouble_at, h."offset" AS horizon,
        -- A standby's sequence is ahead of the log: the primary writes down 32 offsets at a time before they are drawn.
