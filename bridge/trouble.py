@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from bridge.happened import Happening, tell
-from bridge.wording import said, span
+from bridge.wording import counted, said, span
 
 AGAIN_SECONDS = 60.0
 
@@ -114,3 +114,42 @@ class Tally:
                 return
             number, self._unsaid, self._said = self._unsaid, 0, self._clock()
         self._logger.warning("%s", say(number))
+
+
+class Few:
+    """Leaves lines that may come by the thousand: the first ones of a minute, and the number of all that went unsaid.
+
+    Args:
+        logger: Where the lines go.
+        most: Lines of a minute.
+        clock: Seconds, from any moment.
+    """
+
+    def __init__(self, logger: logging.Logger, *, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began = float("-inf")
+        self._said = self._unsaid = 0
+
+    def say(self, level: int, line: str) -> None:
+        """Leave a line, or count it.
+
+        Args:
+            level: Of the log.
+            line: Its text.
+        """
+        with self._lock:
+            unsaid = 0
+            if self._clock() - self._began >= AGAIN_SECONDS:
+                unsaid, self._began = self._unsaid, self._clock()
+                self._said = self._unsaid = 0
+            if self._said >= self._most:
+                self._unsaid += 1
+                return
+            self._said += 1
+            last = self._said == self._most
+        if unsaid:
+            self._logger.warning("%s like the following went unsaid", counted(unsaid, "line", "lines"))
+        self._logger.log(level, "%s%s", line, "; further lines like this wait for a minute" if last else "")

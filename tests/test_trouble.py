@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bridge
-from bridge.trouble import Trouble
+from bridge.trouble import Few, Trouble
 from bridge.wording import SAID_CHARACTERS
 
 
@@ -51,6 +51,33 @@ def test_what_a_server_says_can_neither_begin_a_line_of_its_own_nor_reach_the_te
     [line] = caplog.messages
     assert line.startswith(r"it waits: no [2030-01-01 00:00:00: INFO] all is well\x1b[2Jx")
     assert line.isprintable() and len(line) < SAID_CHARACTERS + 50
+
+
+def test_g10_of_lines_that_come_by_the_thousand_a_few_a_minute_are_left_and_the_others_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    lines = Few(logging.getLogger("bridge"), most=3, clock=lambda: now)
+    for nth in range(1000):
+        lines.say(logging.WARNING, f"message {nth} is set aside")
+    assert caplog.messages == [
+        "message 0 is set aside",
+        "message 1 is set aside",
+        "message 2 is set aside; further lines like this wait for a minute",
+    ]
+    caplog.clear()
+    now = 60.0
+    for nth in range(2):
+        lines.say(logging.ERROR, f"message {nth} is dropped")
+    assert caplog.messages == [
+        "997 lines like the following went unsaid",
+        "message 0 is dropped",
+        "message 1 is dropped",
+    ]
+    caplog.clear()
+    now = 120.0
+    lines.say(logging.WARNING, "and one more")
+    assert caplog.messages == ["and one more"]
 
 
 ERRORS = {"error", "why", "problem"}

@@ -23,7 +23,7 @@ from bridge.broker.internals.rabbitmq import keep_bytes, receive, try_confirms
 from bridge.broker.legible import Letter, why_illegible
 from bridge.broker.queues import own_queue
 from bridge.broker.tolerant import tolerate_properties
-from bridge.collector.aside import keep_on_amqp
+from bridge.collector.aside import few_lines, keep_on_amqp
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.contract import unreadable_queue
 from bridge.errors import BrokerUnavailable
@@ -49,6 +49,7 @@ class AmqpReader(Reader[Message]):
         self._app = app
         self._queue, self._others = queue, others
         self._unreadable = unreadable_queue(queue)
+        self._lines = few_lines()
         self._ahead: deque[Message] = deque()  # sent to us, in the order of their tags, and not taken yet
         self._bytes = 0  # of those; what is not read waits in the broker, or in the socket
         self._taken: list[int] = []  # tags, in their order
@@ -140,7 +141,7 @@ class AmqpReader(Reader[Message]):
     def set_aside(self, messages: Sequence[Message], *, why: str) -> None:
         """Keep messages, as they came, on a queue for people to look at."""
         with self._translated():
-            keep_on_amqp(self._connection, self._unreadable, messages, why=why)
+            keep_on_amqp(self._connection, self._unreadable, messages, why=why, lines=self._lines)
 
     def adopt(self) -> int:
         """Do nothing and return 0: the broker puts back what dead collectors had taken."""

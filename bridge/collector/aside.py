@@ -2,7 +2,8 @@
 
 People look at them there. The queue is bounded: where it is full, the oldest of its messages go. A broker that is there
 and refuses to keep a message, for want of rights or of room, would refuse it again, and all others would wait with it.
-So such a message is dropped, with a line in the log that shows its beginning; the lease of its event ends.
+So such a message is dropped, with a line in the log that shows its beginning; the lease of its event ends. A flood of
+messages is no flood of lines.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bridge.bounds import UNREADABLE_BYTES, UNREADABLE_MESSAGES
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.rabbitmq import can_be_published
 from bridge.errors import BrokerUnavailable
+from bridge.trouble import Few
 from bridge.wording import counted, one_line, said
 
 logger = logging.getLogger("bridge.collector")
@@ -27,6 +29,7 @@ logger = logging.getLogger("bridge.collector")
 CONFIRM_SECONDS = 10.0
 SHOWN_BYTES = 200  # of a message that is dropped
 PERSISTENT = 2
+MOST_LINES = 20  # of one minute, in each of the places that set messages aside
 
 # Keep messages on a list of at most so many, and of at most so many bytes; return how many old ones had to go. All of
 # the list is measured: one large message among small ones would make an estimate either keep or drop far too much. The
@@ -54,7 +57,7 @@ ON_RABBITMQ = {
 }
 
 
-def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: str) -> None:
+def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: str, lines: Few) -> None:
     """Keep messages, as they came, on a list.
 
     Raises:
@@ -66,12 +69,12 @@ def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: 
     except ReadOnlyError:  # during a failover
         raise
     except ResponseError as error:
-        _say_lost(messages, queue=queue, why=why, error=error)
+        _say_lost(messages, queue=queue, why=why, error=error, lines=lines)
     else:
-        _say(len(messages), queue=queue, why=why, dropped=dropped)
+        _say(len(messages), queue=queue, why=why, dropped=dropped, lines=lines)
 
 
-def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, why: str) -> None:
+def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, why: str, lines: Few) -> None:
     """Keep messages, as they came, on a queue; return when the broker has them.
 
     Raises:
@@ -86,9 +89,10 @@ def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, wh
             if confirms.wait(CONFIRM_SECONDS):
                 raise BrokerUnavailable(f"the queue {queue!r} was deleted")
     except (BrokerUnavailable, *connection.channel_errors) as error:
-        _say_lost([_body(message) for message in messages], queue=queue, why=why, error=error)
+        _say_lost([_body(message) for message in messages], queue=queue, why=why, error=error, lines=lines)
     else:
-        _say(len(messages), queue=queue, why=why, dropped=max(0, waiting + len(messages) - UNREADABLE_MESSAGES))
+        dropped = max(0, waiting + len(messages) - UNREADABLE_MESSAGES)
+        _say(len(messages), queue=queue, why=why, dropped=dropped, lines=lines)
 
 
 def _declare(connection: Any, queue: str) -> int:
@@ -114,17 +118,22 @@ def _body(message: Message) -> bytes:
     return bytes(message.body or b"")  # of an empty message it is an empty string
 
 
-def _say(number: int, *, queue: str, why: str, dropped: int) -> None:
+def few_lines() -> Few:
+    """Return what leaves the lines of one place that sets messages aside."""
+    return Few(logger, most=MOST_LINES)
+
+
+def _say(number: int, *, queue: str, why: str, dropped: int, lines: Few) -> None:
     """Leave a line in the log."""
-    logger.warning("%s set aside on %s: %s", counted(number, "message is", "messages are"), queue, said(why))
+    line = f"{counted(number, 'message is', 'messages are')} set aside on {queue}: {said(why)}"
     if dropped:
         gone = counted(dropped, "message that was set aside before is", "messages that were set aside before are")
-        logger.warning("%s is full: %s dropped", queue, gone)
+        line += f"; {queue} is full: {gone} dropped"
+    lines.say(logging.WARNING, line)
 
 
-def _say_lost(messages: Sequence[bytes], *, queue: str, why: str, error: Exception) -> None:
+def _say_lost(messages: Sequence[bytes], *, queue: str, why: str, error: Exception, lines: Few) -> None:
     """Leave a line in the log about messages that the broker refuses to keep."""
     number = counted(len(messages), "message is dropped, it can't", "messages are dropped, they can't")
-    logger.error(
-        "%s be set aside on %s (%s): %s: %s", number, queue, said(error), said(why), one_line(messages[0][:SHOWN_BYTES])
-    )
+    shown = one_line(messages[0][:SHOWN_BYTES])
+    lines.say(logging.ERROR, f"{number} be set aside on {queue} ({said(error)}): {said(why)}: {shown}")

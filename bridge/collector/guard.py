@@ -22,7 +22,7 @@ from bridge.broker.internals.redis import connection_pool, key_prefix, shield_br
 from bridge.broker.internals.workers import shield_gossip, tag_queues
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
 from bridge.broker.tolerant import tolerate_properties
-from bridge.collector.aside import keep_on_amqp, keep_on_redis
+from bridge.collector.aside import few_lines, keep_on_amqp, keep_on_redis
 from bridge.contract import ticks_queue, unreadable_queue
 from bridge.trouble import Tally
 from bridge.wording import counted, said
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a work
 
 logger = logging.getLogger("bridge.collector")
 _unread = Tally(logger)
+_lines = few_lines()  # for messages come one by one here
 
 
 class Guard(bootsteps.StartStopStep):
@@ -70,7 +71,7 @@ class Guard(bootsteps.StartStopStep):
         def is_welcome(name: str, message: bytes) -> bool:
             why = why_illegible_envelope(parent.app, message) if name in ours else ""
             if why:
-                keep_on_redis(client, kept, [message], why=f"no worker can read it: {why}")
+                keep_on_redis(client, kept, [message], why=f"no worker can read it: {why}", lines=_lines)
             return not why
 
         watch_arrivals(channel, is_welcome)
@@ -130,7 +131,7 @@ class _Aside:
         rested, self._connection = self._connection, None
         if rested is not None:
             try:
-                keep_on_amqp(rested, self._queue, [message], why=why)
+                keep_on_amqp(rested, self._queue, [message], why=why, lines=_lines)
             except rested.connection_errors:
                 drop(rested)
             else:
@@ -138,7 +139,7 @@ class _Aside:
                 return
         fresh = self._app.connection_for_write()
         try:
-            keep_on_amqp(fresh, self._queue, [message], why=why)
+            keep_on_amqp(fresh, self._queue, [message], why=why, lines=_lines)
         except BaseException:
             drop(fresh)
             raise

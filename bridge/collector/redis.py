@@ -30,7 +30,7 @@ from bridge.broker.internals.redis import (
     queue_keys,
 )
 from bridge.broker.legible import why_illegible_envelope
-from bridge.collector.aside import keep_on_redis
+from bridge.collector.aside import few_lines, keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.contract import unreadable_queue
 from bridge.errors import BrokerUnavailable
@@ -119,6 +119,7 @@ class RedisReader(Reader[bytes]):
         self._queues = queue_keys(channel, queue)
         self._others = default_key(channel, others)
         self._unreadable = prefix + unreadable_queue(queue)
+        self._lines = few_lines()
         self._own = f"{prefix}{queue}.taken.{uuid.uuid4().hex}"
         self._held = f"{self._own}.held"
         self._kept: list[bytes] = []
@@ -223,7 +224,7 @@ class RedisReader(Reader[bytes]):
     def set_aside(self, messages: Sequence[bytes], *, why: str) -> None:
         """Keep messages, as they came, on a list for people to look at."""
         with _translated():
-            keep_on_redis(self._redis, self._unreadable, messages, why=why)
+            keep_on_redis(self._redis, self._unreadable, messages, why=why, lines=self._lines)
 
     def adopt(self) -> int:
         """Put back what dead collectors had taken; return how many were dead."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from bridge.model import Client
 from bridge.sql import statement
+from bridge.store.chunks import CHUNK_DELIVERIES
 
 
 class Lapsed(NamedTuple):
@@ -57,8 +59,9 @@ def forget_answers(connection: Connection, client: str) -> None:
 
 def renew_leases(connection: Connection, client: Client, renewals: Sequence[Renewal]) -> None:
     """Renew these leases; it is no attempt."""
-    if renewals:
-        offsets, seconds, behinds = map(list, zip(*renewals, strict=True))
+    ordered = sorted(renewals, key=attrgetter("offset"))
+    for first in range(0, len(ordered), CHUNK_DELIVERIES):
+        offsets, seconds, behinds = map(list, zip(*ordered[first : first + CHUNK_DELIVERIES], strict=True))
         binds = {"client": client.id, "offsets": offsets, "seconds": seconds, "behinds": behinds}
         connection.execute(statement("pass/renew_leases"), binds)
 

@@ -101,10 +101,23 @@ def test_g10_large_messages_that_were_set_aside_behind_many_small_ones_count_too
     broker = OnRedis(redis_url)
     for _ in range(3):
         for size, number in ((50_000, 8), (100, 600)):
-            aside.keep_on_redis(broker.client, "bridge.unreadable", [b"x" * size] * number, why="it is a test")
+            messages, lines = [b"x" * size] * number, aside.few_lines()
+            aside.keep_on_redis(broker.client, "bridge.unreadable", messages, why="it is a test", lines=lines)
     kept = broker.messages("bridge.unreadable")
     assert 100_000 < sum(map(len, kept)) <= 200_000
     assert len(kept) > 600, "the newest ones are kept"
+    broker.close()
+
+
+def test_g10_a_flood_of_garbage_that_comes_one_by_one_is_no_flood_of_lines(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(aside, "UNREADABLE_MESSAGES", 50)
+    broker, lines = OnRedis(redis_url), aside.few_lines()
+    for _ in range(100):
+        aside.keep_on_redis(broker.client, "bridge.unreadable", [b"garbage"], why="it is a test", lines=lines)
+    assert broker.waiting("bridge.unreadable") == 50
+    assert len(caplog.messages) == aside.MOST_LINES
     broker.close()
 
 

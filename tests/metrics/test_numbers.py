@@ -8,7 +8,7 @@ import pytest
 
 from bridge.metrics.definitions import METRICS, OTHER, UNKNOWN, Distribution, label
 from bridge.metrics.reading import Snapshot
-from bridge.sql import for_psycopg
+from bridge.sql import statement
 from bridge.store import Store, durations, metrics
 from bridge.store.clients import list_clients
 from bridge.store.durations import durations_of, note_durations
@@ -20,6 +20,7 @@ from bridge.store.rounds import note_beat
 from bridge.store.status import read_status
 from tests.conftest import Connect
 from tests.store.roles import MONITOR, logins
+from tests.support.plans import explain, pages_of
 from tests.support.world import World
 
 Values = dict[tuple[str, ...], Any]
@@ -221,12 +222,13 @@ def test_g5_a_scrape_does_not_walk_over_the_log(world: World) -> None:
         "durations": {"bridges": 100},
     }
     assert len(list_clients(world.store)) == 2
-    for name, given in binds.items():
-        world.eyes.execute(for_psycopg(f"metrics/{name}"), given)  # functions are read from the catalog once
-        plan = world.eyes.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + for_psycopg(f"metrics/{name}"), given)
-        [(found,)] = plan.fetchall()
-        touched = found[0]["Plan"]["Shared Hit Blocks"] + found[0]["Plan"]["Shared Read Blocks"]
-        assert touched < FEW_PAGES, f"{name} touches {touched} pages"
+    with world.store.transaction() as connection:
+        connection.execute(statement("metrics/begin"))
+        for name, given in binds.items():
+            explain(connection, f"metrics/{name}", given, "ANALYZE")  # functions are read from the catalog once
+            (plan,) = explain(connection, f"metrics/{name}", given, "ANALYZE, BUFFERS, FORMAT JSON")
+            touched = pages_of(plan[0]["Plan"])
+            assert touched < FEW_PAGES, f"{name} touches {touched} pages"
 
 
 def test_a_role_that_only_reads_can_export(world: World, database: str, connect: Connect) -> None:

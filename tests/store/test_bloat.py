@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.model import Outcome
-from bridge.sql import for_psycopg
 from bridge.store.chunks import MOST_CUTS, chunks
 from bridge.store.handover import lock_client
 from bridge.store.outcomes import lock_clients, succeed
 from bridge.store.tally import Tally
 from tests.conftest import Connect
+from tests.support.plans import explain, pages_of
 from tests.support.world import World
 
 DEAD = 40_000
@@ -45,21 +45,18 @@ def crowded(request: pytest.FixtureRequest, world: World, connect: Connect) -> p
     return snapshot
 
 
-def plan_of(world: World, name: str, binds: dict[str, Any], options: bytes) -> list[Any]:
+def plan_of(world: World, name: str, binds: dict[str, Any], options: str) -> list[Any]:
     """How Postgres runs a statement, in a transaction as passes and outcomes have it."""
     with world.store.transaction() as connection:
         lock_clients(connection, ["c"])
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, psycopg.Connection)
-        found = raw.execute(b"EXPLAIN (" + options + b") " + for_psycopg(name), binds).fetchall()
+        found = explain(connection, name, binds, options)
         connection.rollback()
-    return [line for (line,) in found]
+    return found
 
 
 def pages(world: World, name: str, binds: dict[str, Any]) -> int:
     """Pages that a statement looks at."""
-    plan = plan_of(world, name, binds, b"ANALYZE, BUFFERS, FORMAT JSON")[0][0]["Plan"]
-    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return pages_of(plan_of(world, name, binds, "ANALYZE, BUFFERS, FORMAT JSON")[0][0]["Plan"])
 
 
 REPLAY = """INSERT INTO fq.replays (client_id, epoch, next, upto, filter, per_second)
@@ -154,10 +151,11 @@ def test_g5_neither_a_pass_nor_an_outcome_nor_a_look_reads_what_is_finished(
 def test_the_planner_puts_the_schema_s_words_in_place_so_that_they_cost_nothing(world: World, name: str) -> None:
     world.client()
     world.publish(*"abc")
-    lines = plan_of(world, name, {"client": "c", **STATEMENTS[name]}, b"VERBOSE")
+    lines = plan_of(world, name, {"client": "c", **STATEMENTS[name]}, "VERBOSE")
     calls = [found for line in lines for found in re.findall(r"\bfq\.(\w+)\(|Function Scan on (?:fq\.)?(\w+)", line)]
-    # once for each client; where there is a rate; where an event has headers of another propagator than W3C's
-    called = {"safe_offset", "is_limited", "tokens_of", "other_trace"}
+    # once for each client; where there is a rate; where an event has headers of another propagator than W3C's;
+    # in a branch that only clients with call='cloudevent' come to
+    called = {"safe_offset", "is_limited", "tokens_of", "other_trace", "cloudevent", "generation_of"}
     assert {one or other for one, other in calls} <= called
 
 

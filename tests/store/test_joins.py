@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
-from bridge.sql import for_psycopg
 from bridge.store.handover import lock_client
+from tests.support.plans import explain, nodes, rows_of
 from tests.support.world import World
 
 MANY = 1000
+SOME = 200  # of statements that are given no more at once: see bridge/store/chunks.py
 FILL = "INSERT INTO fq.events (topic, key) SELECT 'order.created', 'k' || n FROM generate_series(%s, %s::int) n"
 TABLES = b"ANALYZE fq.events, fq.deliveries, fq.lanes, fq.parked, fq.aside, fq.replays, fq.clients"
 OFFSETS = list(range(1, MANY + 1))
+SOME_OFFSETS = OFFSETS[:SOME]
 COMMON: dict[str, Any] = {"room": MANY, "call": "event", "lease_seconds": 60, "filter": "^", "epoch": 1}
-ABOUT: dict[str, Any] = {
-    "clients": ["c"] * MANY,
-    "offsets": OFFSETS,
-    "among": ["c"],
-    "first": 1,
-    "last": MANY,
-    "epochs": [1] * MANY,
-    "attempts": [1] * MANY,
-    "error_types": ["E"] * MANY,
-    "errors": ["no"] * MANY,
-    "tracebacks": [None] * MANY,
-    "failures": ["{}"] * MANY,
-}
+
+
+def about(number: int) -> dict[str, Any]:
+    """What a statement is given about the first so many events."""
+    return {
+        "clients": ["c"] * number,
+        "offsets": OFFSETS[:number],
+        "among": ["c"],
+        "first": 1,
+        "last": number,
+        "epochs": [1] * number,
+        "attempts": [1] * number,
+        "error_types": ["E"] * number,
+        "errors": ["no"] * number,
+        "tracebacks": [None] * number,
+        "failures": ["{}"] * number,
+    }
+
+
+ABOUT, ABOUT_SOME = about(MANY), about(SOME)
 OPEN = """INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
           SELECT 'c', e."offset", 1, e.key, now() + interval '1 hour' FROM fq.events e"""
 DUE = "UPDATE fq.deliveries SET due_at = now() - interval '1 s', state = 'retrying'"
@@ -44,6 +51,9 @@ REPLAY = """INSERT INTO fq.replays (client_id, epoch, next, upto, filter, per_se
             VALUES ('c', 2, 1, 1000000, '^', 1000000, now() - interval '1 h')"""
 ASIDE = """INSERT INTO fq.aside (client_id, replay_id, "offset", key, lane)
            SELECT 'c', r.id, e."offset", e.key, false FROM fq.events e, fq.replays r"""
+RENEWED = {"offsets": SOME_OFFSETS, "seconds": [60.0] * SOME, "behinds": [None] * SOME}
+PASSED = "UPDATE fq.replays SET next = 1000000"
+AS_LANES = "UPDATE fq.aside SET lane = true"
 # name: what has happened before, and what the statement is given
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "pass/hand_over_new": ([], {"after": 0, "horizon": MANY, "slice": MANY}),
@@ -52,30 +62,20 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "pass/hand_over_redriven": ([ALL_OUT, PARKED], {}),
     "pass/hand_over_replay": ([ALL_OUT, REPLAY], {"replay": 1, "slice": MANY, "most_aside": MANY}),
     "pass/hand_over_aside": ([ALL_OUT, REPLAY, ASIDE], {}),
+    "pass/hand_over_aside of lanes": ([ALL_OUT, REPLAY, PASSED, ASIDE, AS_LANES], {}),
     "pass/expired": ([ALL_OUT, OPEN, LAPSED], {"max_attempts": 1}),
     "pass/look_at_leases": ([ALL_OUT, OPEN, LAPSED], {}),
-    "pass/renew_leases": ([ALL_OUT, OPEN], {"offsets": OFFSETS, "seconds": [60.0] * MANY, "behinds": [None] * MANY}),
+    "pass/renew_leases": ([ALL_OUT, OPEN], RENEWED),
     "pass/postpone": ([ALL_OUT, OPEN], {"offsets": OFFSETS, "seconds": 1.0}),
     "watch/recall_lost": ([ALL_OUT, OPEN], {**ABOUT, "counts": [False] * MANY, "noted": [False] * MANY, "wait": 0.0}),
+    "operate/recall": ([ALL_OUT, OPEN], {"keys": None, "offsets": None, "sent_until": None}),
     "operate/discard_open": ([ALL_OUT, OPEN], {"offsets": OFFSETS}),
     "outcomes/succeed": ([ALL_OUT, OPEN], {}),
     "outcomes/failing": ([ALL_OUT, OPEN], {"state": "sent"}),
-    "outcomes/retry_later": ([ALL_OUT, OPEN], {"wait_seconds": [1.0] * MANY, "anew": [False] * MANY}),
-    "outcomes/split": ([ALL_OUT, OPEN], {"parts": OFFSETS}),
-    "outcomes/park": ([ALL_OUT, OPEN], {"reasons": ["no"] * MANY, "held": [False] * MANY}),
+    "outcomes/retry_later": ([ALL_OUT, OPEN], {**ABOUT_SOME, "wait_seconds": [1.0] * SOME, "anew": [False] * SOME}),
+    "outcomes/split": ([ALL_OUT, OPEN], {**ABOUT_SOME, "parts": SOME_OFFSETS}),
+    "outcomes/park": ([ALL_OUT, OPEN], {**ABOUT_SOME, "reasons": ["no"] * SOME, "held": [False] * SOME}),
 }
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
-def rows_of(node: dict[str, Any]) -> float:
-    """Rows that a node of a plan has made or looked at, over all its loops."""
-    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed by"))
-    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -99,11 +99,8 @@ def test_g10_no_statement_about_many_events_compares_each_with_each(
     binds = {"client": "c", "ordered": ordered, **COMMON, **(ABOUT if name.startswith("outcomes/") else {}), **given}
     with world.store.transaction() as connection:
         lock_client(connection, "c")
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, psycopg.Connection)
-        rows = raw.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + for_psycopg(name), binds).fetchall()
+        (plan,) = explain(connection, name.split(maxsplit=1)[0], binds, "ANALYZE, FORMAT JSON")
         connection.rollback()
-    plan = rows[0][0][0]["Plan"]
-    found = list(nodes(plan))
-    assert max(node["Actual Rows"] * node["Actual Loops"] for node in found) >= MANY / 2, "it was about many events"
+    found = list(nodes(plan[0]["Plan"]))
+    assert max(node["Actual Rows"] * node["Actual Loops"] for node in found) >= len(binds.get("offsets") or OFFSETS) / 2
     assert [(node["Node Type"], rows_of(node)) for node in found if rows_of(node) > 50 * MANY] == []

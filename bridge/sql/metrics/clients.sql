@@ -9,7 +9,7 @@
 --            recalled
 -- Relies on  nothing
 WITH shown AS MATERIALIZED (
-    SELECT c.id, least(:most, 10 * :most / count(*) OVER () + 100) AS most
+    SELECT c.id, least(CAST(:most AS bigint), 10 * CAST(:most AS bigint) / count(*) OVER () + 100) AS most
       FROM fq.clients c ORDER BY c.task IS NULL, c.id LIMIT :clients
 )
 SELECT c.id AS client, c.bridge, CASE WHEN c.task IS NULL THEN 'reader' ELSE c.state END AS state,

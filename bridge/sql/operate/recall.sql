@@ -23,9 +23,9 @@ WITH lost AS MATERIALIZED (
        SET state = CASE d.state WHEN 'sent' THEN 'retrying' ELSE d.state END,
            earlier_attempts = d.earlier_attempts + CASE d.state WHEN 'sent' THEN 1 ELSE 0 END,
            due_at = now(), waited_at = NULL, behind = NULL
-      FROM lost l
-     WHERE d.client_id = :client AND d."offset" = l."offset"
-       AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)
+     WHERE d.client_id = :client AND d."offset" >= (SELECT min(l."offset") FROM lost l)
+       AND d."offset" <= (SELECT max(l."offset") FROM lost l)
+       AND (d."offset" IN (SELECT l."offset" FROM lost l)) IS TRUE  -- looked up: see decision 72
     RETURNING d."offset", d.epoch, d.attempt, d.state
 ), woken AS (
     UPDATE fq.clients c

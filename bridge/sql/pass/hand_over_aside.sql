@@ -31,14 +31,13 @@ WITH free AS (
 ), heads AS MATERIALIZED (  -- without an order a lane may come to an event that is open, or that goes out by itself
     SELECT f.replay_id, f."offset", f.key, f.lane, f.epoch, CASE WHEN NOT f.waits THEN f.next END AS next,
            CASE WHEN f.waits THEN f.next ELSE f.later END AS later FROM found f
-), gone_on AS (
-    UPDATE fq.aside a SET "offset" = h.later FROM heads h
-     WHERE a.client_id = :client AND a.replay_id = h.replay_id AND a."offset" = h."offset" AND a.lane = h.lane
-       AND h.later IS NOT NULL
-), ended AS (
-    DELETE FROM fq.aside a USING heads h
-     WHERE a.client_id = :client AND a.replay_id = h.replay_id AND a."offset" = h."offset" AND a.lane = h.lane
-       AND h.later IS NULL
+), gone AS (
+    DELETE FROM fq.aside a
+     WHERE a.client_id = :client  -- looked up: see decision 72
+       AND ((a.replay_id, a."offset", a.lane) IN (SELECT h.replay_id, h."offset", h.lane FROM heads h)) IS TRUE
+), going_on AS (
+    INSERT INTO fq.aside (client_id, replay_id, "offset", key, lane)
+    SELECT :client, h.replay_id, h.later, h.key, h.lane FROM heads h WHERE h.later IS NOT NULL
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
     SELECT :client, h.next, h.epoch, h.key, now() + make_interval(secs => :lease_seconds)

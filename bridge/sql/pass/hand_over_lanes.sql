@@ -19,17 +19,25 @@ WITH ready AS MATERIALIZED (
     SELECT r.key, two.next, two.later
       FROM ready r CROSS JOIN LATERAL (
            SELECT min(e."offset") AS next, nullif(max(e."offset"), min(e."offset")) AS later
-             FROM (SELECT "offset" FROM fq.events
-                    WHERE key = r.key AND "offset" >= r."offset" AND "offset" <= :dispatched AND '.' || topic ~ :filter
-                    ORDER BY "offset" LIMIT 2) e) two
+             FROM (SELECT "offset" FROM fq.events  -- rows are compared to force the index of keys, as leap does
+                    WHERE key IS NOT NULL AND (key, "offset") >= (r.key, r."offset")
+                      AND (key, "offset") <= (r.key, CAST(:dispatched AS bigint)) AND '.' || topic ~ :filter
+                    ORDER BY key, "offset" LIMIT 2) e) two
      WHERE NOT r.busy
-), waiting AS (
-    UPDATE fq.lanes l SET ready = false FROM ready r WHERE l.client_id = :client AND l.key = r.key AND r.busy
-), going_on AS (
-    UPDATE fq.lanes l SET "offset" = h.later, ready = false
-      FROM heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NOT NULL
+), waiting AS (  -- no join, for which the planner would go by how large it believes the lists to be: see decision 72
+    UPDATE fq.lanes l SET ready = false
+     WHERE l.client_id = :client AND l."offset" >= (SELECT min(r."offset") FROM ready r)
+       AND l."offset" <= (SELECT max(r."offset") FROM ready r)
+       AND (l.key IN (SELECT r.key FROM ready r WHERE r.busy)) IS TRUE
+), going_on AS (  -- each is there, and is found by its key
+    INSERT INTO fq.lanes AS l (client_id, key, "offset")
+    SELECT :client, h.key, h.later FROM heads h WHERE h.later IS NOT NULL
+        ON CONFLICT (client_id, key) DO UPDATE SET "offset" = EXCLUDED."offset", ready = false
 ), ended AS (
-    DELETE FROM fq.lanes l USING heads h WHERE l.client_id = :client AND l.key = h.key AND h.later IS NULL
+    DELETE FROM fq.lanes l
+     WHERE l.client_id = :client AND l."offset" >= (SELECT min(r."offset") FROM ready r)
+       AND l."offset" <= (SELECT max(r."offset") FROM ready r)
+       AND (l.key IN (SELECT h.key FROM heads h WHERE h.later IS NULL)) IS TRUE
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
     SELECT :client, h.next, :epoch, h.key, now() + make_interval(secs => :lease_seconds)

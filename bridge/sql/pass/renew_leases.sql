@@ -20,4 +20,4 @@ UPDATE fq.deliveries d
    SET waited_at = now(), behind = f.behind, due_at = now() + make_interval(secs => f.seconds)
   FROM free f
  WHERE d.client_id = :client AND d."offset" = f."offset"
-   AND d."offset" >= (SELECT lowest FROM fq.clients WHERE id = :client)  -- as fq.open looks
+   AND d."offset" >= (SELECT min(b."offset") FROM free b) AND d."offset" <= (SELECT max(b."offset") FROM free b)

@@ -183,15 +183,17 @@ END;
 
 -- Return the event that may go out of a replay for one that waits aside, and the one after it that goes on waiting. Of
 -- a lane these are the next two of its key; of a single event it is the event itself. No row if it is not in the log.
+-- Rows are compared to force the index of keys: else Postgres may look through the log for them.
 CREATE FUNCTION fq.next_aside(client text, key text, lane boolean, first bigint, before bigint, filter text,
                               client_filter text)
 RETURNS TABLE (next bigint, later bigint) LANGUAGE sql STABLE BEGIN ATOMIC
     SELECT min(two."offset"), nullif(max(two."offset"), min(two."offset"))
       FROM (SELECT e."offset" FROM fq.events e
-             WHERE lane AND e.key = next_aside.key AND e."offset" >= first AND e."offset" < before
+             WHERE lane AND e.key IS NOT NULL AND (e.key, e."offset") >= (next_aside.key, first)
+               AND (e.key, e."offset") < (next_aside.key, before)
                AND '.' || e.topic ~ filter AND '.' || e.topic ~ client_filter
                AND NOT EXISTS (SELECT FROM fq.parked p WHERE p.client_id = client AND p."offset" = e."offset")
-             ORDER BY e."offset" LIMIT 2) two
+             ORDER BY e.key, e."offset" LIMIT 2) two
     HAVING lane
      UNION ALL
     SELECT e."offset", NULL FROM fq.events e
