@@ -26,17 +26,14 @@ WITH ready AS MATERIALIZED (
      WHERE NOT r.busy
 ), waiting AS (  -- no join, for which the planner would go by how large it believes the lists to be: see decision 72
     UPDATE fq.lanes l SET ready = false
-     WHERE l.client_id = :client AND l."offset" >= (SELECT min(r."offset") FROM ready r)
-       AND l."offset" <= (SELECT max(r."offset") FROM ready r)
-       AND (l.key IN (SELECT r.key FROM ready r WHERE r.busy)) IS TRUE
+     WHERE l.client_id = :client AND l.ready AND (l.key IN (SELECT r.key FROM ready r WHERE r.busy)) IS TRUE
 ), going_on AS (  -- each is there, and is found by its key
     INSERT INTO fq.lanes AS l (client_id, key, "offset")
     SELECT :client, h.key, h.later FROM heads h WHERE h.later IS NOT NULL
         ON CONFLICT (client_id, key) DO UPDATE SET "offset" = EXCLUDED."offset", ready = false
 ), ended AS (
     DELETE FROM fq.lanes l
-     WHERE l.client_id = :client AND l."offset" >= (SELECT min(r."offset") FROM ready r)
-       AND l."offset" <= (SELECT max(r."offset") FROM ready r)
+     WHERE l.client_id = :client AND l.ready
        AND (l.key IN (SELECT h.key FROM heads h WHERE h.later IS NULL)) IS TRUE
 ), taken AS (
     INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)

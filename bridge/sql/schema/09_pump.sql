@@ -41,10 +41,11 @@ END $$;
 -- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
 -- is `due`. While all windows are full nothing looks for new events, so that writers get that core. With many clients a
 -- look takes longer, and is then taken less often: waiting uses a fortieth of a core. Of two looks the quicker one
--- counts, because a look is held up now and then. The look at what is due has a pace of its own, and is taken 20 times
--- a second at most: an old snapshot keeps the rows of all that was due before in its way, and no client is to wait for
--- that. `due_rest` are the seconds until it may be taken again, from call to call: ten at most, because a look may have
--- been held up by a lock. The turn is looked at once, before the wait. For the settings see fq.without_table_scans.
+-- counts, because a look is held up now and then; after the first look of a call the pause is a fourth. The look at
+-- what is due has a pace of its own, and is taken 20 times a second at most: an old snapshot keeps the rows of all that
+-- was due before in its way, and no client is to wait for that. `due_rest` are the seconds until it may be taken again,
+-- from call to call: ten at most, because a look may have been held up by a lock. The turn is looked at once, before
+-- the wait. For the settings see fq.without_table_scans.
 CREATE FUNCTION fq.wait_for_work(bridge text, holder text, seconds double precision, poll_seconds double precision,
                                  look_for_due boolean, INOUT due_rest double precision DEFAULT 0,
                                  OUT work boolean, OUT newest boolean, OUT due boolean)
@@ -57,7 +58,7 @@ DECLARE
     due_at  timestamptz := clock_timestamp() + make_interval(secs => due_rest);
     rest    double precision := due_rest;
     took    double precision;
-    before  double precision := 0;  -- what the look before took
+    before  double precision;  -- what the look before took
     drawn   bigint;
 BEGIN
     due := false;
@@ -78,7 +79,7 @@ BEGIN
         END IF;
         EXIT WHEN work OR due OR NOT newest OR began >= until;
         took := extract(epoch FROM looked - began);
-        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * least(took, before)),
+        PERFORM pg_sleep(least(greatest(poll_seconds, 40 * least(took, coalesce(before, took / 4))),
                                greatest(0, extract(epoch FROM until - clock_timestamp()))));
         before := took;
     END LOOP;
