@@ -1,6 +1,6 @@
--- Note that a collector is at work, and until when all that it had taken is settled: `taken_at`. Notes
--- that hold longer than any that is made now are from before the clock was set back, and are forgotten: a collector that
--- lives writes its own again.
+-- Note that a collector is at work, and until when all that it had taken is settled: `taken_at`. Notes that hold longer
+-- than any that is made now are from before the clock was set back, and are forgotten: a collector that lives writes
+-- its own again.
 --
 -- Binds      bridge        text
 --            name          text, of the collector
