@@ -158,9 +158,7 @@ def _said(say: Callable[[], str]) -> str:
     """Return what an object says of itself; a subclass of `str` becomes a plain one, with no methods of its own."""
     try:
         return str.__str__(say())
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a handler's `__str__` may raise anything
+    except BaseException as error:  # a handler's `__str__` may raise anything: it would end the process that reports
         return f"{UNTOLD}: to say it raises {_class_name(error)}"
 
 

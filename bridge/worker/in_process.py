@@ -4,7 +4,8 @@ It is for fleets that install this package and can reach the database, and for c
 Their messages carry no `link`, which would cost a worker a third of its throughput. Each worker process gathers what it
 has to report, and settles it at the latest 50 ms later, and when it ends. Nothing touches Postgres before that, not
 even to read the secret: while Postgres is away, reports wait in the outbox. Only Celery's main process sees a hard time
-limit or a killed child: these are not reported, and the lease has the event handed over again.
+limit or a killed child: these are not reported, and the lease has the event handed over again. A task that rejects its
+message for good, as Celery does for one whose retry can't be sent, has failed.
 
 An outcome is told before Celery stores the task's result, as a callback is published before that: a result backend that
 hangs, refuses or can't write a result neither delays an outcome nor makes a failure of a success.
@@ -29,6 +30,7 @@ from celery.backends.base import Backend
 from celery.signals import task_failure, task_internal_error, task_success
 
 from bridge.app import Bridge, bridge_of
+from bridge.broker.internals.rejecting import watch_rejections
 from bridge.contract import COMMIT, FAIL, CallbackArgs, args_in_headers, celery_link
 from bridge.marks.witness import witness_of
 from bridge.model import Failure
@@ -62,6 +64,7 @@ def connect() -> None:
     task_success.connect(_succeeded)
     task_failure.connect(_failed)
     task_internal_error.connect(_broke)
+    watch_rejections(_rejected)
     if Task.replace not in _carrying:
         Task.replace = _carrying_callbacks(Task.replace)
         _carrying.append(Task.replace)
@@ -171,6 +174,15 @@ def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None
     if not _is_told(sender.request.id) and args_in_headers(sender.request) is not None:
         told = failure_reported(exception, einfo or None, host=getattr(sender.request, "hostname", None))
         _report(sender.app, sender.request, told)
+
+
+def _rejected(task: Any, request: Any, exception: BaseException) -> None:
+    if args_in_headers(request) is None:
+        return
+    try:
+        _report(task.app, request, failure_reported(exception, None, host=getattr(request, "hostname", None)))
+    except Exception as error:  # Celery keeps no error of ours from the task here, as it does for a signal
+        logger.error("the rejection of task %s can't be reported, its lease will end: %s", request.id, said(error))
 
 
 def _broke(sender: Any, request: Any, exception: BaseException, einfo: Any = None, **_: Any) -> None:

@@ -130,6 +130,17 @@ def test_a_batch_that_is_not_full_waits_for_more_but_not_for_ever(world: World) 
     assert parcels(world.hand_over()) == [[4]]
 
 
+@pytest.mark.parametrize("later", ["1 hour", "1000 years"])  # the clock was set back; a publisher chose the time
+def test_g10_a_batch_does_not_wait_for_the_time_that_its_events_say(world: World, later: str) -> None:
+    world.client(batch=3, batch_wait_ms=3_600_000)
+    statement = "INSERT INTO fq.events (topic, created_at) VALUES ('t', now() + CAST(%s AS interval))"
+    world.eyes.execute(statement, [later])
+    assert parcels(world.hand_over()) == [[1]]
+    world.eyes.execute(statement, [later])
+    world.publish(None)
+    assert world.hand_over() == [], "one that says the present is waited with"
+
+
 def test_a_batch_has_no_keyword_arguments() -> None:
     with pytest.raises(InvalidClient, match="a batch has no keyword arguments"):
         client(batch=2, call="kwargs")

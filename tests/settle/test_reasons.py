@@ -47,6 +47,11 @@ class Leaving(Exception):
         raise SystemExit(1)
 
 
+class Interrupting(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
 class Numeric(Exception):
     def __str__(self) -> Any:
         return json.loads("5")
@@ -75,6 +80,7 @@ OBJECTS = {
     "a megabyte": ValueError("é" * 1_000_000),
     "a text that raises": Silent(),
     "a text that leaves": Leaving(),
+    "a text that interrupts": Interrupting(),
     "a text that is a number": Numeric(),
     "a text without an end": Deep(),
     "a text with methods of its own": ValueError(Sly("a\x00")),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from celery import Celery, Task
+from celery.app.trace import build_tracer
+from celery.exceptions import Reject
 from celery.signals import task_failure, task_success
 
 from bridge.app import bridge_of
@@ -143,6 +146,49 @@ def test_g10_whatever_a_handler_raises_its_outcome_and_all_others_of_the_process
     [(offset, kind, text)] = world.rows("parked", '"offset", error_type, error')
     assert (offset, kind) == (bad.offset, type(error).__name__)
     assert 0 < len(text) <= ERROR_MESSAGE_BYTES
+
+
+def run(app: Celery, handle: Callable[[Task[Any, Any]], None], request: dict[str, Any]) -> None:
+    """Let a task do this with a message that has these headers, as Celery runs it in a process of its pool."""
+
+    @app.task(name="fleet.rejects", bind=True, shared=False)
+    def rejects(self: Task[Any, Any]) -> None:
+        handle(self)
+
+    known = {"id": "c:1", "retries": 0, "is_eager": False, "called_directly": False, "delivery_info": {}}
+    build_tracer("fleet.rejects", rejects, app=app)("c:1", (), {}, {**known, **request})
+
+
+def reject(task: Task[Any, Any], *, requeue: bool = False) -> None:
+    raise Reject("no", requeue=requeue)
+
+
+def retry(task: Task[Any, Any], *, after: float) -> None:
+    raise task.retry(countdown=after)
+
+
+@pytest.mark.parametrize(
+    "handle", [reject, partial(retry, after=1e300), partial(retry, after=float("nan"))], ids=["reject", "huge", "nan"]
+)
+def test_g10_a_task_that_rejects_its_message_or_whose_retry_can_t_be_sent_has_failed(
+    world: World, task: Task[Any, Any], handle: Callable[[Task[Any, Any]], None]
+) -> None:
+    world.client(report_by="in-process", max_attempts=1)
+    world.publish(None)
+    (delivery,) = world.hand_over()
+    run(task.app, handle, headers(world, delivery))
+    wait_until(lambda: world.rows("parked", "error_type") == ["Reject"], timeout=60, what="it is parked")
+    assert world.cursor() == 1
+
+
+def test_a_message_that_goes_back_to_its_queue_is_no_outcome(world: World, task: Task[Any, Any]) -> None:
+    world.client(report_by="in-process", max_attempts=1)
+    world.publish(None)
+    (delivery,) = world.hand_over()
+    run(task.app, partial(reject, requeue=True), headers(world, delivery))
+    end(task, headers(world, delivery))  # when it comes again, it succeeds
+    wait_until(lambda: world.cursor() == 1, timeout=60, what="its success counts")
+    assert world.rows("parked") == []
 
 
 def test_g10_an_outcome_that_postgres_refuses_is_a_line_in_the_log_and_the_others_are_settled(
