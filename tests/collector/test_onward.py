@@ -9,7 +9,8 @@ from redis import Redis
 from bridge.collector import onward
 from bridge.collector.redis import RedisReader
 from bridge.errors import BrokerUnavailable
-from tests.collector.collecting import SECONDS, collecting, genuine
+from tests.collector.collecting import SECONDS, OnRabbit, collecting, genuine
+from tests.support.rabbit import alarm
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -45,3 +46,24 @@ def test_g10_a_key_of_another_type_in_place_of_the_bridge_s_queue_is_named(redis
         redis.delete("bridge")
         assert reader.wait(0.01) == []
         reader.close()
+
+
+def test_g10_outcomes_are_settled_while_rabbitmq_is_short_of_memory(
+    world: World, amqp_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.collector.loop.MESSAGES_AT_ONCE", 2)
+    monkeypatch.setattr("bridge.collector.amqp.PREFETCH", 4)
+    world.client(ordering="none")
+    world.publish(*[None] * 12)
+    broker = OnRabbit(amqp_url)
+    with Celery("publisher", broker=amqp_url, set_as_current=False) as publisher:
+        for delivery in world.hand_over():
+            publisher.send_task("bridge.pump", queue="bridge")
+            publisher.send_task("bridge.commit", args=genuine(delivery), queue="bridge")
+    with alarm(amqp_url), collecting(world, amqp_url, bridge_connect_timeout_seconds=0.5):
+        wait_until(lambda: not world.rows("deliveries"), timeout=SECONDS, what="all are settled")
+    with collecting(world, amqp_url):
+        wait_until(lambda: broker.waiting("bridge") == 0, timeout=SECONDS, what="nothing stays in hand")
+        wait_until(lambda: broker.waiting("bridge.ticks") > 0, timeout=SECONDS, what="the last tick is passed on")
+    broker.close()
+    assert "is it short of memory or disk?" in caplog.text
