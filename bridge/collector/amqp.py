@@ -16,21 +16,19 @@ from celery import Celery
 from kombu import Queue
 
 from bridge.bounds import TAKEN_BYTES
-from bridge.broker.confirms import Confirms
 from bridge.broker.fast_ways import AMQP_COLLECTOR
 from bridge.broker.internals.connections import drop
 from bridge.broker.internals.rabbitmq import keep_bytes, receive, try_confirms
 from bridge.broker.legible import Letter, why_illegible
 from bridge.broker.queues import own_queue
 from bridge.broker.tolerant import tolerate_properties
-from bridge.collector.aside import few_lines, keep_on_amqp
+from bridge.collector.publishing import Publishing
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.contract import unreadable_queue
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerRefuses, BrokerUnavailable
 
 PREFETCH = 4000  # messages: the broker sends the next ones while we settle these
 AT_HAND_SECONDS = 0.001  # with 0 the driver would spin where the broker stalls in the middle of a message
-CONFIRM_SECONDS = 10.0
 
 
 class AmqpReader(Reader[Message]):
@@ -49,22 +47,20 @@ class AmqpReader(Reader[Message]):
         self._app = app
         self._queue, self._others = queue, others
         self._unreadable = unreadable_queue(queue)
-        self._lines = few_lines()
         self._ahead: deque[Message] = deque()  # sent to us, in the order of their tags, and not taken yet
         self._bytes = 0  # of those; what is not read waits in the broker, or in the socket
         self._taken: list[int] = []  # tags, in their order
         self._kept: list[int] = []  # tags of older messages that stay taken
         self._broken = False
+        self._publishing = Publishing(app)
         tolerate_properties()
         self._connection = app.connection_for_read(heartbeat=app.conf.broker_heartbeat)
         try:
             with self._translated():
                 self._connection.connect()
-                self._publishing = self._connection.channel()
-                self._confirms = Confirms(self._publishing)
-                self._declare(others)
-                own_queue(app, queue)(self._publishing).declare()
                 self._channel = self._connection.channel()
+                Queue(others, exchange="", routing_key=others)(self._channel).queue_declare()
+                own_queue(app, queue)(self._channel).declare()
                 keep_bytes(self._channel)
                 self._channel.basic_qos(0, PREFETCH, False)
                 self._channel.basic_consume(queue, callback=self._arrived)
@@ -113,9 +109,7 @@ class AmqpReader(Reader[Message]):
     def put_back(self, messages: Sequence[Message]) -> None:
         """Put messages that were taken behind all others of the queue; the broker has them twice until `done`."""
         with self._translated():
-            for message in messages:
-                self._publish(message, to=self._queue)
-            self._wait_for_confirms()
+            self._publishing.publish(messages, to=self._queue)
 
     def show_life(self) -> None:
         """Show the broker that we live; what it sends meanwhile is not taken."""
@@ -134,14 +128,12 @@ class AmqpReader(Reader[Message]):
     def forward(self, messages: Sequence[Message]) -> None:
         """Hand messages to the worker's ordinary consumer; return when the broker has them."""
         with self._translated():
-            for message in messages:
-                self._publish(message, to=self._others)
-            self._wait_for_confirms()
+            self._publishing.publish(messages, to=self._others)
 
     def set_aside(self, messages: Sequence[Message], *, why: str) -> None:
         """Keep messages, as they came, on a queue for people to look at."""
         with self._translated():
-            keep_on_amqp(self._connection, self._unreadable, messages, why=why, lines=self._lines)
+            self._publishing.keep(messages, on=self._unreadable, why=why)
 
     def adopt(self) -> int:
         """Do nothing and return 0: the broker puts back what dead collectors had taken."""
@@ -149,21 +141,11 @@ class AmqpReader(Reader[Message]):
 
     def close(self) -> None:
         """Disconnect; the broker puts back what is not acknowledged."""
+        self._publishing.close()
         if self._broken:
             drop(self._connection)
         else:
             self._connection.release()
-
-    def _wait_for_confirms(self) -> None:
-        if missing := self._confirms.wait(CONFIRM_SECONDS):
-            raise BrokerUnavailable(f"messages can't be passed on, these queues were deleted: {', '.join(missing)}")
-
-    def _declare(self, queue: str) -> None:
-        Queue(queue, exchange="", routing_key=queue)(self._publishing).queue_declare()
-
-    def _publish(self, message: Message, *, to: str) -> None:
-        message.properties.pop("user_id", None)  # the broker refuses any but our own
-        self._publishing.basic_publish(message, exchange="", routing_key=to, mandatory=True)
 
     def _arrived(self, message: Message) -> None:
         self._ahead.append(message)
@@ -185,6 +167,8 @@ class AmqpReader(Reader[Message]):
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             self._broken = True
             raise BrokerUnavailable(f"the broker is not available: {error}") from error
+        except BrokerRefuses:  # of what is published, on another connection
+            raise
         except BrokerUnavailable:
             self._broken = True
             raise

@@ -18,6 +18,7 @@ from celery import Celery
 from bridge.app import Bridge
 from bridge.collector.amqp import AmqpReader
 from bridge.collector.note import CollectorNote
+from bridge.collector.onward import Onward
 from bridge.collector.reader import Reader
 from bridge.collector.redis import RedisReader
 from bridge.collector.settling import Left, read_reports, settle_reported
@@ -97,6 +98,7 @@ class Collecting:
         self._stopping = stopping
         self._trouble = trouble
         self._waiting = WaitingRoom(bridge, reader)
+        self._onward = Onward(reader)
         self._note = CollectorNote(bridge)
 
     def run(self) -> None:
@@ -113,7 +115,8 @@ class Collecting:
             messages += self._reader.take(MESSAGES_AT_ONCE - len(messages))
             began = time.monotonic()
             self._note.write()
-            if (messages or self._waiting.is_due()) and not self._settle(messages):
+            due = self._waiting.is_due() or self._onward.is_due()
+            if (messages or due) and not self._settle(messages):
                 return
             self._trouble.back()
             took_all = len(messages) < MESSAGES_AT_ONCE and not self._reader.left_some
@@ -138,7 +141,7 @@ class Collecting:
         found = [(message, self._reader.read(message)) for message in messages]
         calls = [(message, call) for message, call in found if call and call.task in SETTLED_TASKS]
         others = [message for message, call in found if not call or call.task not in SETTLED_TASKS]
-        self._reader.pass_on(others)  # first: the pump's ticks don't wait for Postgres
+        self._onward.pass_on(others)  # first: the pump's ticks don't wait for Postgres
         delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             try:
@@ -162,7 +165,7 @@ class Collecting:
             more = f", and {len(refused) - 1:,} more" if len(refused) > 1 else ""
             self._reader.set_aside([it.message for it in refused], why=refused[0].why + more)
         self._waiting.hold([*left.held, *new.held])
-        self._reader.done(keep=self._waiting.messages)
+        self._reader.done(keep=[*self._waiting.messages, *self._onward.messages])
 
     def _stay(self, seconds: float) -> None:
         """Keep what is in hand for so long."""

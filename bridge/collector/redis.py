@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 from celery import Celery
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from bridge.bounds import TAKEN_BYTES
 from bridge.broker.fast_ways import REDIS_COLLECTOR
@@ -33,7 +33,7 @@ from bridge.broker.legible import why_illegible_envelope
 from bridge.collector.aside import few_lines, keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.contract import unreadable_queue
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerRefuses, BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30
 
@@ -178,7 +178,12 @@ class RedisReader(Reader[bytes]):
                 self._has_blmove = False
             else:
                 return found  # type: ignore[no-any-return]
-        found = self._redis.execute_command("BRPOPLPUSH", self._queues[0], self._own, math.ceil(seconds))  # type: ignore[no-untyped-call]
+        try:
+            found = self._redis.execute_command("BRPOPLPUSH", self._queues[0], self._own, math.ceil(seconds))  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if is_full(error):
+                raise
+            raise BrokerUnavailable(f"the broker gives nothing of {self._queues[0]!r}: {error}") from error
         return found  # type: ignore[no-any-return]
 
     def read(self, message: bytes) -> TaskMessage | None:
@@ -219,7 +224,12 @@ class RedisReader(Reader[bytes]):
     def forward(self, messages: Sequence[bytes]) -> None:
         """Hand messages to the worker's ordinary consumer."""
         with _translated():
-            self._push(keys=[self._others], args=messages)
+            try:
+                self._push(keys=[self._others], args=messages)
+            except ReadOnlyError:  # during a failover nothing else is taken either
+                raise
+            except ResponseError as error:  # a key of another kind, for instance, or a right that is missing
+                raise BrokerRefuses(f"the broker takes nothing on {self._others!r}: {error}") from error
 
     def set_aside(self, messages: Sequence[bytes], *, why: str) -> None:
         """Keep messages, as they came, on a list for people to look at."""

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from bridge.broker.fast_ways import CONFIRMS
 from bridge.pump.loop import pump_of
 from tests.marks.shop import MakeShop
-from tests.support.rabbit import control
+from tests.support.rabbit import alarm
 from tests.support.waiting import wait_until
 from tests.support.world import World
-
-
-@contextmanager
-def alarm(url: str) -> Iterator[None]:
-    """Let the server be short of memory."""
-    control(url, "set_vm_memory_high_watermark", "0.0000001")
-    try:
-        yield
-    finally:
-        control(url, "set_vm_memory_high_watermark", "0.9")
 
 
 @pytest.mark.parametrize("one_by_one", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -37,6 +37,16 @@ def control(url: str, *command: str) -> str:
     return subprocess.run(ctl, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
+@contextmanager
+def alarm(url: str) -> Iterator[None]:
+    """Let the server be short of memory."""
+    control(url, "set_vm_memory_high_watermark", "0.0000001")
+    try:
+        yield
+    finally:
+        control(url, "set_vm_memory_high_watermark", "0.9")
+
+
 def lose_host(url: str) -> None:
     """Delete a virtual host with all that is in it, and make it anew, empty."""
     host = urlsplit(url).path.lstrip("/")

@@ -39,18 +39,25 @@ class AmqpKeeper(Keeper):
             try:
                 taken = TakenOnAmqp(connection, self._queue)
                 yield taken
-                taken.leave()
+                if not taken.is_stuck:
+                    taken.leave()
             except connection.channel_errors as error:
                 if getattr(error, "reply_code", None) == ACCESS_REFUSED:
                     raise MarkRefused(str(error)) from error
                 raise
+        if taken.is_stuck:
+            self.close(broken=True)
 
     def _must(self) -> dict[str, object]:
         return {"confirm_publish": True}
 
 
 class TakenOnAmqp(Taken):
-    """A mark as it was read from RabbitMQ."""
+    """A mark as it was read from RabbitMQ.
+
+    Attributes:
+        is_stuck: Whether the broker has not taken the new one in time: short of memory or disk it reads no more here.
+    """
 
     def __init__(self, connection: Connection, queue: str) -> None:
         self._connection = connection
@@ -59,6 +66,7 @@ class TakenOnAmqp(Taken):
         self._messages: list[Any] = []
         self._consumer: Consumer | None = None
         self._seen: Any = None
+        self.is_stuck = False
         self.mark = None
         if self._count(self._name) is None:
             return
@@ -77,8 +85,11 @@ class TakenOnAmqp(Taken):
         self._declare()
         if anew:
             self._channel.queue_purge(self._seen_name)
-        self._replace(mark.to_json())
-        return True
+        try:
+            self._replace(mark.to_json())
+        except TimeoutError:
+            self.is_stuck = True
+        return not self.is_stuck
 
     def leave(self) -> None:
         """Put back what was not replaced, as a new message: a quorum queue drops what comes back too often."""
