@@ -84,6 +84,7 @@ def session_settings(
         **TEXT_SETTINGS,
         "search_path": "pg_catalog, pg_temp",  # whatever the role or the database says: see decision 30
         "row_security": "off",  # it would hide rows: now it is an error
+        "restrict_nonsystem_relation_kind": "",  # of newer servers: it would refuse the schema's own views
         "statement_timeout": _milliseconds(statement_seconds),
         "lock_timeout": _milliseconds(min(statement_seconds, lock_seconds or statement_seconds)),
     }

@@ -126,6 +126,14 @@ ODD_TEXT = {
 }
 
 
+@pytest.mark.parametrize("shop", [{"restrict_nonsystem_relation_kind": "view"}], indirect=True)
+def test_g10_the_bridge_reads_its_own_views_where_the_shop_lets_nobody_read_any(shop: World) -> None:
+    shop.client()
+    shop.publish("a")
+    shop.succeed(*shop.hand_over())
+    assert shop.cursor() == 1
+
+
 @pytest.mark.parametrize("shop", [ODD_TEXT], indirect=True)
 def test_g10_values_come_and_go_as_they_are_whatever_the_shop_says_of_texts(shop: World) -> None:
     query = "SELECT CAST(:list AS text[]), CAST(1764549941.123456 AS float8), CAST('\\x00ff' AS bytea)"
