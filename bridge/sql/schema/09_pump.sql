@@ -40,8 +40,8 @@ END $$;
 
 -- Wait until the pump must look at a client of its bridge, there are events that one has room for, or a scheduled event
 -- is `due`. While all windows are full nothing looks for new events, so that writers get that core. With many clients a
--- look takes longer, and is then taken less often: waiting uses a fortieth of a core. Of two looks the quicker one
--- counts, because a look is held up now and then; after the first look of a call the pause is a fourth. The look at
+-- look takes longer, and is then taken less often: waiting uses about a fortieth of a core. Of two looks the quicker
+-- one counts, because a look is held up now and then; after the first look of a call the pause is a fourth. The look at
 -- what is due has a pace of its own, and is taken 20 times a second at most: an old snapshot keeps the rows of all that
 -- was due before in its way, and no client is to wait for that. `due_rest` are the seconds until it may be taken again,
 -- from call to call: ten at most, because a look may have been held up by a lock. The turn is looked at once, before
