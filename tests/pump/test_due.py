@@ -75,7 +75,7 @@ def test_g10_scheduled_events_that_an_old_snapshot_keeps_do_not_slow_down_the_lo
     snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     snapshot.execute("SELECT FROM fq.clients")
     rounds.take_turn(world.store, holder="me", seconds=60)
-    wait: Any = {"holder": "me", "seconds": 0.3, "poll_seconds": 0.01}
+    wait: Any = {"holder": "me", "seconds": 0.01, "poll_seconds": 0.01}
     before = rounds.wait_for_work(world.store, **wait).due_rest_seconds
     world.eyes.execute("INSERT INTO fq.scheduled (due_at, topic) SELECT now(), 'a' FROM generate_series(1, 100000)")
     world.eyes.execute("DELETE FROM fq.scheduled")
