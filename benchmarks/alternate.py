@@ -2,8 +2,9 @@
 
 `benchmarks.compare` starts everything anew for each measurement, which on a busy machine moves by a fifth. Here each
 tree has one process, one Postgres and one Redis for the whole run, and the trees take turns of a second or a few.
-Besides seconds it compares processor time, of the bridge and the fleet, and of Postgres' sessions, which other programs
-disturb less. OTHER may be as old as 23d8f42.
+Besides seconds it compares processor time, of the bridge and the fleet, and of Postgres' sessions, which others disturb
+less. The last figure compares the quicker quarters of both trees' turns: what disturbs a turn only ever makes it
+longer. OTHER may be as old as 23d8f42.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
 from typing import Any
 
 import click
@@ -90,7 +91,7 @@ def main(other: Path, figures: tuple[str, ...], rounds: int, new: Path) -> None:
     """Let both halves take turns, and print new to old."""
     with halves((new.resolve(), "redis"), (other.resolve(), "redis")) as sides:
         for figure in FIGURES if "all" in figures else figures or SHORT:
-            click.echo(f"{figure}: new/old {told(compare(sides, figure, rounds))}")
+            click.echo(f"{figure}: new/old {told(*compare(sides, figure, rounds))}")
         looks = [ask(sides[0], "marks") for _ in range(rounds)]
         seconds, ours, theirs, _ = (median(column) / LOOKS for column in zip(*looks, strict=True))
         click.echo(
@@ -99,25 +100,29 @@ def main(other: Path, figures: tuple[str, ...], rounds: int, new: Path) -> None:
         )
 
 
-def compare(sides: Sequence[subprocess.Popen[str]], figure: str, rounds: int) -> list[list[float]]:
-    """Return the ratios of each round: of time, of our CPU, of Postgres' CPU, and of both together."""
-    ratios = []
+def compare(
+    sides: Sequence[subprocess.Popen[str]], figure: str, rounds: int
+) -> tuple[list[list[float]], list[tuple[float, float]]]:
+    """Return the ratios of each round, of time, our CPU, Postgres' CPU and both together; and both times of each."""
+    ratios, times = [], []
     for turn in range(rounds + 1):
         order = (0, 1) if turn % 2 else (1, 0)
         found = {which: ask(sides[which], figure) for which in order}
         if turn:  # the first one is for warming up
             new, old = ([*it[:3], it[1] + it[2]] for it in (found[0], found[1]))
             ratios.append([a / max(b, 1e-9) for a, b in zip(new, old, strict=True)])
-    return ratios
+            times.append((new[0], old[0]))
+    return ratios, times
 
 
-def told(ratios: Sequence[Sequence[float]]) -> str:
-    """Say the medians, and where the middle half of the rounds lies."""
+def told(ratios: Sequence[Sequence[float]], times: Sequence[tuple[float, float]]) -> str:
+    """Say the medians, where the middle half of the rounds lies, and the ratio of the quicker quarters."""
     said = []
     for column, what in zip(zip(*ratios, strict=True), ("time", "our CPU", "Postgres' CPU", "all CPU"), strict=True):
         low, _, high = quantiles(column, n=4) if len(column) > 1 else (column[0],) * 3
         said.append(f"{median(column):.3f} ({low:.2f} to {high:.2f}) in {what}")
-    return ", ".join(said)
+    new, old = (fmean(sorted(column)[: -(-len(column) // 4)]) for column in zip(*times, strict=True))
+    return f"{', '.join(said)}; {new / old:.3f} in time of the quicker quarters"
 
 
 # The other tree may be older than this one: it runs this tree's half with its own packages.

@@ -158,7 +158,7 @@ class _Attendant:
         self._generation = 0
 
     def set_up(self, connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
-        """Set the limits of a direct connection, and let it prepare statements; leave a pooled one as it is.
+        """Set the limits of a direct connection, let it prepare statements and keep memory; leave a pooled one as it is.
 
         A pooler tells each connection a process id of its own making, 4711 for instance, while `pg_backend_pid()`
         returns that of the server's process, 812. On a direct connection the two are the same.
@@ -171,6 +171,7 @@ class _Attendant:
                 connection.prepare_threshold = PREPARE_AFTER
                 binds = _binds({**self._settings, **OWN_SETTINGS, **TCP_SETTINGS}, local=False)
                 connection.execute(for_psycopg("boot/limit"), binds)
+                connection.execute(for_psycopg("boot/keep_memory"))
                 record.info[DIRECT] = True
                 record.info[OF_ROLE] = {"search_path": search_path, "row_security": row_security}
                 _mark(record, mode)
