@@ -79,6 +79,7 @@ def test_g10_an_interval_ends_at_once_where_the_clock_was_set_by_more_than_it(ho
         assert it.is_due(now) == (True, 1.0)
 
 
+@pytest.mark.slow
 def test_g10_the_oldest_celery_is_as_silent_about_daylight_saving(request: pytest.FixtureRequest) -> None:
     environment = overlaid(old_python(OLDEST, request.config))
     command = [sys.executable, "-c", ON_ANOTHER_CELERY, OLDEST]
@@ -114,8 +115,15 @@ def beat(app: str, directory: Path, env: dict[str, str]) -> Iterator[Process]:
         process.kill()
 
 
-@pytest.mark.parametrize("app", ["bridge", "shop"], ids=["alone", "beside other entries"])
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize(
+    ("app", "hours"),
+    [
+        ("bridge", -1),
+        ("shop", 1),
+        pytest.param("bridge", 1, marks=pytest.mark.slow),
+        pytest.param("shop", -1, marks=pytest.mark.slow),
+    ],
+)
 def test_g10_beat_goes_on_when_its_clock_is_set(redis_url: str, tmp_path: Path, app: str, hours: int) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     clock = WrongClock(tmp_path / "clock", 0)

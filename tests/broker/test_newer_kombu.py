@@ -79,7 +79,7 @@ def once(ways: list[FastWay]) -> Counter[str]:
     return Counter(way.name for way in ways)
 
 
-@pytest.mark.parametrize("broker", ["redis", "amqp"])
+@pytest.mark.parametrize("broker", [pytest.param("redis", marks=pytest.mark.slow), "amqp"])
 def test_g1_with_every_name_withdrawn_all_is_delivered_and_each_worker_warns_once(
     *, broker: str, request: pytest.FixtureRequest, world: World, database: str, shop: Path, worker: StartWorker
 ) -> None:

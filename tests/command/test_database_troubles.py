@@ -130,6 +130,7 @@ def test_who_may_not_use_the_schema_is_not_told_to_be_let_create_in_it(
         assert "may not use it" in line and "`bridge migrate --roles`" in line and "CREATE" not in line, words
 
 
+@pytest.mark.slow
 def test_a_hot_standby_can_be_looked_at_and_not_written_to() -> None:
     with clusters() as place:
         port, replica = free_port(), free_port()

@@ -12,7 +12,8 @@ from tests.support.waiting import wait_until
 from tests.support.world import World
 
 
-@pytest.mark.parametrize("one_by_one", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("one_by_one", [False, True])
 def test_g5_what_a_broker_does_not_take_for_long_is_not_sent_again_and_again(
     make_shop: MakeShop, world: World, amqp_url: str, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
 ) -> None:

@@ -108,6 +108,7 @@ def ticks(shop: Shop) -> None:
         return
 
 
+@pytest.mark.parametrize("broker_url", ["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)], indirect=True)
 def test_g6_old_callbacks_settle_nothing_of_a_database_that_was_put_back_and_its_failures_are_retried(
     shop: Shop, cluster: Cluster
 ) -> None:

@@ -69,6 +69,7 @@ def pump_mib(broker_url: str, database_url: str, events: int) -> float:
     return int(done.stdout) / 1024
 
 
+@pytest.mark.slow
 def test_g10_events_of_9_mb_take_little_more_memory_than_small_ones(
     world: World, broker_url: str, database: str
 ) -> None:

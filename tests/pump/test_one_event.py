@@ -59,7 +59,7 @@ def test_a_look_that_was_held_up_once_does_not_lengthen_the_wait(world: World) -
     world.client()
     world.eyes.execute(SLOW.encode())
     rounds.take_turn(world.store, holder="me", seconds=60)
-    rounds.wait_for_work(world.store, holder="me", seconds=20, poll_seconds=0.001, look_for_due=False)
+    rounds.wait_for_work(world.store, holder="me", seconds=8, poll_seconds=0.001, look_for_due=False)
     assert world.ask("SELECT last_value FROM looks") > 10, "after one look of 0.3 s a wait is not 12 s long"
 
 

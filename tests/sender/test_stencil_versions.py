@@ -28,6 +28,7 @@ TESTS = {
 SECONDS = 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
 def test_on_the_oldest_celery_too(tests: list[str], request: pytest.FixtureRequest, redis_url: str) -> None:
     environment = overlaid(old_python(OLDEST, request.config))

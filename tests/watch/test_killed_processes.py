@@ -20,6 +20,9 @@ from tests.watch.conftest import LONG, Watched
 
 STATES = 'SELECT array_agg(state ORDER BY "offset") FROM fq.deliveries'
 BACK = {"FLEET_TAKES_BACK": "1"}
+MOSTLY_ON_REDIS = pytest.mark.parametrize(
+    "watched", ["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,16 @@ def two_looks_are_apart(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(watching, name, 4.1)
 
 
-@pytest.mark.parametrize("report_by", ["callback", "in-process"])
+@pytest.mark.parametrize(
+    ("watched", "report_by"),
+    [
+        ("rabbitmq", "callback"),
+        ("redis", "in-process"),
+        pytest.param("rabbitmq", "in-process", marks=pytest.mark.slow),
+        pytest.param("redis", "callback", marks=pytest.mark.slow),
+    ],
+    indirect=["watched"],
+)
 def test_g10_a_handler_that_kills_each_process_and_whose_message_comes_back_uses_up_its_attempts(
     watched: Watched, report_by: str
 ) -> None:
@@ -49,6 +61,7 @@ def test_g10_a_handler_that_kills_each_process_and_whose_message_comes_back_uses
     assert watched.ask(STATES) == ["sent"], "nobody else is harmed"
 
 
+@MOSTLY_ON_REDIS
 def test_g10_of_a_batch_the_event_at_fault_is_found_and_its_neighbours_are_done(watched: Watched) -> None:
     watched.client(
         "c", topics=["#"], ordering="none", task="plain.handle_batch", batch=2, max_attempts=2, ack_timeout_seconds=3600
@@ -66,6 +79,7 @@ def test_g10_of_a_batch_the_event_at_fault_is_found_and_its_neighbours_are_done(
     watched.look_until(done, what="the first is parked, and the second has reported")
 
 
+@MOSTLY_ON_REDIS
 def test_g10_an_event_whose_fleet_is_restarted_twice_in_the_middle_is_innocent(watched: Watched) -> None:
     watched.client("c", topics=["#"], max_attempts=3, ack_timeout_seconds=3600)
     watched.publish("c.event", {"do": "wait"})
@@ -79,6 +93,7 @@ def test_g10_an_event_whose_fleet_is_restarted_twice_in_the_middle_is_innocent(w
     finishes(watched, 1)
 
 
+@MOSTLY_ON_REDIS
 def test_g10_an_event_whose_process_is_killed_once_is_innocent_even_where_one_attempt_is_all(watched: Watched) -> None:
     watched.client("c", topics=["#"], ordering="none", max_attempts=1, ack_timeout_seconds=3600)
     for _ in range(2):
@@ -91,6 +106,7 @@ def test_g10_an_event_whose_process_is_killed_once_is_innocent_even_where_one_at
     finishes(watched, 1, 2)
 
 
+@MOSTLY_ON_REDIS
 @pytest.mark.parametrize(
     ("do", "env"),
     [("give back", {}), ("retry at once", {"FLEET_TASKS_PER_CHILD": "1"}), ("wait", {"FLEET_TASKS_PER_CHILD": "1"})],

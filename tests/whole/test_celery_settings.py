@@ -128,7 +128,7 @@ CASES = [
 ]
 NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-spawned"]
 NAMES += ["amqp-tasks", "amqp-messages", "amqp-workers", "amqp-options", "amqp-quorum"]
-ALWAYS = {"redis-tasks", "redis-options", "amqp-messages", "amqp-quorum"}  # the others: `make slow`
+ALWAYS = {"redis-options", "amqp-quorum"}  # the others: `make slow`
 CHOSEN = [
     pytest.param(*case, id=name, marks=[] if name in ALWAYS else [pytest.mark.slow])
     for name, case in zip(NAMES, CASES, strict=True)

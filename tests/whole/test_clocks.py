@@ -14,7 +14,10 @@ from tests.support.world import World
 from tests.test_beat_clock import PATIENT_SECONDS, beat
 
 
-@pytest.mark.parametrize(("beats", "workers"), [(-5, 0), (-3600, 3600), (3600, -3600)])
+@pytest.mark.parametrize(
+    ("beats", "workers"),
+    [pytest.param(-5, 0, marks=pytest.mark.slow), pytest.param(-3600, 3600, marks=pytest.mark.slow), (3600, -3600)],
+)
 def test_g10_events_are_handed_over_whatever_the_clocks_say(
     world: World, worker: StartWorker, tmp_path: Path, *, database: str, redis_url: str, beats: int, workers: int
 ) -> None:

@@ -148,7 +148,7 @@ def fuzz(eyes: psycopg.Connection[Any]) -> Counter[str]:
     return counts
 
 
-@pytest.fixture(params=["redis", "amqp"])
+@pytest.fixture(params=["redis", pytest.param("amqp", marks=pytest.mark.slow)])
 def stage(request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
     broker_url = request.getfixturevalue("amqp_url") if request.param == "amqp" else redis_url
     it = Stage(database, redis_url, tmp_path, broker_url=broker_url)

@@ -302,7 +302,7 @@ def test_g1_to_g6_hold_in_any_interleaving(world: World, connect: Connect) -> No
     run_state_machine_as_test(
         lambda: Promises(world, connect),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=EXAMPLES or 40,
+            max_examples=EXAMPLES or 25,
             stateful_step_count=50,
             derandomize=not EXAMPLES,
             database=None,

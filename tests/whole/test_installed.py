@@ -85,8 +85,19 @@ def fleet(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
-@pytest.mark.parametrize("report_by", ["in-process", "callback"])
+@pytest.mark.parametrize(
+    ("report_by", "pool"),
+    [
+        ("callback", "prefork"),
+        ("callback", "gevent"),
+        ("in-process", "prefork"),
+        ("in-process", "threads"),
+        pytest.param("callback", "threads", marks=pytest.mark.slow),
+        pytest.param("callback", "solo", marks=pytest.mark.slow),
+        pytest.param("in-process", "gevent", marks=pytest.mark.slow),
+        pytest.param("in-process", "solo", marks=pytest.mark.slow),
+    ],
+)
 def test_outcomes_reach_postgres(
     database: str, connect: Connect, fleet: Path, worker: StartWorker, *, pool: str, report_by: str
 ) -> None:
@@ -161,7 +172,7 @@ def test_many_callbacks_travel_in_one_message(database: str, redis_url: str, fle
         pump.store.close()
 
 
-@pytest.mark.parametrize("report_by", ["callback", "in-process"])
+@pytest.mark.parametrize("report_by", ["in-process", pytest.param("callback", marks=pytest.mark.slow)])
 def test_what_replaces_a_handler_takes_its_callbacks_along(
     *, database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker, report_by: str
 ) -> None:
@@ -206,7 +217,7 @@ def test_what_goes_wrong_in_a_task_s_own_hooks_is_reported_and_not_left_to_the_l
     store.close()
 
 
-@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+@pytest.mark.parametrize("fault", [pytest.param("refuses", marks=pytest.mark.slow), "hangs"])
 def test_g10_a_result_store_at_fault_changes_no_outcome_that_is_reported_in_process(
     database: str, redis_url: str, connect: Connect, fleet: Path, worker: StartWorker, *, fault: str
 ) -> None:

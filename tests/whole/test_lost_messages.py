@@ -18,6 +18,9 @@ def stage(stage_without_fleet: Stage) -> Stage:
     return stage_without_fleet
 
 
+@pytest.mark.parametrize(
+    "stage_without_fleet", ["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)], indirect=True
+)
 def test_g1_a_queue_that_was_purged_is_found_and_each_event_runs_once(stage: Stage) -> None:
     stage.client("purged", max_attempts=1)
     for nth in range(EVENTS):

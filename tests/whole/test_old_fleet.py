@@ -20,12 +20,15 @@ from bridge.sender.sender import Sender
 from tests.conftest import WORKERS
 from tests.support.databases import Databases, RedisDatabases
 from tests.support.fleets import let_go_on, offsets
-from tests.support.old_celery import REQUIREMENTS, old_python
+from tests.support.old_celery import OLDEST, REQUIREMENTS, old_python
 from tests.support.stage import Stage
 from tests.support.world import World
 
 
-@pytest.fixture(scope="module", params=REQUIREMENTS)
+@pytest.fixture(
+    scope="module",
+    params=[it if it == OLDEST else pytest.param(it, marks=pytest.mark.slow) for it in REQUIREMENTS],
+)
 def old_celery(request: pytest.FixtureRequest) -> tuple[str, Path]:
     """Return a version of Celery and a Python that has it."""
     return request.param, old_python(request.param, request.config)

@@ -11,7 +11,9 @@ EVENTS = 400
 
 
 @pytest.mark.parametrize("broker", ["redis", pytest.param("amqp", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+@pytest.mark.parametrize(
+    "pool", ["threads", pytest.param("solo", marks=pytest.mark.slow), pytest.param("gevent", marks=pytest.mark.slow)]
+)
 def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, pool: str) -> None:
     for id in CLIENTS:
         shop.client(id, topics=[f"{id}.#"], queue="celery")
@@ -27,8 +29,17 @@ def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, po
 
 
 @pytest.mark.parametrize("broker", ["amqp"])  # tests/whole/test_installed.py has all of them on Redis
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
-@pytest.mark.parametrize("report_by", ["callback", "in-process"])
+@pytest.mark.parametrize(
+    ("report_by", "pool"),
+    [
+        ("callback", "threads"),
+        ("in-process", "gevent"),
+        pytest.param("callback", "solo", marks=pytest.mark.slow),
+        pytest.param("callback", "gevent", marks=pytest.mark.slow),
+        pytest.param("in-process", "threads", marks=pytest.mark.slow),
+        pytest.param("in-process", "solo", marks=pytest.mark.slow),
+    ],
+)
 def test_g10_a_fleet_with_the_bridge_in_it_reports_from_whatever_pool(shop: Shop, pool: str, report_by: str) -> None:
     shop.client("c", report_by=report_by, queue="celery")
     shop.publish(120, poison=7)

@@ -39,7 +39,7 @@ FAILURES: dict[str, tuple[str, str | dict[str, str]]] = {
 }
 
 
-@pytest.fixture(params=["redis", "amqp"])
+@pytest.fixture(params=["redis", pytest.param("amqp", marks=pytest.mark.slow)])
 def stage(
     request: pytest.FixtureRequest, database: str, redis_url: str, tmp_path: Path, worker: StartWorker
 ) -> Iterator[Stage]:
