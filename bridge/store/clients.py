@@ -18,6 +18,7 @@ from bridge.store.horizon import advance_horizon
 
 OLDEST_LOOKED_AT = 100_000  # events, to find what was created at a time: see offset_since.sql
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedClient:
     """A client as it is registered.

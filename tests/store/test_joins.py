@@ -75,7 +75,6 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "outcomes/failing": ([ALL_OUT, OPEN], {"state": "sent"}),
     "outcomes/retry_later": ([ALL_OUT, OPEN], {**ABOUT_SOME, "wait_seconds": [1.0] * SOME, "anew": [False] * SOME}),
     "outcomes/split": ([ALL_OUT, OPEN], {**ABOUT_SOME, "parts": SOME_OFFSETS}),
-    "outcomes/park of lanes": ([ALL_OUT, OPEN, LANES], {**ABOUT_SOME, "reasons": ["no"] * SOME, "held": [False] * SOME}),
     "audit/lanes": ([ALL_OUT, OPEN, LANES], {"most": 10, "first": 0, "last": MANY}),
     "pass/look_at_leases of single events": ([ALL_OUT, OPEN, LAPSED_ONES], {}),
     "outcomes/park": ([ALL_OUT, OPEN], {**ABOUT_SOME, "reasons": ["no"] * SOME, "held": [False] * SOME}),
