@@ -44,6 +44,20 @@ def test_g10_a_client_that_wants_none_of_a_long_log_does_not_make_status_read_it
     assert told == {"all": (30_000, False), "none": (0, True)}
 
 
+@pytest.mark.parametrize("name", ["look/status", "checkup/clients"])
+def test_g10_the_parked_events_of_one_client_are_not_read_for_each_of_the_others(world: World, name: str) -> None:
+    world.client()
+    world.eyes.execute(FILL.replace("30000", "2000").encode())
+    world.eyes.execute("""INSERT INTO fq.parked (client_id, "offset", epoch, attempt, attempts, reason, first_at)
+                          SELECT 'c', n, 1, 1, 1, 'no', now() FROM generate_series(1, 2000) n""")
+    world.eyes.execute("INSERT INTO fq.clients (id) SELECT 'reader-' || n FROM generate_series(1, 50) n")
+    world.eyes.execute("ANALYZE")
+    with world.store.looking(lock_seconds=3) as connection:
+        (plan,) = explain(connection, name, {"client": None, "most": 10}, "ANALYZE, FORMAT JSON")
+    parked = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name") == "parked"]
+    assert sum(map(rows_of, parked)) < 2 * 2000
+
+
 @pytest.mark.parametrize("seconds", [29_900, 10])
 def test_g10_a_moment_is_found_without_reading_the_whole_log(world: World, seconds: int) -> None:
     world.eyes.execute(FILL.encode())
