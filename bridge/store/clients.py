@@ -16,6 +16,8 @@ from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.horizon import advance_horizon
 
+OLDEST_LOOKED_AT = 100_000  # events, to find what was created at a time: see offset_since.sql
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedClient:
@@ -162,7 +164,7 @@ def resolve_position(connection: Connection, position: Position, *, horizon: int
     if position.ago_seconds is not None:
         since = connection.execute(statement("look/moment_before"), {"seconds": position.ago_seconds}).scalar_one()
     if since is not None:
-        binds = {"since": since, "horizon": horizon}
+        binds = {"since": since, "horizon": horizon, "looks": OLDEST_LOOKED_AT}
         return int(connection.execute(statement("log/offset_since"), binds).scalar_one())
     if position.offset is not None and position.offset > horizon:
         raise UsageError(

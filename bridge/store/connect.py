@@ -36,6 +36,8 @@ from bridge.store.silence import bound
 
 SHORTEST_IDLE_SECONDS = 20.0
 UNKNOWN = "unknown"  # the start of no server
+# What is asked for each client: where most rows are of one client, Postgres would read the whole table for each other.
+BY_INDEX = {"enable_seqscan": "off", "jit": "off"}
 OWN_POOL: Mapping[str, int] = {"pool_size": 2, "max_overflow": 8}
 # Without a limit: each handler that runs has one, and how many run at once is for the worker's pool to say. With one, a
 # handler beyond it would wait for half a minute, and then count as failed.
@@ -140,7 +142,7 @@ class Store:
             StoreUnavailable: Postgres refused, dropped or timed out.
             StoreLocked: of these, a table could not be had for `lock_seconds`.
         """
-        settings = self._settings | lock_settings(lock_seconds)
+        settings = self._settings | lock_settings(lock_seconds) | BY_INDEX
         with self._connected(writes=False) as connection:
             renew_if_read_only(connection)  # else it would be told of a fail-over that is over
             with connection.begin():

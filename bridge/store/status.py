@@ -32,7 +32,9 @@ class ClientStatus:
         topics: Its topic patterns.
         ordering: `key`, `none` or `strict`.
         window: Most deliveries that it may have open at once.
-        lag_events: Matching events above its cursor, counted up to `MOST_EVENTS_COUNTED`.
+        lag_events: Matching events above its cursor, counted up to `MOST_EVENTS_COUNTED`. For all clients together ten
+            times as many events are looked at: one that wants few of a long log is not looked at to its end.
+        lag_at_least: Whether there may be more of them than were counted.
         lag_seconds: Age of the oldest of them; 0 if there is none.
         open: Deliveries that are not finished.
         waiting: Events that wait for an earlier event of their key, counted up to `MOST_EVENTS_COUNTED`.
@@ -77,11 +79,12 @@ class ClientStatus:
     undeclared_at: datetime | None = None
     scheduled: int = 0
     scheduled_late_seconds: float = 0.0
+    lag_at_least: bool = False
 
     @property
     def lag_is_exact(self) -> bool:
         """Whether `lag_events` is all there is; else it is the least."""
-        return self.lag_events < MOST_EVENTS_COUNTED
+        return self.lag_events < MOST_EVENTS_COUNTED and not self.lag_at_least
 
 
 def read_status(store: Store, client: str | None = None) -> list[ClientStatus]:

@@ -42,6 +42,7 @@ OPEN = """INSERT INTO fq.deliveries (client_id, "offset", epoch, key, due_at)
 DUE = "UPDATE fq.deliveries SET due_at = now() - interval '1 s', state = 'retrying'"
 LAPSED = """UPDATE fq.deliveries SET due_at = now() - interval '1 s',
             sent_at = now() - make_interval(hours => 1, secs => "offset" / 50)"""  # by passes of fifty
+LAPSED_ONES = LAPSED.replace("/ 50", "")  # each in a pass of its own
 ALL_OUT = 'UPDATE fq.clients SET dispatched = (SELECT max("offset") FROM fq.events)'
 LANES = """INSERT INTO fq.lanes (client_id, key, "offset", ready)
            SELECT 'c', e.key, e."offset", true FROM fq.events e"""
@@ -74,6 +75,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "outcomes/failing": ([ALL_OUT, OPEN], {"state": "sent"}),
     "outcomes/retry_later": ([ALL_OUT, OPEN], {**ABOUT_SOME, "wait_seconds": [1.0] * SOME, "anew": [False] * SOME}),
     "outcomes/split": ([ALL_OUT, OPEN], {**ABOUT_SOME, "parts": SOME_OFFSETS}),
+    "audit/lanes": ([ALL_OUT, OPEN, LANES], {"most": 10, "first": 0, "last": MANY}),
+    "pass/look_at_leases of single events": ([ALL_OUT, OPEN, LAPSED_ONES], {}),
     "outcomes/park": ([ALL_OUT, OPEN], {**ABOUT_SOME, "reasons": ["no"] * SOME, "held": [False] * SOME}),
 }
 

@@ -13,7 +13,7 @@ WITH looked AS MATERIALIZED (
      ORDER BY e."offset" LIMIT :most
 )
 SELECT count(*) FILTER (WHERE '.' || l.topic ~ (SELECT c.filter FROM fq.clients c WHERE c.id = :client)
-                          AND '.' || l.topic ~ coalesce(fq.topics_filter(CAST(:topics AS text[])), '')
+                          AND '.' || l.topic ~ (SELECT coalesce(fq.topics_filter(CAST(:topics AS text[])), ''))
                           AND NOT EXISTS (SELECT FROM fq.parked p
                                            WHERE p.client_id = :client AND p."offset" = l."offset"))
            AS events,
