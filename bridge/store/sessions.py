@@ -158,7 +158,7 @@ class _Attendant:
         self._generation = 0
 
     def set_up(self, connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
-        """Set the limits of a direct connection, and let it prepare statements and keep memory; leave a pooled one alone.
+        """Set the limits of a direct connection, let it prepare statements and keep memory; leave a pooled one alone.
 
         A pooler tells each connection a process id of its own making, 4711 for instance, while `pg_backend_pid()`
         returns that of the server's process, 812. On a direct connection the two are the same.
