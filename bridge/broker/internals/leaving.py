@@ -2,7 +2,7 @@
 
 A handler may raise what is no `Exception`: an `asyncio.CancelledError`, a time-out of gevent's, `sys.exit()`. That is
 the end of its attempt. The same kinds are raised in a task by who stops the worker, and then it has not failed. Where
-billiard does not say which it was, as before 4.3, `SystemExit` counts as that.
+billiard does not say which it was (4.3.2 does), `SystemExit` counts as that.
 """
 
 from __future__ import annotations
