@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,12 +107,20 @@ def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
         sender.scheduler.update_from_dict(beat_entry(BridgeSettings.read(sender.app.conf, os.environ)))
 
 
-def _check_transport(instance: Any, **_: Any) -> None:
-    """End a worker that can't start in one line, and not with a traceback: a package is missing, a setting is wrong."""
+def _check_transport(instance: Any, options: Mapping[str, Any], **_: Any) -> None:
+    """End a worker that can't start in one line, and not with a traceback: a package is missing, a setting is wrong.
+
+    One that consumes nothing but the bridge's queue goes on without the app's result backend.
+    """
+    from bridge.broker.internals.backends import keep_aside
     from bridge.worker.start_check import StartCheck, end_without
 
     if StartCheck in instance.app.steps["worker"]:
         end_without(instance.app)
+        queues = options.get("queues") or ()
+        queues = queues.split(",") if isinstance(queues, str) else queues
+        if set(queues) == {BridgeSettings.read(instance.app.conf, os.environ).queue}:
+            keep_aside(instance.app)
 
 
 class Every(schedule):

@@ -65,8 +65,9 @@ def free_ranges(
 ) -> Iterator[FreeRange]:
     """Yield what may be removed from the log, above an offset, at most `most` events at a time (1,000).
 
-    It stops at the first range that has only events younger than `before`. The bounds are those at the beginning: who
-    has come since needs nothing below them, or the trigger on the log refuses the removal.
+    It stops at the first range that has only events younger than `before`. One whose `created_at` is yet to come says
+    nothing of those behind it. The bounds are those at the beginning: who has come since needs nothing below them, or
+    the trigger on the log refuses the removal.
     """
     upto, most = min(bounds), most or BATCH_EVENTS
     while True:

@@ -3,7 +3,7 @@
 A backend is a third server, whose driver may wait for ever, whatever its time-outs say. So a thread asks it, and
 settling waits for that thread for a bounded time, after which failures count without their reasons. A backend that did
 not answer is left alone for a minute. The thread makes the backend, too: Celery's for SQL databases connects, and
-creates its tables, when it is made, and each thread may get one of its own.
+creates its tables, when it is made, and each thread has one of its own. Nobody else in a bridge worker has it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from celery import Celery
 from celery.backends.base import DisabledBackend
 
 from bridge.bounds import REASONS_AT_ONCE
+from bridge.broker.internals.backends import make_backend
 from bridge.model import Failure
 from bridge.settle.reasons import bounded, failure_in, failure_of
 from bridge.wording import said
@@ -142,6 +143,7 @@ class BackendAsker:
         question.ended.set()
 
 
+_made = threading.local()  # `backend`: of the thread that asks, which asks that of one app
 _askers: WeakKeyDictionary[Celery, tuple[int, BackendAsker]] = WeakKeyDictionary()
 
 
@@ -160,7 +162,9 @@ def _ask(app: Celery, id: str) -> object:
     Raises:
         NoBackend: the app has none.
     """
-    backend = app.backend
+    backend = getattr(_made, "backend", None)
+    if backend is None:
+        backend = _made.backend = make_backend(app)
     if isinstance(backend, DisabledBackend):
         raise NoBackend
     return backend.get_task_meta(id)

@@ -17,19 +17,22 @@ message did not carry, and reports by these.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
+from traceback import format_exception
 from typing import Any, NamedTuple
 
 from celery import Celery, Task, current_task
 from celery.app.task import Context
 from celery.backends.base import Backend
-from celery.signals import task_failure, task_internal_error, task_success
+from celery.signals import task_failure, task_internal_error, task_postrun, task_success
 
 from bridge.app import Bridge, bridge_of
+from bridge.broker.internals.leaving import left_by_itself
 from bridge.broker.internals.rejecting import watch_rejections
 from bridge.contract import COMMIT, FAIL, CallbackArgs, args_in_headers, celery_link
 from bridge.marks.witness import witness_of
@@ -64,6 +67,7 @@ def connect() -> None:
     task_success.connect(_succeeded)
     task_failure.connect(_failed)
     task_internal_error.connect(_broke)
+    task_postrun.connect(_left)
     watch_rejections(_rejected)
     if Task.replace not in _carrying:
         Task.replace = _carrying_callbacks(Task.replace)
@@ -183,6 +187,14 @@ def _rejected(task: Any, request: Any, exception: BaseException) -> None:
         _report(task.app, request, failure_reported(exception, None, host=getattr(request, "hostname", None)))
     except Exception as error:  # Celery keeps no error of ours from the task here, as it does for a signal
         logger.error("the rejection of task %s can't be reported, its lease will end: %s", request.id, said(error))
+
+
+def _left(sender: Any, state: Any = None, **_: Any) -> None:
+    """Report what leaves a task and is no `Exception`, such as a `CancelledError`: no other signal says so."""
+    error = None if state else sys.exc_info()[1]
+    if error is not None and left_by_itself(error):
+        shown = "".join(format_exception(error))
+        _tell_early(sender.app, sender.request, failure_reported(error, shown, host=sender.request.hostname))
 
 
 def _broke(sender: Any, request: Any, exception: BaseException, einfo: Any = None, **_: Any) -> None:

@@ -53,6 +53,25 @@ def test_so_many_of_the_newest_stay_however_old(world: World) -> None:
         pruned(world, days=None)
 
 
+def test_g10_events_that_say_a_time_to_come_end_nobodys_pruning_and_hide_nobody_who_holds_the_log(
+    world: World, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "BATCH_EVENTS", 2)  # whole batches are of the future
+    world.publish(*[None] * 3)
+    world.eyes.execute(
+        "INSERT INTO fq.events (topic, created_at) SELECT 'order.created', now() + '1 year' FROM generate_series(1, 5)"
+    )
+    world.publish(*[None] * 4)
+    finish(world)
+    age(world, 1, 2, 3, 9, 10, 11)
+    world.client("slow", start="5")
+    done = pruned(world)
+    assert (done.events, [(h.name, h.first) for h in done.held_by]) == (3, [("slow", 6)])
+    world.eyes.execute("DELETE FROM fq.clients WHERE id = 'slow'")
+    assert pruned(world).events == 3
+    assert left(world) == [4, 5, 6, 7, 8, 12], "what says a time to come stays until that is long ago"
+
+
 def test_g1_a_client_that_has_not_finished_holds_the_log_and_is_named_with_its_state(world: World) -> None:
     world.publish(*[None] * 4)
     finish(world)

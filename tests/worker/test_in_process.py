@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from celery import Celery, Task
 from celery.app.trace import build_tracer
-from celery.exceptions import Reject
+from celery.exceptions import Reject, WorkerShutdown, WorkerTerminate
 from celery.signals import task_failure, task_success
 
 from bridge.app import bridge_of
@@ -163,6 +164,10 @@ def reject(task: Task[Any, Any], *, requeue: bool = False) -> None:
     raise Reject("no", requeue=requeue)
 
 
+def throw(task: Task[Any, Any], *, error: BaseException) -> None:
+    raise error
+
+
 def retry(task: Task[Any, Any], *, after: float) -> None:
     raise task.retry(countdown=after)
 
@@ -179,6 +184,41 @@ def test_g10_a_task_that_rejects_its_message_or_whose_retry_can_t_be_sent_has_fa
     run(task.app, handle, headers(world, delivery))
     wait_until(lambda: world.rows("parked", "error_type") == ["Reject"], timeout=60, what="it is parked")
     assert world.cursor() == 1
+
+
+class OutOfTime(BaseException):
+    """What some libraries of time-outs raise."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("late"), OutOfTime("late"), SystemExit("late")], ids=repr)
+def test_g10_what_a_handler_raises_and_is_no_exception_has_failed_at_once(
+    world: World, task: Task[Any, Any], error: BaseException
+) -> None:
+    world.client(report_by="in-process", max_attempts=1)
+    world.publish(None)
+    (delivery,) = world.hand_over()
+    with pytest.raises(type(error)):
+        run(task.app, partial(throw, error=error), headers(world, delivery))
+    wait_until(lambda: world.cursor() == 1, timeout=60, what="it is parked")
+    [(kind, text, traceback)] = world.rows("parked", "error_type, error, traceback")
+    assert (kind, text) == (type(error).__name__, "late")
+    assert "in throw" in traceback
+
+
+@pytest.mark.parametrize("error", [WorkerShutdown(), WorkerTerminate(), KeyboardInterrupt(), SystemExit()], ids=repr)
+def test_a_task_that_is_interrupted_because_its_process_ends_has_not_failed(
+    world: World, task: Task[Any, Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    if type(error) is SystemExit:
+        monkeypatch.setattr("billiard.common.terminate_handler_fired", lambda: True)
+    world.client(report_by="in-process", max_attempts=1)
+    world.publish(None)
+    (delivery,) = world.hand_over()
+    with pytest.raises(type(error)):
+        run(task.app, partial(throw, error=error), headers(world, delivery))
+    end(task, headers(world, delivery))  # when it comes again, it succeeds
+    wait_until(lambda: world.cursor() == 1, timeout=60, what="its success counts")
+    assert world.rows("parked") == []
 
 
 def test_a_message_that_goes_back_to_its_queue_is_no_outcome(world: World, task: Task[Any, Any]) -> None:

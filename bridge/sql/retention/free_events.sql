@@ -6,7 +6,8 @@
 --            most    bigint, most events to look at
 --            bytes   bigint, most bytes that their payloads take in the log; one event may be more
 -- Returns    offsets: those of the free events, in order; events: how many were looked at; young: how many of
---            those are too young; last: the last of them; more: whether there may be others behind it
+--            those are too young, as others behind them will be, unlike behind those that say a time to come; last: the
+--            last of them; more: whether there may be others behind it
 -- Relies on  read_bounds having given `upto` in an earlier statement
 WITH next AS MATERIALIZED (
     SELECT e."offset", e.created_at, pg_column_size(e.payload) AS bytes FROM fq.events e
@@ -23,6 +24,7 @@ WITH next AS MATERIALIZED (
 SELECT coalesce(array_agg(l."offset" ORDER BY l."offset")
                 FILTER (WHERE (l.created_at < :before OR CAST(:before AS timestamptz) IS NULL)
                           AND l."offset" NOT IN (SELECT h."offset" FROM held h)), '{}') AS offsets,
-       count(*) AS events, count(*) FILTER (WHERE l.created_at >= :before) AS young, max(l."offset") AS last,
+       count(*) AS events, count(*) FILTER (WHERE l.created_at BETWEEN :before AND clock_timestamp()) AS young,
+       max(l."offset") AS last,
        (SELECT count(*) = :most OR max(n."offset") > max(l."offset") FROM next n) AS more
   FROM looked l

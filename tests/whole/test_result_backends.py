@@ -1,0 +1,36 @@
+"""A bridge worker needs no result backend: one that hangs, or can't be made, keeps none from its work (G10)."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.stage import Stage
+from tests.support.waiting import wait_until
+
+RAISES = """
+class Raises:
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError("no such store")
+"""
+
+
+@pytest.mark.parametrize("backend", ["db+postgresql+psycopg://bridge@{silent}/results", "redis://[::1", "own.Raises"])
+def test_g10_a_bridge_worker_whose_result_backend_hangs_or_can_t_be_made_hands_events_over(
+    database: str, redis_url: str, tmp_path: Path, backend: str
+) -> None:
+    (tmp_path / "own.py").write_text(RAISES)
+    stage = Stage(database, redis_url, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = backend.format(silent=f"127.0.0.1:{silent.getsockname()[1]}")
+        try:
+            stage.client("c")
+            stage.publish("c.x")
+            worker = stage.bridge(CELERY_RESULT_BACKEND=url)
+            wait_until(lambda: stage.ask("SELECT count(*) FROM fq.deliveries") == 1, timeout=60, what="it goes out")
+            assert "Traceback" not in worker.log
+            assert "only asked why tasks fail" in worker.log
+        finally:
+            stage.close()
