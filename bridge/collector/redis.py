@@ -36,6 +36,8 @@ from bridge.contract import unreadable_queue
 from bridge.errors import BrokerRefuses, BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30
+CONNECT_SECONDS = 5.0
+SILENT_SECONDS = 10.0  # a Redis that answers nothing for so long is given up, and connected to anew
 
 # Redis can wait for one list only. For so long after a callback was found on another one, all are looked at so often.
 ELSEWHERE_FOR_SECONDS = 60.0
@@ -113,7 +115,10 @@ class RedisReader(Reader[bytes]):
 
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
         self._app = app
-        self._connection = app.connection_for_read()
+        # An app's own limit counts, "no limit" does not: a server that has vanished says nothing for ever.
+        given = {name: value for name, value in app.conf.broker_transport_options.items() if value}
+        options = {"socket_timeout": SILENT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS, **given}
+        self._connection = app.connection_for_read(transport_options=options)
         channel = self._connection.default_channel
         prefix = key_prefix(channel)
         self._queues = queue_keys(channel, queue)
