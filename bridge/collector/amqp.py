@@ -20,7 +20,7 @@ from bridge.broker.fast_ways import AMQP_COLLECTOR
 from bridge.broker.internals.connections import drop
 from bridge.broker.internals.rabbitmq import keep_bytes, receive, try_confirms
 from bridge.broker.legible import Letter, why_illegible
-from bridge.broker.queues import own_queue
+from bridge.broker.queues import declare_as_it_is, own_queue
 from bridge.broker.tolerant import tolerate_properties
 from bridge.collector.publishing import Publishing
 from bridge.collector.reader import Reader, TaskMessage, parse
@@ -51,6 +51,7 @@ class AmqpReader(Reader[Message]):
         self._bytes = 0  # of those; what is not read waits in the broker, or in the socket
         self._taken: list[int] = []  # tags, in their order
         self._kept: list[int] = []  # tags of older messages that stay taken
+        self._passed: set[int] = set()  # tags of those among them that the broker has on the other queue
         self._broken = False
         self._publishing = Publishing(app)
         tolerate_properties()
@@ -59,8 +60,8 @@ class AmqpReader(Reader[Message]):
             with self._translated():
                 self._connection.connect()
                 self._channel = self._connection.channel()
-                Queue(others, exchange="", routing_key=others)(self._channel).queue_declare()
-                own_queue(app, queue)(self._channel).declare()
+                declare_as_it_is(self._connection, Queue(others, exchange="", routing_key=others))
+                declare_as_it_is(self._connection, own_queue(app, queue), bound=True)
                 keep_bytes(self._channel)
                 self._channel.basic_qos(0, PREFETCH, False)
                 self._channel.basic_consume(queue, callback=self._arrived)
@@ -127,8 +128,14 @@ class AmqpReader(Reader[Message]):
 
     def forward(self, messages: Sequence[Message]) -> None:
         """Hand messages to the worker's ordinary consumer; return when the broker has them."""
-        with self._translated():
-            self._publishing.publish(messages, to=self._others)
+        left = [message for message in messages if message.delivery_tag not in self._passed]
+        try:
+            with self._translated():
+                self._publishing.publish(left, to=self._others)
+        except BrokerRefuses as error:  # the queue had room for some
+            self._passed |= {left[nth].delivery_tag for nth in error.taken}
+            raise
+        self._passed.clear()
 
     def set_aside(self, messages: Sequence[Message], *, why: str) -> None:
         """Keep messages, as they came, on a queue for people to look at."""

@@ -29,6 +29,7 @@ logger = logging.getLogger("bridge.collector")
 CONFIRM_SECONDS = 10.0
 SHOWN_BYTES = 200  # of a message that is dropped
 PERSISTENT = 2
+COPIES = frozenset({"CC", "BCC"})  # headers that RabbitMQ acts upon
 MOST_LINES = 20  # of one minute, in each of the places that set messages aside
 
 # Keep messages on a list of at most so many, and of at most so many bytes; return how many old ones had to go. All of
@@ -69,7 +70,7 @@ def keep_on_redis(client: Redis, queue: str, messages: Sequence[bytes], *, why: 
     except ReadOnlyError:  # during a failover
         raise
     except ResponseError as error:
-        _say_lost(messages, queue=queue, why=why, error=error, lines=lines)
+        say_lost(messages, queue=queue, why=why, error=error, lines=lines)
     else:
         _say(len(messages), queue=queue, why=why, dropped=dropped, lines=lines)
 
@@ -89,7 +90,7 @@ def keep_on_amqp(connection: Any, queue: str, messages: Sequence[Message], *, wh
             if confirms.wait(CONFIRM_SECONDS):
                 raise BrokerUnavailable(f"the queue {queue!r} was deleted")
     except (BrokerUnavailable, *connection.channel_errors) as error:
-        _say_lost([_body(message) for message in messages], queue=queue, why=why, error=error, lines=lines)
+        say_lost([_body(message) for message in messages], queue=queue, why=why, error=error, lines=lines)
     else:
         dropped = max(0, waiting + len(messages) - UNREADABLE_MESSAGES)
         _say(len(messages), queue=queue, why=why, dropped=dropped, lines=lines)
@@ -106,9 +107,22 @@ def _declare(connection: Any, queue: str) -> int:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
 
+def only_here(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's properties without those that RabbitMQ would act upon when we publish it.
+
+    It would put copies on the queues of a header `CC`, perhaps on the one that the message was just taken from, and it
+    refuses any user but our own.
+    """
+    headers = properties.get("application_headers")
+    if isinstance(headers, dict) and headers.keys() & COPIES:
+        headers = {name: value for name, value in headers.items() if name not in COPIES}
+        properties = {**properties, "application_headers": headers}
+    return {name: value for name, value in properties.items() if name != "user_id"}
+
+
 def _kept(message: Message) -> Message:
     """Return the message such that the broker takes and keeps it: not all properties that are read can be written."""
-    properties = {name: value for name, value in message.properties.items() if name not in ("expiration", "user_id")}
+    properties = {name: value for name, value in only_here(message.properties).items() if name != "expiration"}
     body = _body(message)
     kept = Message(body, **{**properties, "delivery_mode": PERSISTENT})
     return kept if can_be_published(kept) else Message(body, delivery_mode=PERSISTENT)
@@ -132,7 +146,7 @@ def _say(number: int, *, queue: str, why: str, dropped: int, lines: Few) -> None
     lines.say(logging.WARNING, line)
 
 
-def _say_lost(messages: Sequence[bytes], *, queue: str, why: str, error: Exception, lines: Few) -> None:
+def say_lost(messages: Sequence[bytes], *, queue: str, why: str, error: Exception, lines: Few) -> None:
     """Leave a line in the log about messages that the broker refuses to keep."""
     number = counted(len(messages), "message is dropped, it can't", "messages are dropped, they can't")
     shown = one_line(messages[0][:SHOWN_BYTES])

@@ -15,16 +15,21 @@ from celery import Celery
 
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.connections import drop
-from bridge.collector.aside import few_lines, keep_on_amqp
+from bridge.collector.aside import few_lines, keep_on_amqp, only_here, say_lost
 from bridge.errors import BrokerRefuses, BrokerUnavailable
 
 CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 2.0  # outcomes wait meanwhile
+LOOK_SECONDS = 0.2  # whether a connection that was not read in time is read by now
+TRIALS = 2
 SHORT = "the broker takes no messages: is it short of memory or disk?"
 
 
 class Publishing:
     """Publishes on an app's broker; the connection is made when it is first used, and anew after an error.
+
+    Whatever goes wrong here is no trouble of the connection that is read from: it tells by itself whether the broker is
+    there. A broker that takes no more connections, or nothing from this user, may still give outcomes.
 
     Args:
         app: Its broker is used, that which its workers read from.
@@ -34,35 +39,42 @@ class Publishing:
         self._app = app
         self._connection: Any = None
         self._channel: Any = None
-        self._confirms: Confirms | None = None
+        self._confirms: Any = None
+        self._on_trial = False
         self._lines = few_lines()
 
     def publish(self, messages: Sequence[Message], *, to: str) -> None:
         """Put messages on a queue; return when the broker has them.
 
         Raises:
-            BrokerRefuses: it takes none for now.
-            BrokerUnavailable: it is away, or there is no such queue.
+            BrokerRefuses: it takes no more for now, or is away.
+            BrokerUnavailable: there is no such queue.
         """
 
         def put() -> None:
-            assert self._confirms is not None
+            before = self._confirms.published
             for message in messages:
-                message.properties.pop("user_id", None)  # the broker refuses any but our own
+                message.properties = only_here(message.properties)
                 self._channel.basic_publish(message, exchange="", routing_key=to, mandatory=True)
-            if self._confirms.wait(CONFIRM_SECONDS):
+            try:
+                unroutable = self._confirms.wait(CONFIRM_SECONDS)
+            except BrokerRefuses as error:  # its channel is still good
+                raise BrokerRefuses(f"queue {to!r}: {error}", taken=self._confirms.taken_since(before)) from error
+            except TimeoutError as error:
+                self.close()
+                raise BrokerRefuses(SHORT, taken=self._confirms.taken_since(before)) from error
+            if unroutable:
                 raise BrokerUnavailable(f"messages can't be passed on, this queue was deleted: {to}")
 
-        self._do(put)
+        self._do(put, to)
 
     def keep(self, messages: Sequence[Message], *, on: str, why: str) -> None:
-        """Set messages aside.
-
-        Raises:
-            BrokerRefuses: the broker takes none for now.
-            BrokerUnavailable: it is away.
-        """
-        self._do(lambda: keep_on_amqp(self._connection, on, messages, why=why, lines=self._lines))
+        """Set messages aside; where the broker takes none they are dropped, or all others would wait with them."""
+        try:
+            self._do(lambda: keep_on_amqp(self._connection, on, messages, why=why, lines=self._lines), on)
+        except BrokerRefuses as error:
+            bodies = [bytes(message.body or b"") for message in messages]
+            say_lost(bodies, queue=on, why=why, error=error, lines=self._lines)
 
     def close(self) -> None:
         """Disconnect, without a word: a broker that reads nothing would not answer."""
@@ -70,39 +82,60 @@ class Publishing:
         if connection is not None:
             drop(connection)
 
-    def _do(self, what: Callable[[], None]) -> None:
+    def _do(self, what: Callable[[], None], queue: str) -> None:
         """Do something on the connection; one that has rested may be gone, and is made anew once."""
         rested = self._connection is not None
+        it = self._app.connection_for_read()
         try:
             self._open()
             what()
         except TimeoutError as error:
-            self.close()
+            if not self._on_trial:
+                self.close()
             raise BrokerRefuses(SHORT) from error
-        except self._app.connection_for_read().connection_errors as error:
-            self.close()
-            if rested:
-                self._do(what)
-            else:
-                raise BrokerUnavailable(f"the broker is not available: {error}") from error
-        except self._app.connection_for_read().channel_errors as error:
-            self.close()
-            raise BrokerRefuses(f"the broker refuses messages: {error}") from error
+        except BrokerRefuses:
+            raise
         except BrokerUnavailable:
             self.close()
             raise
+        except it.connection_errors as error:
+            self.close()
+            if not rested:
+                raise BrokerRefuses(f"the broker takes no messages for queue {queue!r}: {error}") from error
+            self._do(what, queue)
+        except it.channel_errors as error:
+            self.close()
+            raise BrokerRefuses(f"the broker refuses messages for queue {queue!r}: {error}") from error
 
     def _open(self) -> None:
-        if self._connection is not None:
-            return
+        """Connect, and see that the broker reads what is published.
+
+        One that is short of memory or disk takes the first message of each connection all the same: so that it is none
+        of ours, again and again. It does not notice that we close a connection that it does not read. So the one that
+        it did not read in time is kept until it does: else they would pile up there for as long as the alarm lasts.
+        """
+        seconds = LOOK_SECONDS
+        if self._connection is None:
+            self._connect()
+            seconds = CONFIRM_SECONDS
+        if self._on_trial:
+            self._confirms.wait(seconds)
+            while self._confirms.published < TRIALS:
+                nowhere = f"bridge.trial.{uuid.uuid4().hex}"
+                self._channel.basic_publish(Message(""), exchange="", routing_key=nowhere, mandatory=True)
+                self._confirms.wait(seconds)
+            self._on_trial = False
+
+    def _connect(self) -> None:
+        self._on_trial = False
         given = {name: value for name, value in self._app.conf.broker_transport_options.items() if value}
         options = {"read_timeout": CONNECT_SECONDS, "write_timeout": CONFIRM_SECONDS, **given, "confirm_publish": False}
-        self._connection = self._app.connection_for_read(transport_options=options, connect_timeout=CONNECT_SECONDS)
-        self._connection.connect()
-        self._channel = self._connection.channel()
-        self._confirms = Confirms(self._channel)
-        # Of each connection RabbitMQ takes the first message even then: so that it is none of ours, again and again.
-        for _ in range(2):
-            nowhere = f"bridge.trial.{uuid.uuid4().hex}"
-            self._channel.basic_publish(Message(""), exchange="", routing_key=nowhere, mandatory=True)
-            self._confirms.wait(CONFIRM_SECONDS)
+        connection = self._app.connection_for_read(transport_options=options, connect_timeout=CONNECT_SECONDS)
+        try:
+            connection.connect()
+            self._channel = connection.channel()
+            self._confirms = Confirms(self._channel)
+        except BaseException:
+            drop(connection)
+            raise
+        self._connection, self._on_trial = connection, True

@@ -16,6 +16,7 @@ from bridge.app import Bridge
 from bridge.bounds import HELD_MESSAGES
 from bridge.collector.reader import Reader
 from bridge.collector.settling import Held, Left, settle_again
+from bridge.errors import BrokerRefuses
 from bridge.trouble import Trouble
 from bridge.wording import counted
 
@@ -100,7 +101,10 @@ class WaitingRoom:
         leave = [it for it in held if any(one.client in overdue for one in it.outcomes)]
         self._held, surplus = stay[:HELD_MESSAGES], [*stay[HELD_MESSAGES:], *leave]
         if surplus:
-            self._reader.put_back([it.message for it in surplus])
+            try:
+                self._reader.put_back([it.message for it in surplus])
+            except BrokerRefuses:  # it takes nothing for now: they stay, and it gives no more than it lets us have
+                self._held, overdue = list(held), set()
         self._since = {client: since for client, since in self._since.items() if client not in overdue}
         self.is_full = bool(surplus)
         self._say(now)

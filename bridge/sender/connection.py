@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import suppress
 from functools import partial
@@ -13,10 +14,12 @@ from kombu import Connection, Producer
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.conformance import Differs
 from bridge.broker.fast_ways import CONFIRMS
-from bridge.broker.internals.connections import drop
+from bridge.broker.internals.connections import drop, is_virtual
 from bridge.broker.internals.rabbitmq import try_confirms
-from bridge.broker.queues import own_queue
+from bridge.broker.queues import declare_as_it_is, own_queue
 from bridge.broker.transports import bounded
+
+UNREAD_SECONDS = 0.2  # what the broker has answered is here by then; a client's row is locked meanwhile
 
 
 class Connected(NamedTuple):
@@ -30,7 +33,50 @@ class Connected(NamedTuple):
     confirms: Confirms | ConfirmsOneByOne | None
 
 
-def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_timeout_seconds: float) -> Connected:
+class Unread:
+    """Keeps the connection that a RabbitMQ short of memory or disk has stopped to read, until it reads it again.
+
+    It does not notice that we close such a connection. If each try made a new one, they would pile up there for as long
+    as the alarm lasts.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Producer, Confirms] | None = None
+        self._pid = 0
+
+    def keep(self, producer: Producer, confirms: Confirms) -> None:
+        """Keep one whose first messages, which are nobody's, are not confirmed."""
+        self._kept, self._pid = (producer, confirms), os.getpid()
+
+    def take(self) -> tuple[Producer, Confirms] | None:
+        """Return it, if the broker has read it by now; None if there is none, or if it is lost.
+
+        Raises:
+            TimeoutError: not yet.
+        """
+        if self._kept is None or self._pid != os.getpid():  # a forked child has none of its own yet
+            return None
+        producer, confirms = self._kept
+        try:
+            confirms.wait(UNREAD_SECONDS)
+        except TimeoutError:
+            raise
+        except Exception:  # of whatever the driver says of a connection that is lost
+            self.drop()
+            return None
+        self._kept = None
+        return producer, confirms
+
+    def drop(self) -> None:
+        """Close our end."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self._pid == os.getpid():
+            drop(kept[0].connection)
+
+
+def connect(
+    app: Celery, *, queue: str, connect_timeout_seconds: float, answer_timeout_seconds: float, unread: Unread
+) -> Connected:
     """Connect to an app's broker, and declare the bridge's own queue there.
 
     Raises:
@@ -51,11 +97,13 @@ def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_t
     if app.connection_for_write().transport.driver_name != "py-amqp":
         return Connected(open_one(options), None)
     if CONFIRMS.conforms(try_confirms):
-        producer = open_one(options)
+        producer, confirms = unread.take() or _confirming(open_one(options))
         try:
-            confirms = Confirms(producer.channel)
             if CONFIRMS.conforms(partial(_try_out, producer, confirms, answer_timeout_seconds)):
                 return Connected(producer, confirms)
+        except TimeoutError:
+            unread.keep(producer, confirms)
+            raise
         except BaseException:
             drop(producer.connection)
             raise
@@ -72,6 +120,14 @@ def connect(app: Celery, *, queue: str, connect_timeout_seconds: float, answer_t
     return Connected(producer, each)
 
 
+def _confirming(producer: Producer) -> tuple[Producer, Confirms]:
+    try:
+        return producer, Confirms(producer.channel)
+    except BaseException:
+        drop(producer.connection)
+        raise
+
+
 def _open(
     app: Celery, queue: str, connect_timeout_seconds: float, options: dict[str, Any], **producing: Any
 ) -> Producer:
@@ -82,7 +138,10 @@ def _open(
     try:
         producer = app.amqp.Producer(connection, auto_declare=False, **producing)
         # Fleets publish callbacks without declaring anything: where this queue is missing, RabbitMQ drops them.
-        own_queue(app, queue)(producer.channel).queue_declare()
+        if is_virtual(connection.transport):
+            own_queue(app, queue)(producer.channel).queue_declare()
+        else:
+            declare_as_it_is(connection, own_queue(app, queue))
     except BaseException:
         drop(connection)
         raise

@@ -42,7 +42,7 @@ from bridge.errors import (
 from bridge.mark import NOTHING_SEEN, Seen
 from bridge.model import Client, Delivery
 from bridge.sender.celery import CeleryWriter
-from bridge.sender.connection import Connected, connect
+from bridge.sender.connection import Connected, Unread, connect
 from bridge.sender.cutter import Cutter, is_unheard
 from bridge.sender.full import Full
 from bridge.sender.halving import Refusal, left_over, send_around
@@ -102,7 +102,7 @@ class Sender:
         self._seen = self._noted = NOTHING_SEEN  # the last event of the log, and what this broker was told of it
         self._connected: Connected | None = None
         self._cutter: Writer | None = None
-        self._pid = 0
+        self._pid, self._unread = 0, Unread()
         self._turn, self._turn_pid = threading.RLock(), os.getpid()
 
     def send(self, client: Client, deliveries: Sequence[Delivery]) -> list[Unsent]:
@@ -198,10 +198,10 @@ class Sender:
             connected, self._connected, self._cutter, self._largest = self._connected, None, None, 0
             self._noted = NOTHING_SEEN
         if connected is not None and self._pid == os.getpid():
-            if broken:
-                drop(connected.producer.connection)
-            else:
-                connected.producer.connection.release()
+            it = connected.producer.connection
+            drop(it) if broken else it.release()
+        if not broken:
+            self._unread.drop()
 
     def _my_turn(self) -> AbstractContextManager[bool]:
         """Return the lock of this process; a forked child makes its own, its parent's may be held for ever."""
@@ -248,6 +248,7 @@ class Sender:
                     queue=self._queue,
                     connect_timeout_seconds=self._connect_timeout_seconds,
                     answer_timeout_seconds=self._answer_timeout_seconds,
+                    unread=self._unread,
                 )
             yield self._connected
         except Refusal:

@@ -7,7 +7,7 @@ import pytest
 from bridge.broker.fast_ways import CONFIRMS
 from bridge.pump.loop import pump_of
 from tests.marks.shop import MakeShop
-from tests.support.rabbit import alarm
+from tests.support.rabbit import alarm, connections
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -28,6 +28,8 @@ def test_g5_what_a_broker_does_not_take_for_long_is_not_sent_again_and_again(
             shop.stopped()
             pump_of(shop.bridge)._left_alone_until.clear()  # noqa: SLF001 - as if a second had passed
         assert world.row()["dispatched"] <= 0
+        if not one_by_one:
+            assert connections(amqp_url) <= 4, "two of the mark's keeper, and the sender's, not one for each try"
     wait_until(lambda: shop.stopped() is None and world.row()["dispatched"] == 2, what="it goes on")
     sent = [it["bridge_offset"] for it in shop.waiting()]
     assert sorted(set(sent)) == [1, 2]

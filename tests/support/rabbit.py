@@ -47,9 +47,28 @@ def alarm(url: str) -> Iterator[None]:
         control(url, "set_vm_memory_high_watermark", "0.9")
 
 
+@contextmanager
+def no_more_connections(url: str) -> Iterator[None]:
+    """Let a virtual host take no connection beside those that it has."""
+    control(url, "set_vhost_limits", "-p", _host_of(url), '{"max-connections": 0}')
+    try:
+        yield
+    finally:
+        control(url, "clear_vhost_limits", "-p", _host_of(url))
+
+
+def connections(url: str) -> int:
+    """Count the connections that the server has in a virtual host."""
+    return control(url, "list_connections", "vhost").split().count(_host_of(url))
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
 def lose_host(url: str) -> None:
     """Delete a virtual host with all that is in it, and make it anew, empty."""
-    host = urlsplit(url).path.lstrip("/")
+    host = _host_of(url)
     make = f'rabbit_vhost:delete(<<"{host}">>, <<"test">>), rabbit_vhost:add(<<"{host}">>, <<"test">>), '
     allow = (
         f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<>>).'
