@@ -14,9 +14,9 @@ WITH lapsed AS MATERIALIZED (  -- by pass: all that a pass hands over has the sa
      GROUP BY d.sent_at, d.waited_at
 ), sent AS MATERIALIZED (
     SELECT c.id = :client AS own, o.sent_at, count(*) AS events, (count(*) + c.batch - 1) / c.batch AS messages
-      FROM fq.clients c CROSS JOIN LATERAL fq.open(c.id) o
+      FROM fq.clients c CROSS JOIN LATERAL (  -- OFFSET 0: else all clients' deliveries may be read, finished ones too
+           SELECT o.sent_at FROM fq.open(c.id) o WHERE o.state = 'sent' OFFSET 0) o
      WHERE (c.queue, c.priority) = (SELECT q.queue, q.priority FROM fq.clients q WHERE q.id = :client)
-       AND o.state = 'sent'
      GROUP BY c.id, c.batch, o.sent_at
 ), asked AS (  -- `still` is all that is out behind it, without what was sent after `waited_at`
     SELECT l.sent_at, l.waited_at, p.*
@@ -40,7 +40,7 @@ WITH lapsed AS MATERIALIZED (  -- by pass: all that a pass hands over has the sa
            CAST(sum(s.later * s.messages_after) AS bigint) AS messages
       FROM summed s WHERE s.asks GROUP BY s.sent_at, s.waited_at
 )
-SELECT l."offset", l.epoch, l.attempt, b.waited_at, l.behind, b.still, b.later, b.messages
-  FROM behind b CROSS JOIN LATERAL unnest(b.offsets, b.epochs, b.attempts, b.behinds)
-       AS l ("offset", epoch, attempt, behind)
- ORDER BY l."offset"
+SELECT unnest(b.offsets) AS "offset", unnest(b.epochs) AS epoch, unnest(b.attempts) AS attempt, b.waited_at,
+       unnest(b.behinds) AS behind, b.still, b.later, b.messages
+  FROM behind b
+ ORDER BY "offset"
