@@ -48,6 +48,7 @@ def test_g10_a_key_of_another_type_in_place_of_the_bridge_s_queue_is_named(redis
         reader.close()
 
 
+@pytest.mark.slow
 def test_g10_outcomes_are_settled_while_rabbitmq_is_short_of_memory(
     world: World, amqp_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_the_demo_ends_with_the_numbers_of_the_file_and_leaves_nothing_running(p
     assert demo.running() == []
 
 
+@pytest.mark.slow
 def test_a_result_that_was_tampered_with_in_redis_fails_the_demo_and_is_named(play: Callable[..., Demo]) -> None:
     demo = play(
         """

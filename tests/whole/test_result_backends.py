@@ -17,7 +17,14 @@ class Raises:
 """
 
 
-@pytest.mark.parametrize("backend", ["db+postgresql+psycopg://bridge@{silent}/results", "redis://[::1", "own.Raises"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "db+postgresql+psycopg://bridge@{silent}/results",
+        pytest.param("redis://[::1", marks=pytest.mark.slow),
+        pytest.param("own.Raises", marks=pytest.mark.slow),
+    ],
+)
 def test_g10_a_bridge_worker_whose_result_backend_hangs_or_can_t_be_made_hands_events_over(
     database: str, redis_url: str, tmp_path: Path, backend: str
 ) -> None:
