@@ -177,6 +177,10 @@ class BrokerUnavailable(Unavailable):
     """The broker refused, dropped or timed out; some messages of the pass may have arrived."""
 
 
+class BrokerSilent(BrokerUnavailable):
+    """The broker has not answered in time on a connection that is still there: it may have vanished without a word."""
+
+
 class BrokerRefuses(BrokerUnavailable):
     """The broker is there, and takes no more messages for now: a queue is full, or its memory.
 

@@ -35,7 +35,8 @@ def install(app: Celery) -> None:
     `LagWatch`). Each step does something only where it is needed. In a worker that can reach the log, `OldMessages`
     puts a comparison before the tasks' own `before_start`. In a bridge worker and in beat, a filter of Celery's loggers
     gives the lines about the pump's ticks the level DEBUG, and puts a line a minute in the place of a traceback for
-    each tick that beat can't send. For clients that report in-process, it connects to the process' signals
+    each tick that beat can't send. What Celery waits for there on Redis gets bounds, where the app's
+    `broker_transport_options` have none. For clients that report in-process, it connects to the process' signals
     `task_success` and `task_failure`, and goes before the result backends' `mark_as_done` and `mark_as_failure`. It
     connects to `beat_init` and `celeryd_init`, too. The tasks are shared tasks, so every other app of the process knows
     them. Calling it again changes nothing.
@@ -96,11 +97,13 @@ def _schedule_pump_in_beat(sender: Any, **_: Any) -> None:
     Such a beat's app got another schedule after it was finalized.
     """
     from bridge.broker.periodic import quieten
+    from bridge.broker.transports import bound_celery
     from bridge.observe.log_format import use
     from bridge.worker.start_check import StartCheck, end_without
 
     if StartCheck in sender.app.steps["worker"]:
         end_without(sender.app, what="beat")
+        bound_celery(sender.app)
     quieten()
     use(BridgeSettings.read(sender.app.conf, os.environ).log_format)
     if StartCheck in sender.app.steps["worker"] and PUMP not in sender.scheduler.schedule:

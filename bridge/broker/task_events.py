@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.bounds import EVENT_BYTES, HEARD_BYTES
+from bridge.broker.transports import ANSWER_SECONDS, bounded
 from bridge.errors import BrokerUnavailable
 
 FAILED, STARTED = "task-failed", "task-started"
@@ -46,7 +47,9 @@ class TaskEvents:
         self._app = app
         self._bodies: deque[bytes] = deque()
         self._unread = self._bytes = 0  # of one call
-        self._connection = app.connection_for_read(heartbeat=app.conf.broker_heartbeat)
+        self._connection = app.connection_for_read(
+            heartbeat=app.conf.broker_heartbeat, transport_options=bounded(app, socket_timeout=ANSWER_SECONDS)
+        )
         try:
             with self._translated():
                 self._connection.connect()

@@ -5,9 +5,11 @@ kombu has a transport for each kind of broker and needs another package for most
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import Celery
 
@@ -36,11 +38,14 @@ LATE = {"sqs": ("boto3", "pycurl"), "pyro": ("Pyro4",), "slmq": ("softlayer_mess
 WITHOUT_CURL = "kombu.asynchronous.http.urllib3_client"  # a kombu that has it needs no pycurl
 ALIASES = {"kafka": "confluentkafka", "sqla": "sqlalchemy"}
 TIMED = ("redis", "amqp")  # transports, by `driver_type`, that take such options
+ANSWER_SECONDS = 20.0  # for which Celery's own connections in a bridge worker wait for an answer of Redis
 MOST_SAID_CHARACTERS = 200
 MALFORMED = (
     "the broker's URL can't be read: it is redis://:password@host:6379/0, or amqp://user:password@host//, say; in a "
     "password write / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A"
 )
+
+_added: WeakKeyDictionary[Celery, dict[str, Any]] = WeakKeyDictionary()  # by `bound_celery`
 
 
 def broker_is_set(app: Celery) -> bool:
@@ -71,8 +76,44 @@ def why_missing(app: Celery) -> str:
 
 
 def bounded(app: Celery, **seconds: float) -> dict[str, float]:
-    """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them."""
-    return seconds if app.connection_for_write().transport.driver_type in TIMED else {}
+    """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them.
+
+    An app's own limit counts instead. "No limit" is none: a server that has vanished says nothing for ever. What
+    `bound_celery` has set is not the app's own either.
+
+    Args:
+        app: Its broker, and its `broker_transport_options`, are looked at.
+        **seconds: By option, such as `socket_timeout`: how long to wait where the app has no limit.
+    """
+    if app.connection_for_write().transport.driver_type not in TIMED:
+        return {}
+    added = _added.get(app, {})
+    own = {name: value for name, value in app.conf.broker_transport_options.items() if name not in added}
+    return {name: own.get(name) or limit for name, limit in seconds.items()}
+
+
+def bound_celery(app: Celery) -> None:
+    """Bound what Celery itself waits for on Redis, in this process and its children, where the app sets no limit.
+
+    A Redis that vanishes without a word, behind a proxy say, answers nothing and ends nothing. Celery's consumer would
+    wait for it as long as its process lives. On RabbitMQ heartbeats tell. Options that the app has are left alone.
+    """
+    if app.connection_for_read().transport.driver_type != "redis":
+        return
+    own = app.conf.broker_transport_options
+    added = {name: value for name, value in _celery_s_bounds().items() if own.get(name) is None}
+    app.conf.broker_transport_options = {**own, **added}
+    _added[app] = {**_added.get(app, {}), **added}
+
+
+def _celery_s_bounds() -> dict[str, Any]:
+    """Return transport options of Redis: how long to wait for an answer, and for a sign that the other end is there.
+
+    The system's own keepalive asks for the first time after two hours.
+    """
+    asks = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
+    known = {getattr(socket, name): value for name, value in asks.items() if hasattr(socket, name)}
+    return {"socket_timeout": ANSWER_SECONDS, "socket_keepalive": True, "socket_keepalive_options": known}
 
 
 def amazons_code(error: Any) -> str:

@@ -21,6 +21,7 @@ class InThread(bootsteps.StartStopStep):
 
     def __init__(self, parent: Consumer, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
+        self._consumer = parent
         self._stopping = threading.Event()  # one for each start: the thread of the one before may still end
         self._thread: threading.Thread | None = None
 

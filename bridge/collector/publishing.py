@@ -15,6 +15,7 @@ from celery import Celery
 
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.connections import drop
+from bridge.broker.transports import bounded
 from bridge.collector.aside import few_lines, keep_on_amqp, only_here, say_lost
 from bridge.errors import BrokerRefuses, BrokerUnavailable
 
@@ -128,8 +129,8 @@ class Publishing:
 
     def _connect(self) -> None:
         self._on_trial = False
-        given = {name: value for name, value in self._app.conf.broker_transport_options.items() if value}
-        options = {"read_timeout": CONNECT_SECONDS, "write_timeout": CONFIRM_SECONDS, **given, "confirm_publish": False}
+        options: dict[str, Any] = bounded(self._app, read_timeout=CONNECT_SECONDS, write_timeout=CONFIRM_SECONDS)
+        options["confirm_publish"] = False
         connection = self._app.connection_for_read(transport_options=options, connect_timeout=CONNECT_SECONDS)
         try:
             connection.connect()

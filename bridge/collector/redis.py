@@ -18,6 +18,7 @@ from typing import Any
 import redis
 from celery import Celery
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from bridge.bounds import TAKEN_BYTES
 from bridge.broker.fast_ways import REDIS_COLLECTOR
@@ -30,10 +31,11 @@ from bridge.broker.internals.redis import (
     queue_keys,
 )
 from bridge.broker.legible import why_illegible_envelope
+from bridge.broker.transports import bounded
 from bridge.collector.aside import few_lines, keep_on_redis
 from bridge.collector.reader import Reader, TaskMessage, parse
 from bridge.contract import unreadable_queue
-from bridge.errors import BrokerRefuses, BrokerUnavailable
+from bridge.errors import BrokerRefuses, BrokerSilent, BrokerUnavailable
 
 DEAD_AFTER_SECONDS = 30
 CONNECT_SECONDS = 5.0
@@ -115,9 +117,7 @@ class RedisReader(Reader[bytes]):
 
     def __init__(self, app: Celery, *, queue: str, others: str) -> None:
         self._app = app
-        # An app's own limit counts, "no limit" does not: a server that has vanished says nothing for ever.
-        given = {name: value for name, value in app.conf.broker_transport_options.items() if value}
-        options = {"socket_timeout": SILENT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS, **given}
+        options = bounded(app, socket_timeout=SILENT_SECONDS, socket_connect_timeout=CONNECT_SECONDS)
         self._connection = app.connection_for_read(transport_options=options)
         channel = self._connection.default_channel
         prefix = key_prefix(channel)
@@ -271,5 +271,7 @@ def _translated() -> Iterator[None]:
     """Translate Redis' errors."""
     try:
         yield
+    except (RedisTimeout, TimeoutError) as error:
+        raise BrokerSilent(f"the broker does not answer: {error}") from error
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"the broker is not available: {error}") from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
+from bridge.broker.internals.redis import end_waits
 from bridge.broker.internals.workers import exchange_queues
 from bridge.collector.in_thread import InThread
 from bridge.collector.loop import (
@@ -26,7 +27,7 @@ from bridge.collector.loop import (
     reader_on,
 )
 from bridge.contract import ticks_queue
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, BrokerSilent
 from bridge.sender.sender import foresee
 from bridge.trouble import Trouble
 
@@ -72,6 +73,9 @@ class Collector(InThread):
             began = time.monotonic()
             try:
                 collect(bridge, queue=queue, others=ticks_queue(queue), stopping=stopping, trouble=trouble)
+            except BrokerSilent as error:
+                trouble.went(error)
+                self._end_waits()
             except BridgeError as error:
                 trouble.went(error)
             except Exception as error:
@@ -80,3 +84,9 @@ class Collector(InThread):
                 delay = FIRST_DELAY_SECONDS
             stopping.wait(delay)
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+
+    def _end_waits(self) -> None:
+        """Let the worker's own consumer connect anew: it waits for the same broker, and does not count the time."""
+        connection = self._consumer.connection
+        if connection is not None:
+            end_waits(connection.transport)

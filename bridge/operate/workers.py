@@ -153,10 +153,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
         The errors of kombu and of the broker's driver.
     """
     need_transport(app)
-    options = {
-        **bounded(app, socket_timeout=timeout_seconds * 2, socket_connect_timeout=timeout_seconds),
-        **app.conf.broker_transport_options,
-    }
+    options = bounded(app, socket_timeout=timeout_seconds * 2, socket_connect_timeout=timeout_seconds)
     connection = connection_to(app, transport_options=options, connect_timeout=timeout_seconds)
     with connection:
         try:

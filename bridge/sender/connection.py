@@ -88,10 +88,7 @@ def connect(
         socket_connect_timeout=connect_timeout_seconds,
         write_timeout=answer_timeout_seconds,  # RabbitMQ stops reading when it is short of memory or disk
     )
-    # An app's own limit counts, "no limit" does not: a broker that hangs would keep the pump and its transaction.
-    given = app.conf.broker_transport_options
-    options |= {name: value for name, value in given.items() if value or name not in options}
-    if options.get("confirm_publish"):  # one round trip per message; we wait once for all of them
+    if app.conf.broker_transport_options.get("confirm_publish"):  # a round trip per message; we wait once for all
         options["confirm_publish"] = False
     open_one = partial(_open, app, queue, connect_timeout_seconds)
     if app.connection_for_write().transport.driver_name != "py-amqp":

@@ -253,10 +253,7 @@ class Watch:
         """Connect for one look: a connection that was asked through before would count as a worker that polls."""
         seconds = self._bridge.settings.connect_timeout_seconds
         app = self._bridge.app
-        options = {
-            **bounded(app, socket_timeout=2 * seconds, socket_connect_timeout=seconds),
-            **app.conf.broker_transport_options,
-        }
+        options = bounded(app, socket_timeout=2 * seconds, socket_connect_timeout=seconds)
         connection: Connection = app.connection_for_write(transport_options=options, connect_timeout=seconds)
         with connection:
             connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)

@@ -8,18 +8,20 @@ still decides whether and when a callback is due: `self.replace`, chains and ret
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any
 
 from celery import Celery, current_task
+from kombu import Producer
 from kombu.exceptions import KombuError
 from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
 from bridge.bounds import TOLD_BYTES, TRACED_EVENTS
 from bridge.broker.fast_ways import JOINED_CALLBACKS
+from bridge.broker.internals.connections import drop
 from bridge.broker.own_task import OwnTask, publish_own
+from bridge.broker.transports import bounded
 from bridge.contract import FAIL, REASON, SETTLE, SETTLED_TASKS, TRACES_HEADER
 from bridge.errors import BrokerUnavailable
 from bridge.settle.reasons import as_told
@@ -51,9 +53,8 @@ class JoinedCallback(OwnTask):
             kwargs = {**(kwargs or {}), REASON: told} if told else kwargs
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         queue = options["routing_key"]
-        publish = partial(publish_callbacks, self.app, queue)
         callback = TracedCallback((self.name, list(args or ()), *([told] if told else [])))
-        outbox((self.app, queue), publish).report([callback])
+        outbox((self.app, queue), CallbackPublisher(self.app, queue).publish).report([callback])
         return self.AsyncResult(task_id or uuid())
 
     def _is_callback_of_a_task(self, options: dict[str, Any]) -> bool:
@@ -69,21 +70,66 @@ class JoinedCallback(OwnTask):
         return bool(current_task) and current_task.name in SETTLED_TASKS
 
 
-def publish_callbacks(app: Celery, queue: str, callbacks: Sequence[Sequence[Any]]) -> None:
-    """Publish callbacks to a bridge's queue, many in one message: task name, arguments, and the reason of a failure.
+class CallbackPublisher:
+    """Publishes callbacks to a bridge's queue, many in one message, over a connection of its own.
 
-    Raises:
-        BrokerUnavailable: some may have arrived; publishing them again is harmless.
+    It is made when it is first used, and anew after an error. The app's own may wait for ever for a broker that has
+    vanished without a word, and no outcome of this process would be told any more.
+
+    Args:
+        app: Its broker is used.
+        queue: The bridge's queue.
     """
-    connection = app.connection_for_write()
-    try:
-        with app.producer_or_acquire() as producer:
+
+    def __init__(self, app: Celery, queue: str) -> None:
+        self._app = app
+        self._queue = queue
+        self._producer: Producer | None = None
+
+    def publish(self, callbacks: Sequence[Sequence[Any]]) -> None:
+        """Publish callbacks: each is a task name, arguments, and for a failure its reason.
+
+        Raises:
+            BrokerUnavailable: some may have arrived; publishing them again is harmless.
+        """
+        it = self._app.connection_for_write()
+        try:
             for chunk in chunks_of(callbacks):
                 shown = counted(len(chunk), "callback")
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
-                publish_own(app, producer, SETTLE, [chunk], queue=queue, shown=shown, headers=_traces(chunk))
-    except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-        raise BrokerUnavailable(f"the broker {connection.as_uri()} is not available: {error}") from error
+                producer, headers = self._connected(), _traces(chunk)
+                publish_own(self._app, producer, SETTLE, [chunk], queue=self._queue, shown=shown, headers=headers)
+        except (KombuError, OSError, *it.connection_errors, *it.channel_errors) as error:
+            self.close()
+            raise BrokerUnavailable(f"the broker {it.as_uri()} is not available: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close our end of the connection."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            drop(producer.connection)
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            seconds = bridge_of(self._app).settings.connect_timeout_seconds
+            options = bounded(
+                self._app,
+                socket_timeout=2 * seconds,
+                socket_connect_timeout=seconds,
+                read_timeout=2 * seconds,
+                write_timeout=2 * seconds,
+            )
+            connection = self._app.connection_for_write(transport_options=options, connect_timeout=seconds)
+            try:
+                connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
+                self._producer = self._app.amqp.Producer(connection, auto_declare=False)
+            except BaseException:
+                drop(connection)
+                raise
+        return self._producer
 
 
 def _traces(callbacks: Sequence[Any]) -> dict[str, Any]:

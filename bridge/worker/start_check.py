@@ -16,7 +16,7 @@ from celery import Celery, bootsteps
 
 from bridge.app import bridge_of
 from bridge.broker.accepting import accepts
-from bridge.broker.transports import why_missing
+from bridge.broker.transports import bound_celery, why_missing
 from bridge.errors import ConfigurationError
 from bridge.settings.address import read_address
 from bridge.settings.bridge import BridgeSettings
@@ -31,7 +31,10 @@ WRONG_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
 
 class StartCheck(bootsteps.Step):
-    """Ends a worker that consumes the bridge's queue and has a setting that the bridge can't work with."""
+    """Ends a worker that consumes the bridge's queue and has a setting that the bridge can't work with.
+
+    In another one that consumes it, Celery's own waits for Redis get bounds.
+    """
 
     label = "Bridge check"
 
@@ -42,6 +45,7 @@ class StartCheck(bootsteps.Step):
             for refusal in (*refusals(app, parent.pool_cls), *_without_database(app)):
                 logger.critical("this worker can't run the bridge: %s", said(refusal))
                 raise SystemExit(WRONG_CONFIGURATION)
+            bound_celery(app)
         return False
 
 

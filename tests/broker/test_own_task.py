@@ -12,7 +12,7 @@ from redis import Redis
 import bridge
 from bridge.broker.own_task import PINNED, publish_own
 from bridge.contract import COMMIT, FAIL, PUMP, SETTLE
-from bridge.worker.callbacks import publish_callbacks
+from bridge.worker.callbacks import CallbackPublisher
 
 OWN = (PUMP, COMMIT, FAIL, SETTLE)
 
@@ -84,7 +84,7 @@ def test_g10_joined_callbacks_get_to_the_bridge_s_queue_whatever_the_fleet_s_set
     with Celery("fleet", broker=redis_url, set_as_current=False) as app:
         app.conf.update(MISLEADING)
         bridge.install(app)
-        publish_callbacks(app, "bridge", [(COMMIT, ["c", n, 1, 1, "signature"]) for n in range(700)])
+        CallbackPublisher(app, "bridge").publish([(COMMIT, ["c", n, 1, 1, "signature"]) for n in range(700)])
         with app.producer_or_acquire() as producer:
             publish_own(app, producer, PUMP, [], queue="bridge", shown="")
     with Redis.from_url(redis_url) as redis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,7 +39,8 @@ def test_g10_outcomes_are_settled_when_the_broker_fell_silent_on_the_connections
         through: dict[str, Any] = {"broker_url": url.replace(f":{port}/", f":{link.port}/"), "broker_heartbeat": 2}
         app.conf.update(through, bridge_secret="s", bridge_database_url=address)
         bridge = Bridge(app)
-        thread = threading.Thread(target=Collector.run, args=(None, bridge, stopping))
+        collector = Collector(SimpleNamespace(connection=None))
+        thread = threading.Thread(target=collector.run, args=(bridge, stopping))
         thread.start()
         try:
             report(0)

@@ -25,7 +25,7 @@ from bridge.tracing import spans
 from bridge.tracing.context import trace_of_task
 from bridge.tracing.spans import sending
 from bridge.trouble import Trouble
-from bridge.worker.callbacks import publish_callbacks
+from bridge.worker.callbacks import CallbackPublisher
 from tests.sender.test_messages import client, delivery, sent
 from tests.support.world import World
 
@@ -161,7 +161,7 @@ def test_joined_callbacks_bring_the_traces_of_their_tasks_along_bounded(redis_ur
         return it
 
     with Celery("fleet", broker=redis_url, set_as_current=False) as app:
-        publish_callbacks(app, "bridge", [callback(offset) for offset in range(1, 402)])
+        CallbackPublisher(app, "bridge").publish([callback(offset) for offset in range(1, 402)])
         app.close()
     [message] = sent(redis_url, "bridge")
     assert len(message["headers"][TRACES_HEADER]) == TRACED_EVENTS

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, Protocol
 
@@ -235,6 +236,24 @@ def _values(client: redis.Redis, key: str, sizes: Iterable[tuple[bytes, int]]) -
             some, left = [], COMMAND_BYTES
         some.append(tag)
         left -= length
+
+
+def end_waits(transport: Any) -> int:
+    """End what a worker waits for on its Redis, from another thread; return the number of connections.
+
+    The sockets are closed for reading and writing, and nothing else is touched: the worker's event loop finds them at
+    their end, as if Redis had closed them, and connects anew. kombu up to 5.6 does not notice by itself that Redis has
+    vanished, and a later one after some 50 seconds.
+    """
+    ended = 0
+    for channel in list(getattr(transport, "channels", ())):
+        for name in ("client", "subclient"):  # as kombu has made them: one polls queues, the other hears broadcasts
+            waiting = getattr(getattr(vars(channel).get(name), "connection", None), "_sock", None)
+            if waiting is not None:
+                with suppress(OSError):
+                    waiting.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+    return ended
 
 
 def polling_clients(channel: Any) -> int:

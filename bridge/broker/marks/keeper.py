@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
@@ -18,6 +19,7 @@ from kombu.exceptions import KombuError
 
 from bridge.broker.internals.connections import drop
 from bridge.broker.opening import connection_to
+from bridge.broker.transports import bounded
 from bridge.errors import BrokerUnavailable
 from bridge.mark import Held, Mark
 
@@ -90,9 +92,8 @@ class Keeper(ABC):
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            options = {**self._options(), **{k: v for k, v in self._app.conf.broker_transport_options.items() if v}}
             connection = self._app.connection_for_write(
-                transport_options=options | self._must(), connect_timeout=self._connect_timeout_seconds
+                transport_options=self._options() | self._must(), connect_timeout=self._connect_timeout_seconds
             )
             try:
                 connection.ensure_connection(max_retries=1, timeout=self._connect_timeout_seconds)
@@ -102,16 +103,17 @@ class Keeper(ABC):
             self._connection = connection
         return self._connection
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         answer_seconds = 2 * self._connect_timeout_seconds
-        return {
-            "socket_timeout": answer_seconds,
-            "socket_connect_timeout": self._connect_timeout_seconds,
-            "write_timeout": answer_seconds,
-            "read_timeout": answer_seconds,
-        }
+        return bounded(
+            self._app,
+            socket_timeout=answer_seconds,
+            socket_connect_timeout=self._connect_timeout_seconds,
+            write_timeout=answer_seconds,
+            read_timeout=answer_seconds,
+        )
 
-    def _must(self) -> dict[str, object]:
+    def _must(self) -> dict[str, Any]:
         """Return the transport options that an app can't change."""
         return {}
 

@@ -48,7 +48,7 @@ class AmqpKeeper(Keeper):
         if taken.is_stuck:
             self.close(broken=True)
 
-    def _must(self) -> dict[str, object]:
+    def _must(self) -> dict[str, Any]:
         return {"confirm_publish": True}
 
 
