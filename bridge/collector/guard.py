@@ -18,7 +18,8 @@ from redis import Redis
 from bridge.app import bridge_of
 from bridge.broker.fast_ways import GUARD
 from bridge.broker.internals.connections import drop
-from bridge.broker.internals.redis import connection_pool, key_prefix, shield_broadcasts, watch_arrivals
+from bridge.broker.internals.redis import connection_pool, key_prefix, shield_broadcasts
+from bridge.broker.internals.redis_waits import watch_arrivals
 from bridge.broker.internals.workers import shield_gossip, tag_queues
 from bridge.broker.legible import Letter, why_illegible, why_illegible_envelope
 from bridge.broker.tolerant import tolerate_properties

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -51,7 +52,13 @@ def reader_on(app: Celery) -> type[Reader[Any]] | None:
 
 
 def collect(
-    bridge: Bridge, *, queue: str, others: str, stopping: threading.Event, trouble: Trouble | None = None
+    bridge: Bridge,
+    *,
+    queue: str,
+    others: str,
+    stopping: threading.Event,
+    trouble: Trouble | None = None,
+    answered: Callable[[], object] = lambda: None,
 ) -> None:
     """Settle the callbacks that arrive on a queue until told to stop.
 
@@ -61,6 +68,7 @@ def collect(
         others: The queue for messages that are no callbacks.
         stopping: Set when it is to end.
         trouble: Says that Postgres or the broker is away.
+        answered: Hears of each round in which the broker has answered.
 
     Raises:
         StoreUnavailable, SchemaError, LogRewound, BrokerTaken: nothing was taken.
@@ -74,7 +82,7 @@ def collect(
     assert kind is not None, "or the step would not have included itself"
     reader = kind(bridge.app, queue=queue, others=others)
     trouble = trouble or Trouble(logger, what="outcomes wait", over="outcomes are settled again")
-    collecting = Collecting(bridge, reader, stopping, trouble)
+    collecting = Collecting(bridge, reader, stopping, trouble, answered)
     try:
         collecting.run()
     finally:
@@ -90,13 +98,22 @@ class Collecting:
         reader: The bridge's queue.
         stopping: Set when it is to end.
         trouble: Says that Postgres is away.
+        answered: Hears of each round in which the broker has answered.
     """
 
-    def __init__(self, bridge: Bridge, reader: Reader[Any], stopping: threading.Event, trouble: Trouble) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        reader: Reader[Any],
+        stopping: threading.Event,
+        trouble: Trouble,
+        answered: Callable[[], object] = lambda: None,
+    ) -> None:
         self._bridge = bridge
         self._reader = reader
         self._stopping = stopping
         self._trouble = trouble
+        self._answered = answered
         self._waiting = WaitingRoom(bridge, reader)
         self._onward = Onward(reader)
         self._note = CollectorNote(bridge)
@@ -113,6 +130,7 @@ class Collecting:
                 adopted = time.monotonic()
             messages = self._reader.wait(self._waiting.seconds_to_wait(IDLE_SECONDS))
             messages += self._reader.take(MESSAGES_AT_ONCE - len(messages))
+            self._answered()
             began = time.monotonic()
             self._note.write()
             due = self._waiting.is_due() or self._onward.is_due()

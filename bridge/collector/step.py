@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from kombu import Queue
 
 from bridge.app import Bridge, bridge_of
-from bridge.broker.internals.redis import end_waits
 from bridge.broker.internals.workers import exchange_queues
 from bridge.collector.in_thread import InThread
 from bridge.collector.loop import (
@@ -26,6 +25,7 @@ from bridge.collector.loop import (
     collect,
     reader_on,
 )
+from bridge.collector.silence import Waits
 from bridge.contract import ticks_queue
 from bridge.errors import BridgeError, BrokerSilent
 from bridge.sender.sender import foresee
@@ -69,13 +69,14 @@ class Collector(InThread):
         """Collect until stopped, whatever breaks meanwhile; after an error, a little later."""
         queue, delay = bridge.settings.queue, FIRST_DELAY_SECONDS
         trouble = Trouble(logger, what="outcomes wait", over="outcomes are settled again")
+        others, waits = ticks_queue(queue), Waits(self._consumer)
         while not stopping.is_set():
             began = time.monotonic()
             try:
-                collect(bridge, queue=queue, others=ticks_queue(queue), stopping=stopping, trouble=trouble)
+                collect(bridge, queue=queue, others=others, stopping=stopping, trouble=trouble, answered=waits.look)
             except BrokerSilent as error:
                 trouble.went(error)
-                self._end_waits()
+                waits.suspect()
             except BridgeError as error:
                 trouble.went(error)
             except Exception as error:
@@ -84,9 +85,3 @@ class Collector(InThread):
                 delay = FIRST_DELAY_SECONDS
             stopping.wait(delay)
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
-
-    def _end_waits(self) -> None:
-        """Let the worker's own consumer connect anew: it waits for the same broker, and does not count the time."""
-        connection = self._consumer.connection
-        if connection is not None:
-            end_waits(connection.transport)

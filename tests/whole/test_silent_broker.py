@@ -39,6 +39,7 @@ def test_g10_events_are_handed_over_when_the_broker_fell_silent_on_the_connectio
             return bool(stage.is_done("c"))
 
         wait_until(is_done, timeout=PATIENT_SECONDS, what="the event came, and its outcome is settled")
-        assert "Traceback" not in worker.log or "Connection to broker lost" in worker.log, "Celery's own, of the loss"
+        said = ("Connection to broker lost", "Couldn't ack")  # Celery's own words of the loss have tracebacks
+        assert "Traceback" not in worker.log or any(words in worker.log for words in said)
     finally:
         link.close()

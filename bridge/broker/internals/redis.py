@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Protocol
 
@@ -124,29 +123,6 @@ def body_text(channel: Any, body: str, message: dict[str, Any]) -> str:
     return text
 
 
-def watch_arrivals(channel: Any, is_welcome: Callable[[str, bytes], bool]) -> None:
-    """Show each message that a worker's Redis channel takes, before kombu opens it; one that is not welcome is gone.
-
-    kombu opens it in the worker's event loop, where an error of any kind ends the worker.
-
-    Args:
-        channel: The channel that a worker consumes on.
-        is_welcome: Gets the queue's name and the message as it is stored.
-    """
-    client = channel.client
-    parse = client.parse_response
-
-    def watched(connection: Any, command_name: str, **options: Any) -> Any:
-        found = parse(connection, command_name, **options)
-        if command_name == "BRPOP" and found:
-            queue = bytes(found[0]).decode(errors="replace").rsplit(channel.sep, 1)[0]
-            if not is_welcome(queue, bytes(found[1])):
-                return None  # as if nothing had come
-        return found
-
-    client.parse_response = watched
-
-
 def shield_broadcasts(transport: Any, say: Callable[[BaseException], object]) -> None:
     """Let a worker outlive whatever anybody broadcasts on its Redis, to it (remote control) or to all (events).
 
@@ -236,24 +212,6 @@ def _values(client: redis.Redis, key: str, sizes: Iterable[tuple[bytes, int]]) -
             some, left = [], COMMAND_BYTES
         some.append(tag)
         left -= length
-
-
-def end_waits(transport: Any) -> int:
-    """End what a worker waits for on its Redis, from another thread; return the number of connections.
-
-    The sockets are closed for reading and writing, and nothing else is touched: the worker's event loop finds them at
-    their end, as if Redis had closed them, and connects anew. kombu up to 5.6 does not notice by itself that Redis has
-    vanished, and a later one after some 50 seconds.
-    """
-    ended = 0
-    for channel in list(getattr(transport, "channels", ())):
-        for name in ("client", "subclient"):  # as kombu has made them: one polls queues, the other hears broadcasts
-            waiting = getattr(getattr(vars(channel).get(name), "connection", None), "_sock", None)
-            if waiting is not None:
-                with suppress(OSError):
-                    waiting.shutdown(socket.SHUT_RDWR)
-                    ended += 1
-    return ended
 
 
 def polling_clients(channel: Any) -> int:
