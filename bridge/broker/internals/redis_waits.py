@@ -66,12 +66,13 @@ def end_waits(transport: Any) -> int:
 
     The sockets are shut down for reading and writing, and nothing else is touched: the worker's event loop finds them
     at their end, as if Redis had closed them, and connects anew. kombu up to 5.6 does not notice by itself that Redis
-    has vanished, and a later one after some 50 seconds. What a live server answers afterwards is lost.
+    has vanished, and a later one after some 50 seconds. What a live server answers afterwards is lost. Those that lie
+    idle in a pool are ended as well: otherwise each would cost its time-out when it is taken from there.
     """
     ended = 0
     for channel in list(getattr(transport, "channels", ())):
-        for name in ("client", "subclient"):  # as kombu has made them: one polls queues, the other hears broadcasts
-            waiting = _waiting(channel, name)
+        # As kombu has made them: one polls queues, the other hears broadcasts.
+        for waiting in (_waiting(channel, "client"), _waiting(channel, "subclient"), *_idle(channel)):
             if waiting is not None:
                 # That of TLS would forget its session, and what has come already could not be read any more.
                 plain = socket.socket if isinstance(waiting, socket.socket) else type(waiting)
@@ -79,6 +80,12 @@ def end_waits(transport: Any) -> int:
                     plain.shutdown(waiting, socket.SHUT_RDWR)
                     ended += 1
     return ended
+
+
+def _idle(channel: Any) -> list[Any]:
+    """Return the sockets of connections that a channel's pools keep for later."""
+    pools = [vars(channel).get(name) for name in ("_pool", "_async_pool")]
+    return [getattr(it, "_sock", None) for pool in pools for it in list(getattr(pool, "_available_connections", ()))]
 
 
 def _waiting(channel: Any, name: str) -> Any:
