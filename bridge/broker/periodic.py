@@ -15,6 +15,7 @@ from celery import Celery
 from celery.app.trace import LOG_RECEIVED, LOG_SUCCESS
 
 from bridge.broker.own_task import OwnTask, publish_own
+from bridge.broker.transports import bounded
 from bridge.trouble import Trouble
 
 PERIODIC = frozenset({"bridge.pump", "bridge.prune"})  # a test holds them to `contract`, which is above this room
@@ -52,7 +53,9 @@ class PeriodicTask(OwnTask):
         return sent
 
 
-def publish_tick(app: Celery, task: str, *, queue: str, why: str, expiration_seconds: float) -> None:
+def publish_tick(
+    app: Celery, task: str, *, queue: str, why: str, expiration_seconds: float, connect_timeout_seconds: float
+) -> None:
     """Publish one call of a periodic task, beside those of beat.
 
     Args:
@@ -61,11 +64,15 @@ def publish_tick(app: Celery, task: str, *, queue: str, why: str, expiration_sec
         queue: Name of a queue that is there.
         why: The task's argument.
         expiration_seconds: After which RabbitMQ drops it.
+        connect_timeout_seconds: How long to wait for each answer of the broker.
 
     Raises:
         OSError, or one of the broker's errors: nothing is known of it.
     """
-    with app.connection_for_write() as connection, connection.Producer() as producer:
+    seconds = connect_timeout_seconds
+    options = bounded(app, socket_timeout=seconds, socket_connect_timeout=seconds)
+    connection = app.connection_for_write(transport_options=options, connect_timeout=seconds)
+    with connection, connection.Producer() as producer:
         publish_own(
             app, producer, task, [why], queue=queue, shown=why, headers=UNSAMPLED, expiration=expiration_seconds
         )

@@ -79,14 +79,18 @@ def bounded(app: Celery, **seconds: float) -> dict[str, float]:
     """Return transport options that bound waits, where the app's transport knows them; SQLAlchemy's refuses them.
 
     An app's own limit counts instead. "No limit" is none: a server that has vanished says nothing for ever. What
-    `bound_celery` has set is not the app's own either.
+    `bound_celery` has set is not the app's own either. What is called `socket_timeout` on Redis bounds each wait on
+    RabbitMQ, too: one that is short of memory does not even answer a goodbye where something was published.
 
     Args:
         app: Its broker, and its `broker_transport_options`, are looked at.
         **seconds: By option, such as `socket_timeout`: how long to wait where the app has no limit.
     """
-    if app.connection_for_write().transport.driver_type not in TIMED:
+    kind = app.connection_for_write().transport.driver_type
+    if kind not in TIMED:
         return {}
+    if kind == "amqp" and "socket_timeout" in seconds:
+        seconds = dict.fromkeys(("read_timeout", "write_timeout"), seconds["socket_timeout"]) | seconds
     added = _added.get(app, {})
     own = {name: value for name, value in app.conf.broker_transport_options.items() if name not in added}
     return {name: own.get(name) or limit for name, limit in seconds.items()}

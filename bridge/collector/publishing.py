@@ -16,14 +16,13 @@ from celery import Celery
 from bridge.broker.confirms import Confirms
 from bridge.broker.internals.connections import drop
 from bridge.broker.transports import bounded
+from bridge.broker.unread import LOOK_SECONDS, SHORT, Patience
 from bridge.collector.aside import few_lines, keep_on_amqp, only_here, say_lost
 from bridge.errors import BrokerRefuses, BrokerUnavailable
 
 CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 2.0  # outcomes wait meanwhile
-LOOK_SECONDS = 0.2  # whether a connection that was not read in time is read by now
 TRIALS = 2
-SHORT = "the broker takes no messages: is it short of memory or disk?"
 
 
 class Publishing:
@@ -42,6 +41,7 @@ class Publishing:
         self._channel: Any = None
         self._confirms: Any = None
         self._on_trial = False
+        self._patience = Patience()
         self._lines = few_lines()
 
     def publish(self, messages: Sequence[Message], *, to: str) -> None:
@@ -91,7 +91,7 @@ class Publishing:
             self._open()
             what()
         except TimeoutError as error:
-            if not self._on_trial:
+            if not self._on_trial or self._patience.is_over():
                 self.close()
             raise BrokerRefuses(SHORT) from error
         except BrokerRefuses:
@@ -113,7 +113,7 @@ class Publishing:
 
         One that is short of memory or disk takes the first message of each connection all the same: so that it is none
         of ours, again and again. It does not notice that we close a connection that it does not read. So the one that
-        it did not read in time is kept until it does: else they would pile up there for as long as the alarm lasts.
+        it did not read in time is kept for a while, see `Patience`: else they would pile up there.
         """
         seconds = LOOK_SECONDS
         if self._connection is None:
@@ -126,6 +126,7 @@ class Publishing:
                 self._channel.basic_publish(Message(""), exchange="", routing_key=nowhere, mandatory=True)
                 self._confirms.wait(seconds)
             self._on_trial = False
+            self._patience.end()
 
     def _connect(self) -> None:
         self._on_trial = False
@@ -140,3 +141,4 @@ class Publishing:
             drop(connection)
             raise
         self._connection, self._on_trial = connection, True
+        self._patience.begin()

@@ -15,6 +15,7 @@ from kombu.exceptions import KombuError
 from bridge.app import bridge_of
 from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import queue_length
+from bridge.broker.transports import bounded, need_transport
 from bridge.contract import unreadable_queue
 from bridge.errors import BridgeError
 from bridge.metrics.latest import Latest
@@ -127,12 +128,9 @@ class Reading:
 
     def _look_at_broker(self) -> BrokerNumbers | None:
         seconds = min(self._settings.connect_timeout_seconds, BROKER_SECONDS)
-        options = {
-            "socket_timeout": seconds,
-            "socket_connect_timeout": seconds,
-            **self._app.conf.broker_transport_options,
-        }
         try:
+            need_transport(self._app)
+            options = bounded(self._app, socket_timeout=seconds, socket_connect_timeout=seconds)
             with connection_to(self._app, transport_options=options, connect_timeout=seconds) as connection:
                 connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
                 queue = self._settings.queue

@@ -10,11 +10,13 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.broker.holding import Seen, ask_who_holds
+from bridge.broker.internals.rabbitmq import on_blocked
 from bridge.broker.opening import connection_to
 from bridge.broker.queue_length import keeps_order, queue_length
 from bridge.broker.transports import bounded, broker_is_set, need_transport, why_missing
+from bridge.broker.unread import SHORT
 from bridge.contract import COMMIT, ticks_queue, unreadable_queue
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerRefuses, BrokerUnavailable
 from bridge.store.clients import ListedClient
 from bridge.wording import counted
 
@@ -27,6 +29,7 @@ class WorkersSeen(NamedTuple):
 
     Attributes:
         trouble: Why the broker could not be asked; the rest is empty then.
+        is_short: Whether that is because it is short of memory or disk.
         answered: How many workers answered at all; those without remote control never do.
         consumers: Workers that consume the queue.
         bridge_workers: Workers that consume the bridge's own queue.
@@ -40,6 +43,7 @@ class WorkersSeen(NamedTuple):
     """
 
     trouble: str | None = None
+    is_short: bool = False
     answered: int = 0
     consumers: tuple[str, ...] = ()
     bridge_workers: tuple[str, ...] = ()
@@ -82,6 +86,8 @@ def ask_workers(
             unreadable = queue_length(connection, unreadable_queue(bridge_queue), seconds=timeout_seconds)
             callbacks = queue_length(connection, bridge_queue, seconds=timeout_seconds)
             ordered = keeps_order(connection)
+    except BrokerRefuses as error:
+        return WorkersSeen(trouble=f"{named}: {error}", is_short=True)
     except Exception as error:  # whatever it is, the broker can't be asked
         return WorkersSeen(trouble=f"{named} is not available: {error}")
     consumers = seen.consumers(queue)
@@ -150,6 +156,7 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
     Raises:
         ConfigurationError: the broker's address can't be read.
         BrokerUnavailable: no broker is set, and none answers where Celery looks for one then.
+        BrokerRefuses: it is short of memory or disk.
         The errors of kombu and of the broker's driver.
     """
     need_transport(app)
@@ -164,7 +171,15 @@ def connected(app: Celery, *, timeout_seconds: float) -> Iterator[Connection]:
             if broker_is_set(app):
                 raise
             raise BrokerUnavailable(f"{error}; {NOT_SET}") from error
-        yield connection
+        blocked = [False]
+        if connection.transport.driver_name == "py-amqp":
+            on_blocked(connection.connection, blocked.append)
+        try:
+            yield connection
+        except Exception as error:  # the question before was read; this one waits, in whichever of the driver's ways
+            if not blocked[-1]:
+                raise
+            raise BrokerRefuses(SHORT) from error
 
 
 def _consumers(seen: Seen, *queues: str) -> tuple[str, ...]:

@@ -41,7 +41,12 @@ class FirstTick(bootsteps.StartStopStep):
         settings = bridge_of(parent.app).settings
         try:
             publish_tick(
-                parent.app, PUMP, queue=settings.queue, why=READY, expiration_seconds=2 * settings.interval_seconds
+                parent.app,
+                PUMP,
+                queue=settings.queue,
+                why=READY,
+                expiration_seconds=2 * settings.interval_seconds,
+                connect_timeout_seconds=settings.connect_timeout_seconds,
             )
         except Exception as error:  # kombu's and the driver's
             logger.info("the pump waits for beat, because its first tick could not be sent: %s", said(error))

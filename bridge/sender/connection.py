@@ -18,8 +18,7 @@ from bridge.broker.internals.connections import drop, is_virtual
 from bridge.broker.internals.rabbitmq import try_confirms
 from bridge.broker.queues import declare_as_it_is, own_queue
 from bridge.broker.transports import bounded
-
-UNREAD_SECONDS = 0.2  # what the broker has answered is here by then; a client's row is locked meanwhile
+from bridge.broker.unread import LOOK_SECONDS, Patience
 
 
 class Connected(NamedTuple):
@@ -37,19 +36,21 @@ class Unread:
     """Keeps the connection that a RabbitMQ short of memory or disk has stopped to read, until it reads it again.
 
     It does not notice that we close such a connection. If each try made a new one, they would pile up there for as long
-    as the alarm lasts.
+    as the alarm lasts. It is not kept for ever, see `Patience`.
     """
 
     def __init__(self) -> None:
         self._kept: tuple[Producer, Confirms] | None = None
+        self._patience = Patience()
         self._pid = 0
 
     def keep(self, producer: Producer, confirms: Confirms) -> None:
         """Keep one whose first messages, which are nobody's, are not confirmed."""
         self._kept, self._pid = (producer, confirms), os.getpid()
+        self._patience.begin()
 
     def take(self) -> tuple[Producer, Confirms] | None:
-        """Return it, if the broker has read it by now; None if there is none, or if it is lost.
+        """Return it, if the broker has read it by now; None if there is none, or if it is lost or given up.
 
         Raises:
             TimeoutError: not yet.
@@ -58,14 +59,21 @@ class Unread:
             return None
         producer, confirms = self._kept
         try:
-            confirms.wait(UNREAD_SECONDS)
+            confirms.wait(LOOK_SECONDS)  # a client's row is locked meanwhile
         except TimeoutError:
-            raise
+            if not self._patience.is_over():
+                raise
+            self.drop()
+            return None
         except Exception:  # of whatever the driver says of a connection that is lost
             self.drop()
             return None
         self._kept = None
         return producer, confirms
+
+    def end(self) -> None:
+        """Note that the broker reads what is published."""
+        self._patience.end()
 
     def drop(self) -> None:
         """Close our end."""
@@ -97,6 +105,7 @@ def connect(
         producer, confirms = unread.take() or _confirming(open_one(options))
         try:
             if CONFIRMS.conforms(partial(_try_out, producer, confirms, answer_timeout_seconds)):
+                unread.end()
                 return Connected(producer, confirms)
         except TimeoutError:
             unread.keep(producer, confirms)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from amqp.exceptions import MessageNacked
 from celery import Celery, current_task
 from kombu import Producer
 from kombu.exceptions import KombuError
@@ -18,10 +19,13 @@ from kombu.utils.uuid import uuid
 
 from bridge.app import bridge_of
 from bridge.bounds import TOLD_BYTES, TRACED_EVENTS
+from bridge.broker.confirms import FULL
 from bridge.broker.fast_ways import JOINED_CALLBACKS
 from bridge.broker.internals.connections import drop
+from bridge.broker.internals.rabbitmq import on_blocked, receive
 from bridge.broker.own_task import OwnTask, publish_own
 from bridge.broker.transports import bounded
+from bridge.broker.unread import LOOK_SECONDS, SHORT, Patience
 from bridge.contract import FAIL, REASON, SETTLE, SETTLED_TASKS, TRACES_HEADER
 from bridge.errors import BrokerUnavailable
 from bridge.settle.reasons import as_told
@@ -74,7 +78,8 @@ class CallbackPublisher:
     """Publishes callbacks to a bridge's queue, many in one message, over a connection of its own.
 
     It is made when it is first used, and anew after an error. The app's own may wait for ever for a broker that has
-    vanished without a word, and no outcome of this process would be told any more.
+    vanished without a word, and no outcome of this process would be told any more. Where the app asks for confirms, a
+    RabbitMQ that is short of memory or disk says that it reads no more here: that one is kept, see `Patience`.
 
     Args:
         app: Its broker is used.
@@ -85,6 +90,9 @@ class CallbackPublisher:
         self._app = app
         self._queue = queue
         self._producer: Producer | None = None
+        self._published = 0  # on this connection: the first one is taken in any case
+        self._blocked = self._unread = False
+        self._patience = Patience()
 
     def publish(self, callbacks: Sequence[Sequence[Any]]) -> None:
         """Publish callbacks: each is a task name, arguments, and for a failure its reason.
@@ -99,9 +107,17 @@ class CallbackPublisher:
                 # Without Celery's patience: the outbox tries again, and a worker that ends can't wait.
                 producer, headers = self._connected(), _traces(chunk)
                 publish_own(self._app, producer, SETTLE, [chunk], queue=self._queue, shown=shown, headers=headers)
-        except (KombuError, OSError, *it.connection_errors, *it.channel_errors) as error:
+                self._published += 1
+                if self._published > 1:
+                    self._patience.end()
+        except MessageNacked as error:
             self.close()
-            raise BrokerUnavailable(f"the broker {it.as_uri()} is not available: {error}") from error
+            raise BrokerUnavailable(f"queue {self._queue!r}: {FULL}") from error
+        except (KombuError, OSError, *it.connection_errors, *it.channel_errors) as error:
+            if not self._keeps_on(error):
+                self.close()
+            why = SHORT if self._unread else f"the broker {it.as_uri()} is not available: {error}"
+            raise BrokerUnavailable(why) from error
         except BaseException:
             self.close()
             raise
@@ -109,10 +125,32 @@ class CallbackPublisher:
     def close(self) -> None:
         """Close our end of the connection."""
         producer, self._producer = self._producer, None
+        self._published, self._blocked, self._unread = 0, False, False
         if producer is not None:
             drop(producer.connection)
 
+    def _keeps_on(self, error: BaseException) -> bool:
+        """Tell whether the connection is kept, because the broker has said that it does not read it for now."""
+        if not self._blocked or not isinstance(error, TimeoutError):
+            return False
+        if not self._unread:
+            self._unread = True
+            self._patience.begin()
+        return True
+
+    def _look_again(self, producer: Producer) -> None:
+        """Give up the connection that was not read, where it is read by now, or was kept for long enough.
+
+        Raises:
+            TimeoutError: not yet.
+        """
+        if not receive(producer.channel, LOOK_SECONDS) and not self._patience.is_over():
+            raise TimeoutError(SHORT)
+        self.close()  # a late answer would be taken for that to the next message
+
     def _connected(self) -> Producer:
+        if self._producer is not None and self._unread:
+            self._look_again(self._producer)
         if self._producer is None:
             seconds = bridge_of(self._app).settings.connect_timeout_seconds
             options = bounded(
@@ -125,11 +163,16 @@ class CallbackPublisher:
             connection = self._app.connection_for_write(transport_options=options, connect_timeout=seconds)
             try:
                 connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
+                if connection.transport.driver_name == "py-amqp":
+                    on_blocked(connection.connection, self._set_blocked)
                 self._producer = self._app.amqp.Producer(connection, auto_declare=False)
             except BaseException:
                 drop(connection)
                 raise
         return self._producer
+
+    def _set_blocked(self, it_is: bool) -> None:
+        self._blocked = it_is
 
 
 def _traces(callbacks: Sequence[Any]) -> dict[str, Any]:

@@ -26,12 +26,22 @@ def app_on(url: str, **options: Any) -> Celery:
         (REDIS, {"socket_timeout": 2}, 2),
         (REDIS, {"socket_timeout": None}, 5),
         (REDIS, {"socket_timeout": 0}, 5),
-        (AMQP, {"socket_timeout": 2}, 2),
         ("sentinel://127.0.0.1:1", {"master_name": "m"}, 5),
     ],
 )
 def test_g10_an_app_s_own_limit_counts_and_no_limit_does_not(url: str, own: dict[str, Any], bound: float) -> None:
     assert bounded(app_on(url, **own), socket_timeout=5) == {"socket_timeout": bound}
+
+
+@pytest.mark.parametrize(
+    ("own", "bound"),
+    [
+        ({}, {"socket_timeout": 5, "read_timeout": 5, "write_timeout": 3}),
+        ({"socket_timeout": 2, "read_timeout": 4}, {"socket_timeout": 2, "read_timeout": 4, "write_timeout": 3}),
+    ],
+)
+def test_g10_each_wait_for_rabbitmq_has_a_limit(own: dict[str, Any], bound: dict[str, float]) -> None:
+    assert bounded(app_on(AMQP, **own), socket_timeout=5, write_timeout=3) == bound
 
 
 def test_transports_that_know_no_limits_get_none() -> None:

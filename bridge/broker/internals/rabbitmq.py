@@ -44,6 +44,17 @@ def ask_for_confirms(
     channel.events["basic_return"].add(on_return)
 
 
+def on_blocked(connection: Any, call: Callable[[bool], object]) -> None:
+    """Call `call` when the broker says that it reads no more of what is published, or reads on.
+
+    Args:
+        connection: Of py-amqp.
+        call: Takes whether it has stopped: it is short of memory or disk.
+    """
+    connection.on_blocked = lambda *_: call(True)
+    connection.on_unblocked = lambda *_: call(False)
+
+
 def can_be_published(message: Any) -> bool:
     """Tell whether py-amqp can write out a message's properties; not all that it reads can be written."""
     try:

@@ -20,7 +20,8 @@ SILENT_SECONDS = 20  # beat comes every ten seconds or so; this long without a p
 def explain_broker(facts: ClientFacts, seen: WorkersSeen | None) -> Iterator[Cause]:
     """Say that the broker could not be asked: then no tick arrives either."""
     if seen and seen.trouble:
-        do = "start it, or mend broker_url; the bridge waits for it and loses nothing"
+        do = "give it memory or disk" if seen.is_short else "start it, or mend broker_url"
+        do += "; the bridge waits for it and loses nothing"
         if facts.open:
             do += f"; should it come back without its messages, `eventbridge recall {facts.client}` sends them again"
         yield Cause(kind="broker-away", severity="error", text=seen.trouble, do=do)
