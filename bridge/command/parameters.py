@@ -15,6 +15,7 @@ from bridge.model import Position, moment_of
 from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
+MOST_SECONDS = 1_000_000  # some eleven days: Python's clocks and sockets take no time of any length
 MOST_ROWS = 2**63 - 1  # that Postgres can count
 COUNT = click.IntRange(min=1, max=MOST_ROWS)  # of rows to show
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -121,7 +122,10 @@ def seconds(value: str | float) -> float:
 
 
 class SecondsFrom(click.FloatRange):
-    """The same, at least so many: `--help` says so too."""
+    """The same, at least so many, and no more than anybody waits: `--help` says so too."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=MOST_SECONDS)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return seconds."""

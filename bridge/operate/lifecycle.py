@@ -96,12 +96,20 @@ def resume(store: Store, client: str, *, by: str) -> Resumed:
         UnknownClient: no such client; nothing changed.
         UsageError: it is a plain SQL reader; nothing changed.
     """
+    while (done := _resumed(store, client, by=by)) is None:
+        pass  # it was released at this moment: now the log is held first
+    return done
+
+
+def _resumed(store: Store, client: str, *, by: str) -> Resumed | None:
+    """Resume a client; None where it was found released, and the log is not held. All hold the log before a client."""
     with store.transaction() as connection:
-        hold_log(connection, released=client)
-        held = hold_driven_client(connection, client)
         pruned = hold_log(connection, released=client)
+        held = hold_driven_client(connection, client)
+        if held.released and pruned is None:
+            return None
         missed = None
-        if pruned is not None and pruned > held.offset:
+        if held.released and pruned is not None and pruned > held.offset:
             missed = held.offset + 1, pruned
             move_client(connection, client, target=pruned)
             note(connection, client, "miss", by=by, details={"from": held.offset, "to": pruned, "why": "pruned"})

@@ -103,21 +103,34 @@ def register(
     with store.transaction() as connection:
         if lock_seconds is not None:
             connection.execute(statement("boot/lock_limit"), {"lock_ms": str(round(lock_seconds * 1000))})
-        rows = connection.execute(statement("operate/find_client"), {"client": registration.id})
-        found = rows.mappings().one_or_none()
-        before = _settings(registration.id, found) if found and found["task"] else None
-        after = registration.applied_to(before, bridge=bridge)
-        if before and before.task != after.task and not replace_task:
-            raise ClientConflict(
-                f"client {after.id!r} calls {before.task}, not {after.task}: "
-                "use another id, or register it with --replace-task"
-            )
-        offset = resolve_position(connection, registration.start, horizon=horizon)
-        binds = {name: getattr(after, name) for name in SETTINGS}
-        binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
-        binds |= {"headers": list(after.headers), "declared_by": registration.declared_by}
-        connection.execute(statement("operate/act_as"), {"by": by})
-        cursor = connection.execute(statement("operate/save_client"), binds).scalar_one()
+        done = _saved(connection, registration, bridge=bridge, by=by, replace_task=replace_task, horizon=horizon)
+        if done is None:  # somebody has registered it at this moment: now it is found, and locked
+            done = _saved(connection, registration, bridge=bridge, by=by, replace_task=replace_task, horizon=horizon)
+    assert done is not None
+    return done
+
+
+def _saved(
+    connection: Connection, registration: Registration, *, bridge: str, by: str, replace_task: bool, horizon: int
+) -> Registered | None:
+    """Save a client as it is declared, on top of what it is now; None if another one has come that was not there."""
+    rows = connection.execute(statement("operate/find_client"), {"client": registration.id})
+    found = rows.mappings().one_or_none()
+    before = _settings(registration.id, found) if found and found["task"] else None
+    after = registration.applied_to(before, bridge=bridge)
+    if before and before.task != after.task and not replace_task:
+        raise ClientConflict(
+            f"client {after.id!r} calls {before.task}, not {after.task}: "
+            "use another id, or register it with --replace-task"
+        )
+    offset = resolve_position(connection, registration.start, horizon=horizon)
+    binds = {name: getattr(after, name) for name in SETTINGS}
+    binds |= {"id": after.id, "offset": offset, "routes": json.dumps(after.routes), "topics": list(after.topics)}
+    binds |= {"headers": list(after.headers), "declared_by": registration.declared_by, "new": found is None}
+    connection.execute(statement("operate/act_as"), {"by": by})
+    cursor = connection.execute(statement("operate/save_client"), binds).scalar_one_or_none()
+    if cursor is None:
+        return None
     changed = {
         name: (getattr(before, name), getattr(after, name))
         for name in SETTINGS

@@ -31,6 +31,7 @@ from bridge.store.sessions import (
     read_only,
     renew_if_read_only,
     session_settings,
+    sooner,
 )
 from bridge.store.silence import bound
 
@@ -142,7 +143,8 @@ class Store:
             StoreUnavailable: Postgres refused, dropped or timed out.
             StoreLocked: of these, a table could not be had for `lock_seconds`.
         """
-        settings = self._settings | lock_settings(lock_seconds) | BY_INDEX
+        wait = lock_settings(sooner(lock_seconds, self._statement_seconds))
+        settings = self._settings | wait | BY_INDEX
         with self._connected(writes=False) as connection:
             renew_if_read_only(connection)  # else it would be told of a fail-over that is over
             with connection.begin():

@@ -30,6 +30,7 @@ TRANSIENT = ("08", "0A", "25", "26", "40", "53", "57", "55P03", "58")
 # Errors of a connection that broke, which have no SQLSTATE. InternalError: a pooler whose server has ended may answer a
 # COMMIT twice.
 BROKEN = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
+ROLLED_BACK = "40"  # Postgres is there: two transactions waited for each other, say, and it has ended one
 READ_ONLY = "25006"
 LOCKED = "55P03"
 NO_RIGHT = "42501"
@@ -103,6 +104,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
             f"Postgres is not available: {primary}: is it up and not full, and are host, user, password and "
             "database in bridge_database_url right?"
         )
+    if state.startswith(ROLLED_BACK):
+        return StoreUnavailable(f"Postgres has rolled this back ({primary}): nothing of it is done, try it again")
     if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")
     return StoreRefused(f"Postgres refused ({state or type(cause).__name__}): {full}")

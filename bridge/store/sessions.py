@@ -22,6 +22,7 @@ from bridge.errors import StoreReadOnly
 from bridge.sql import for_psycopg, statement
 
 PREPARE_AFTER = 2  # executions of a statement on a direct connection
+LOCK_SHARE = 0.9  # of the time of a statement, that its wait for a lock may take at most
 RESTED_SECONDS = 10.0  # a session that nobody used for so long is looked at before its next use
 
 READ_ONLY_WHY = (
@@ -78,7 +79,7 @@ def session_settings(
     Args:
         statement_seconds: Longest that one statement, or one wait for a lock, may take.
         idle_seconds: Longest that a transaction may stand still between two statements; None: no limit of ours.
-        lock_seconds: Longest that one wait for a lock may take, where that is shorter.
+        lock_seconds: Longest that one wait for a lock may take, where that is to be shorter than a statement may take.
     """
     settings = {
         **TEXT_SETTINGS,
@@ -86,7 +87,9 @@ def session_settings(
         "row_security": "off",  # it would hide rows: now it is an error
         "restrict_nonsystem_relation_kind": "",  # of newer servers: it would refuse the schema's own views
         "statement_timeout": _milliseconds(statement_seconds),
-        "lock_timeout": _milliseconds(min(statement_seconds, lock_seconds or statement_seconds)),
+        "lock_timeout": _milliseconds(
+            statement_seconds if lock_seconds is None else sooner(lock_seconds, statement_seconds)
+        ),
     }
     if idle_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = _milliseconds(idle_seconds)
@@ -97,6 +100,11 @@ def session_settings(
 def lock_settings(seconds: float) -> dict[str, str]:
     """Return what bounds a wait for a lock alone."""
     return {"lock_timeout": _milliseconds(seconds)}
+
+
+def sooner(lock_seconds: float, statement_seconds: float) -> float:
+    """Return how long to wait for a lock, so that the error says it was one: the statement has more time than that."""
+    return min(lock_seconds, LOCK_SHARE * statement_seconds)
 
 
 def attend(engine: Engine, settings: Mapping[str, str]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from bridge.errors import UsageError
 from bridge.operate.lifecycle import pause, remove, resume
 from bridge.settle.settle import Settled
+from tests.conftest import Connect
 from tests.operate.parking import BY, fail, journal_of, park
+from tests.support.waiting import wait_until
 from tests.support.world import World, offsets
 
 
@@ -91,3 +95,23 @@ def test_g6_a_client_that_comes_back_under_its_id_is_not_settled_by_old_outcomes
     assert world.cursor() == 0
     world.succeed(new)
     assert world.cursor() == 1
+
+
+def test_a_client_that_is_released_while_it_is_resumed_is_not_held_while_the_log_is_waited_for(
+    world: World, connect: Connect
+) -> None:
+    world.client()
+    world.publish(None)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with connect(autocommit=False) as releasing, connect(autocommit=False) as seeking, ThreadPoolExecutor(1) as pool:
+        releasing.execute("UPDATE fq.clients SET released_at = now(), state = 'halted' WHERE id = 'c'")
+        resumed = pool.submit(resume, world.store, "c", by=BY)
+        wait_until(lambda: world.eyes.execute(waiting).fetchone() == (1,), what="it waits for the client")
+        seeking.execute("UPDATE fq.log SET pruned = pruned")
+        releasing.commit()
+        wait_until(lambda: world.eyes.execute(waiting).fetchone() == (1,), what="it waits for the log")
+        seeking.execute("SET lock_timeout = '30s'")
+        seeking.execute("SELECT FROM fq.clients WHERE id = 'c' FOR NO KEY UPDATE")
+        seeking.commit()
+        assert resumed.result().was == "halted"
+    assert world.row()["state"] == "active"

@@ -13,14 +13,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bridge.errors import BridgeError, StoreReadOnly, StoreUnavailable
+from bridge.errors import BridgeError, StoreLocked, StoreReadOnly, StoreUnavailable
 from bridge.operate.tail import tail
 from bridge.store import Store, rounds, sessions, silence
 from bridge.store.events import Wanted
 from bridge.store.facts import collect_facts
+from bridge.store.held import hold_client
 from bridge.store.horizon import advance_horizon
 from bridge.store.migrate import check_schema
 from bridge.store.status import read_status
+from tests.conftest import Connect
 from tests.support.failover import end_sessions, read_only
 from tests.support.link import Link
 from tests.support.waiting import wait_until
@@ -130,6 +132,20 @@ def test_g10_every_session_has_limits_that_the_server_enforces(database: str) ->
     with Session(store.handlers_engine) as session:
         handler = session.execute(text("SELECT current_setting('idle_in_transaction_session_timeout')")).scalar_one()
     assert handler == "0", "a handler may think for as long as it likes"
+    store.close()
+
+
+def test_g10_who_waits_for_a_lock_is_told_that_it_was_one_however_short_statements_may_be(
+    world: World, connect: Connect, database: str
+) -> None:
+    store = Store(database, statement_timeout_seconds=2, lock_seconds=10)
+    assert (shown(store, "statement_timeout"), shown(store, "lock_timeout")) == ("2s", "1800ms")
+    world.client()
+    connect(autocommit=False).execute("LOCK TABLE fq.clients")
+    with pytest.raises(StoreLocked), store.transaction() as connection:
+        hold_client(connection, "c")
+    with pytest.raises(StoreLocked), store.looking(lock_seconds=10) as connection:
+        hold_client(connection, "c")
     store.close()
 
 

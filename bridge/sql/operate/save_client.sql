@@ -1,5 +1,6 @@
 -- Register a client, or change its settings. The cursor of a client that exists stays where it is. A client that a
 -- person has registered stays that person's, and one that a person changes becomes it, unless the code declares it.
+-- Where there was no such client, and there is one by now, it is only locked.
 --
 -- Binds      id                      text
 --            offset                  bigint, the cursor of a new client
@@ -28,7 +29,8 @@
 --            time_limit_seconds      double precision
 --            soft_time_limit_seconds double precision
 --            declared_by             text, the app whose code declares it; NULL for a person
--- Returns    "offset"
+--            new                     boolean, whether find_client has found none
+-- Returns    "offset"; no row where somebody else has registered it since find_client
 -- Relies on  find_client having run in this transaction
 INSERT INTO fq.clients (id, "offset", bridge, task, routes, queue, topics, ordering, "window", call, serializer,
                         ack_timeout_seconds, max_attempts, backoff_seconds, backoff_max_seconds, on_exhausted, batch,
@@ -50,4 +52,5 @@ VALUES (:id, :offset, :bridge, :task, CAST(:routes AS jsonb), :queue, CAST(:topi
        soft_time_limit_seconds = EXCLUDED.soft_time_limit_seconds,
        declared_by = CASE WHEN EXCLUDED.declared_by IS NOT NULL THEN clients.declared_by END, undeclared_at = NULL,
        updated_at = now(), wake_at = fq.at_once(), "full" = false
+ WHERE NOT CAST(:new AS boolean)
 RETURNING "offset"
