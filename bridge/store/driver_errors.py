@@ -32,6 +32,11 @@ TRANSIENT = ("08", "0A", "25", "26", "40", "53", "57", "55P03", "58")
 BROKEN = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
 READ_ONLY = "25006"
 LOCKED = "55P03"
+POOLERS = "08P01"  # all that PgBouncer says itself: that a time-out of its own is over, or that it has no session
+OF_POOLER = (
+    "has the pooler a server session to spare (in session mode each connection keeps one), and does it reach Postgres? "
+    "See `eventbridge about pooler`"
+)
 NO_RIGHT = "42501"
 WITHOUT_RIGHTS = (
     "the role in bridge_database_url lacks rights: as the schema's owner run `eventbridge migrate --roles`, "
@@ -103,6 +108,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
             f"Postgres is not available: {primary}: is it up and not full, and are host, user, password and "
             "database in bridge_database_url right?"
         )
+    if state == POOLERS:
+        return StoreUnavailable(f"Postgres is not available: the pooler says {primary}: {OF_POOLER}")
     if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")
     return StoreRefused(f"Postgres refused ({state or type(cause).__name__}): {full}")
