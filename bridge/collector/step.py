@@ -29,6 +29,7 @@ from bridge.collector.silence import Waits
 from bridge.contract import ticks_queue
 from bridge.errors import BridgeError, BrokerSilent
 from bridge.sender.sender import foresee
+from bridge.settle.ask_backend import asker_of
 from bridge.trouble import Trouble
 
 if TYPE_CHECKING:  # publishers install the bridge, too, and need none of a worker's modules
@@ -68,6 +69,8 @@ class Collector(InThread):
     def run(self, bridge: Bridge, stopping: threading.Event) -> None:
         """Collect until stopped, whatever breaks meanwhile; after an error, a little later."""
         queue, delay = bridge.settings.queue, FIRST_DELAY_SECONDS
+        if asker := asker_of(bridge.app):
+            asker.prepare()
         trouble = Trouble(logger, what="outcomes wait", over="outcomes are settled again")
         others, waits = ticks_queue(queue), Waits(self._consumer)
         while not stopping.is_set():

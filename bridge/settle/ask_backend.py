@@ -3,7 +3,8 @@
 A backend is a third server, whose driver may wait for ever, whatever its time-outs say. So a thread asks it, and
 settling waits for that thread for a bounded time, after which failures count without their reasons. A backend that did
 not answer is left alone for a minute. The thread makes the backend, too: Celery's for SQL databases connects, and
-creates its tables, when it is made, and each thread has one of its own. Nobody else in a bridge worker has it.
+creates its tables, when it is made, and each thread has one of its own. Nobody else in a bridge worker has it. To load
+its driver may take longer than a batch waits, so a collector has it made before anything has failed.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from weakref import WeakKeyDictionary
 
 from celery import Celery
-from celery.backends.base import DisabledBackend
+from celery.backends.base import Backend, DisabledBackend
 
 from bridge.bounds import REASONS_AT_ONCE
 from bridge.broker.internals.backends import make_backend
@@ -61,14 +63,21 @@ class BackendAsker:
     Args:
         ask: Returns what the backend keeps of the task with this id; it may hang, and raise anything; `NoBackend` says
             that nothing is to be asked, ever.
+        make: Makes the backend for the thread that calls it; what it raises, `ask` raises again.
         clock: Seconds, from any moment.
 
     Attributes:
         has_backend: Whether there is one, as far as is known.
     """
 
-    def __init__(self, ask: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask = ask
+    def __init__(
+        self,
+        ask: Callable[[str], object],
+        *,
+        make: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask, self._make = ask, make
         self.has_backend = True
         self._clock = clock
         self._questions: queue.SimpleQueue[Question | None] | None = None
@@ -82,14 +91,22 @@ class BackendAsker:
         if self._clock() < self._left_alone_until:
             return None
         question = Question(ids[:REASONS_AT_ONCE])
+        self._asked_by_thread().put(question)
+        return question
+
+    def prepare(self) -> None:
+        """Let the thread make the backend, if it has not; nobody waits for that."""
+        self._asked_by_thread()
+
+    def _asked_by_thread(self) -> queue.SimpleQueue[Question | None]:
+        """Return the queue of the thread that asks, and start that where there is none."""
         if self._questions is None:
             self._questions = queue.SimpleQueue()
             self._thread = threading.Thread(
                 target=self._work, args=(self._questions,), name="bridge-reasons", daemon=True
             )
             self._thread.start()
-        self._questions.put(question)
-        return question
+        return self._questions
 
     def end(self, question: Question, *, within_seconds: float = ANSWER_SECONDS) -> Mapping[str, Failure]:
         """Return what is known after at most `within_seconds`."""
@@ -120,7 +137,9 @@ class BackendAsker:
             logger.warning(text, said(why))
 
     def _work(self, questions: queue.SimpleQueue[Question | None]) -> None:
-        """Answer questions until one is None: this thread was given up."""
+        """Make the backend, then answer questions until one is None: this thread was given up."""
+        with suppress(BaseException):  # the first question meets it again, and says so
+            self._make()
         while (question := questions.get()) is not None:
             if not question.ended.is_set():
                 self._answer(question)
@@ -151,7 +170,7 @@ def asker_of(app: Celery) -> BackendAsker | None:
     """Return the asker of an app's result backend, which each process makes once; None if the app has no backend."""
     pid, asker = _askers.get(app, (0, None))
     if asker is None or pid != os.getpid():  # a forked child has no threads of its parent
-        asker = BackendAsker(partial(_ask, app))
+        asker = BackendAsker(partial(_ask, app), make=partial(_backend_of, app))
         _askers[app] = os.getpid(), asker
     return asker if asker.has_backend else None
 
@@ -162,9 +181,14 @@ def _ask(app: Celery, id: str) -> object:
     Raises:
         NoBackend: the app has none.
     """
-    backend = getattr(_made, "backend", None)
-    if backend is None:
-        backend = _made.backend = make_backend(app)
+    backend = _backend_of(app)
     if isinstance(backend, DisabledBackend):
         raise NoBackend
     return backend.get_task_meta(id)
+
+
+def _backend_of(app: Celery) -> Backend:
+    backend: Backend | None = getattr(_made, "backend", None)
+    if backend is None:
+        backend = _made.backend = make_backend(app)
+    return backend

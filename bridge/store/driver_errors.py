@@ -33,6 +33,11 @@ BROKEN = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceErro
 ROLLED_BACK = "40"  # Postgres is there: two transactions waited for each other, say, and it has ended one
 READ_ONLY = "25006"
 LOCKED = "55P03"
+POOLERS = "08P01"  # all that PgBouncer says itself: that a time-out of its own is over, or that it has no session
+OF_POOLER = (
+    "has the pooler a server session to spare (in session mode each connection keeps one), and does it reach Postgres? "
+    "See `eventbridge about pooler`"
+)
 NO_RIGHT = "42501"
 WITHOUT_RIGHTS = (
     "the role in bridge_database_url lacks rights: as the schema's owner run `eventbridge migrate --roles`, "
@@ -106,6 +111,8 @@ def _meaning(error: DBAPIError) -> BridgeError:
         )
     if state.startswith(ROLLED_BACK):
         return StoreUnavailable(f"Postgres has rolled this back ({primary}): nothing of it is done, try it again")
+    if state == POOLERS:
+        return StoreUnavailable(f"Postgres is not available: the pooler says {primary}: {OF_POOLER}")
     if state.startswith(TRANSIENT):
         return StoreUnavailable(f"Postgres is not available: {primary}")
     return StoreRefused(f"Postgres refused ({state or type(cause).__name__}): {full}")

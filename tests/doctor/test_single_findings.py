@@ -87,6 +87,7 @@ def test_a_role_that_may_not_do_what_a_bridge_worker_does_is_found(clinic: Clini
     [
         pytest.param("transaction", 3, {}, marks=pytest.mark.slow),
         pytest.param("session", 5, {}, marks=pytest.mark.slow),
+        pytest.param("session", 1, {"pooler": "at-risk"}, marks=pytest.mark.slow),
         ("transaction", 1, {"pooler": "at-risk"}),
         ("statement", 3, {"pooler": "at-risk"}),
     ],
@@ -98,7 +99,18 @@ def test_a_pooler_that_can_not_work_is_found_and_one_that_can_is_not(
         found = clinic.examine(bridge_database_url=at(clinic.database, port))
     [said] = [it.text for it in found if it.check == "pooler"]
     assert {it.check: it.level for it in found if it.level in ("at-risk", "warning")} == complaint, said
-    assert "one server session" in said if size == 1 else mode in said
+    assert "one server session" in said if (mode, size) == ("transaction", 1) else mode in said
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(("mode", "said"), [("transaction", "one server session"), ("session", "in session mode")])
+def test_a_pool_of_one_session_is_found_where_the_pooler_itself_ends_a_query_that_waits(
+    clinic: Clinic, mode: PoolMode, said: str
+) -> None:
+    with pgbouncer(clinic.database, mode=mode, size=1, more={"query_timeout": 1, "query_wait_timeout": 1}) as port:
+        found = clinic.examine(bridge_database_url=at(clinic.database, port))
+    assert {it.check: it.level for it in found if it.level in ("at-risk", "warning")} == {"pooler": "at-risk"}
+    assert said in next(it.text for it in found if it.check == "pooler")
 
 
 def test_two_beats_are_found(clinic: Clinic) -> None:

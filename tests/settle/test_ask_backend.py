@@ -82,6 +82,23 @@ def test_g10_a_backend_that_does_not_answer_is_left_alone_for_a_minute_and_said_
     assert {"c:2", "c:3", "c:5"}.isdisjoint(backend.asked)
 
 
+def test_a_backend_that_takes_long_to_make_is_made_before_the_first_question_counts_the_time() -> None:
+    made, go_on = threading.Event(), threading.Event()
+
+    def make() -> None:
+        assert go_on.wait(LONG)
+        made.set()
+
+    asker = BackendAsker(lambda id: {"result": ValueError("boom")} if made.is_set() else None, make=make)
+    asker.prepare()
+    asker.prepare()
+    assert not made.is_set(), "nobody waits for it"
+    go_on.set()
+    wait_until(made.is_set, timeout=LONG, what="it is made by itself")
+    question = asker.begin(["c:1"])
+    assert question is not None and asker.end(question, within_seconds=LONG) == {"c:1": BOOM}
+
+
 def test_g10_threads_that_wait_for_ever_are_few(backend: Backend) -> None:
     def waiting() -> int:
         return sum(thread.name == "bridge-reasons" and thread.is_alive() for thread in threading.enumerate())

@@ -190,6 +190,15 @@ def test_g10_a_session_of_a_pooler_that_takes_no_writes_is_refused_and_read(
         assert [row.client for row in read_status(world.store)] == ["c"]
 
 
+def test_what_a_pooler_says_itself_is_said_as_its_own(
+    database: str, postgres_url: str, open_store: Callable[[str], Store], connect: Connect
+) -> None:
+    with pgbouncer(postgres_url, mode="session", size=1, more={"query_wait_timeout": 1}) as port:
+        connect(at(database, port), prepare_threshold=None).execute("SELECT")  # it keeps the only session
+        with pytest.raises(StoreUnavailable, match=r"the pooler says query_wait_timeout: .*eventbridge about pooler"):
+            advance_horizon(open_store(at(database, port)))
+
+
 def refused_as_read_only(store: Store) -> bool:
     try:
         advance_horizon(store)

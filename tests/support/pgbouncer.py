@@ -36,13 +36,14 @@ def installed() -> str:
 
 
 @contextmanager
-def pgbouncer(postgres_url: str, *, mode: PoolMode, size: int) -> Iterator[int]:
+def pgbouncer(postgres_url: str, *, mode: PoolMode, size: int, more: Mapping[str, int] = NOTHING) -> Iterator[int]:
     """Run a PgBouncer on 127.0.0.1, in front of every database of a server.
 
     Args:
         postgres_url: The superuser's URL; every client gets its role and password.
         mode: How long a client keeps its server session: for a transaction, or for its own session.
         size: Number of server sessions for each database.
+        more: More of its settings.
 
     Yields:
         Its port.
@@ -53,7 +54,9 @@ def pgbouncer(postgres_url: str, *, mode: PoolMode, size: int) -> Iterator[int]:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgbouncer-")))
         home.chmod(0o755)  # it refuses to run as root, and then another user reads its configuration
         try:
-            yield enter_on_free_port(stack, lambda port: _pooler(port, home, _settings(port, postgres_url, mode, size)))
+            yield enter_on_free_port(
+                stack, lambda port: _pooler(port, home, _settings(port, postgres_url, mode, size, more=more))
+            )
         except BridgeError as error:
             pytest.exit(f"PgBouncer did not start: {error}", returncode=1)
 

@@ -17,6 +17,25 @@ class Raises:
 """
 
 
+IS_MADE = """
+from pathlib import Path
+from celery.backends.base import DisabledBackend
+
+class IsMade(DisabledBackend):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        Path("made").touch()
+"""
+
+
+def test_a_result_backend_is_made_when_a_bridge_worker_starts_before_a_failure_waits_for_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(IS_MADE)
+    stage.bridge(CELERY_RESULT_BACKEND="own.IsMade", wait=False)
+    wait_until((tmp_path / "made").exists, timeout=60, what="it is made, and nothing has failed")
+
+
 @pytest.mark.parametrize(
     "backend",
     [

@@ -188,11 +188,12 @@ def _pooler(facts: Facts) -> Iterator[Fault]:
             "set pool_mode = transaction for this database",
         )
     elif facts.pool.alone:
-        yield Fault(
-            "at-risk",
-            "the pooler has only one server session to give: while the pump waits in it, nothing is settled",
-            "set default_pool_size to 2 at least, better to twice the number of bridge workers",
-        )
+        why = "the pooler has only one server session to give: while the pump waits in it, nothing is settled"
+        do = "set default_pool_size to 2 at least, better to twice the number of bridge workers"
+        if facts.pool.mode == "session":
+            why = "the pooler, which is in session mode, has no session for a second connection: its pool is used up"
+            do = "set pool_mode = transaction for this database, or default_pool_size above the number of connections"
+        yield Fault("at-risk", why, do)
 
 
 def _pooler_fine(facts: Facts) -> str:
