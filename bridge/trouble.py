@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from bridge.happened import Happening, tell
-from bridge.wording import counted, said, span
+from bridge.wording import counted, said, span, words_of
 
 AGAIN_SECONDS = 60.0
 
@@ -66,7 +66,7 @@ class Trouble:
             return
         self._since, self._said = now if self._since is None else self._since, now
         kind = "" if isinstance(error, str) else type(error).__name__
-        it = Happening(kind="trouble", client=self._client, about=self._what, reason=str(error), error_type=kind)
+        it = Happening(kind="trouble", client=self._client, about=self._what, reason=words_of(error), error_type=kind)
         lasts = "" if begins else f", for {span(self.seconds)} now"
         self._logger.warning("%s%s: %s", self._what, lasts, said(error), exc_info=unexpected, extra=it.extra())
         if begins:

@@ -20,9 +20,17 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def one_line(text: object, *, most: int = 300) -> str:
     """Return a text of somebody else's in one line that a terminal can show, and not too long."""
-    line = " ".join(str(text).split())
+    line = " ".join(words_of(text).split())
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def words_of(it: object) -> str:
+    """Return what an object of anybody's says of itself: its `str()` may raise, or return what is no text."""
+    try:
+        return str.__str__(str(it))
+    except Exception as error:
+        return f"{type(it).__name__} that can't be shown: its text raises {type(error).__name__}"
 
 
 def said(error: object) -> str:

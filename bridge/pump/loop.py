@@ -36,6 +36,7 @@ from bridge.store.durations import note_durations
 from bridge.store.horizon import advance
 from bridge.store.migrate import check_schema
 from bridge.trouble import Trouble
+from bridge.wording import words_of
 
 logger = logging.getLogger("bridge")
 
@@ -270,7 +271,7 @@ class Pump:
         """Log why a client could not be served, remember it for `status`, and leave the client alone for a while."""
         expected = isinstance(error, BridgeError)
         self._left_alone_until[client] = time.monotonic() + TROUBLE_SECONDS
-        said = str(error) if expected else f"{type(error).__name__}: {error}"
+        said = words_of(error) if expected else f"{type(error).__name__}: {words_of(error)}"
         try:  # first: while Postgres is away this raises, and the tick ends with one line for all clients
             rounds.note_trouble(self._bridge.store, client=client, trouble=said)
         except (StoreUnavailable, StoreRefused, SchemaError) as refusal:

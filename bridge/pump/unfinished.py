@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from bridge.bounds import REASON_CHARACTERS
 from bridge.errors import Undeliverable
 from bridge.model import Client, Failure
 from bridge.settings.client import OnExhausted
 from bridge.store import outcomes
 from bridge.store.outcomes import Exhausted
+from bridge.wording import storable
 
 NEVER_ANSWERED = "never answered"
 
@@ -37,5 +39,11 @@ def give_up_refused(
     """Give up the events that no message can be made of."""
     outcomes.give_up(
         connection,
-        [Exhausted(client.id, error.offset, f"undeliverable: {error}", Failure(), verdict) for error in refused],
+        [
+            # The words are a serializer's or a broker's: any text at all.
+            Exhausted(
+                client.id, it.offset, storable(f"undeliverable: {it}", most=REASON_CHARACTERS), Failure(), verdict
+            )
+            for it in refused
+        ],
     )

@@ -21,6 +21,7 @@ from bridge.sender.parcels import headers_of, is_batch, pack
 from bridge.sender.shown import argument_of, label_of
 from bridge.sender.writer import Writer, left_for_later
 from bridge.tracing.listeners import continued
+from bridge.wording import words_of
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
 MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event
@@ -59,12 +60,24 @@ class CeleryWriter(Writer):
             refused = _unwritable(client, contents)
             if not refused and len(parcel) > 1:
                 return [each for one in parcel for each in self._send_parcel(client, task, [one])]
-            if not refused:
-                refused = [Undeliverable(parcel[0].offset, _said(client, error))]
-            at_fault = {each.offset for each in refused}
-            rest = [delivery for delivery in parcel if delivery.offset not in at_fault]
-            return refused + (self._send_parcel(client, task, rest) if rest else [])
+            return self._send_others(
+                client, task, parcel, refused or [Undeliverable(parcel[0].offset, _said(client, error))]
+            )
+        except BaseException as error:
+            # A serializer of somebody's own may return what is no message, or raise what ends a process.
+            broken = isinstance(error, TypeError | ValueError | AttributeError) or not isinstance(error, Exception)
+            if not broken or not (refused := _unwritable(client, contents)):
+                raise
+            return self._send_others(client, task, parcel, refused)
         return []
+
+    def _send_others(
+        self, client: Client, task: str, parcel: Sequence[Delivery], refused: list[Undeliverable]
+    ) -> list[Undeliverable]:
+        """Publish one message without the events that were refused; return these, and what else is refused."""
+        at_fault = {each.offset for each in refused}
+        rest = [delivery for delivery in parcel if delivery.offset not in at_fault]
+        return refused + (self._send_parcel(client, task, rest) if rest else [])
 
     def _publish(self, client: Client, task: str, parcel: Sequence[Delivery], contents: Mapping[int, Any]) -> None:
         head, batched = parcel[0], is_batch(client, parcel)
@@ -97,16 +110,37 @@ def _unwritable(client: Client, contents: Mapping[int, Any]) -> list[Undeliverab
     Raises:
         EncodeError, SerializerNotInstalled: it refuses the plainest of messages too, so no event is at fault.
     """
-    dumps(PLAIN, client.serializer)
+    _write(client, PLAIN)
     refused = []
     for offset, content in contents.items():
         try:
-            dumps(content, client.serializer)
+            _write(client, content)
         except EncodeError as error:
             refused.append(Undeliverable(offset, _said(client, error)))
     return refused
 
 
+def _write(client: Client, content: Any) -> None:
+    """Have the client's serializer write something.
+
+    Raises:
+        EncodeError, SerializerNotInstalled: it can't.
+    """
+    try:
+        _, _, written = dumps(content, client.serializer)
+    except Exception:
+        raise  # kombu has made it one of these
+    except BaseException as error:
+        raise EncodeError(f"it raises {type(error).__name__}") from error
+    if isinstance(written, str):
+        try:
+            written.encode()
+        except UnicodeEncodeError as error:
+            raise EncodeError("it returns a text that holds half a surrogate pair") from error
+    elif not isinstance(written, bytes | bytearray | memoryview):
+        raise EncodeError(f"it returns {type(written).__name__}, and neither text nor bytes")
+
+
 def _said(client: Client, error: EncodeError) -> str:
-    said = str(error) or type(error.__cause__ or error).__name__
+    said = words_of(error) or type(error.__cause__ or error).__name__
     return f"serializer {client.serializer!r} can't write it: {said}"[:MOST_SAID_CHARACTERS]

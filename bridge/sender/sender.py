@@ -255,14 +255,14 @@ class Sender:
             self.close(broken=True)
             raise
         except (EncodeError, SerializerNotInstalled) as error:
-            raise InvalidClient(f"a message can't be serialised: {error or 'no such serializer'}") from error
+            raise InvalidClient(f"a message can't be serialised: {said(error) or 'no such serializer'}") from error
         except (KombuError, RedisError, OSError, *self._errors()) as error:
             self.close(broken=True)
             cause = error.__cause__ if isinstance(error.__cause__, RedisError) else error  # kombu says less than Redis
             if isinstance(cause, ResponseError):
                 self._together = False
                 raise BrokerRefuses(f"the broker {self._where()} takes no message: {said_of_redis(cause)}") from error
-            raise BrokerUnavailable(f"the broker {self._where()} is not available: {cause}") from error
+            raise BrokerUnavailable(f"the broker {self._where()} is not available: {said(cause)}") from error
         except Exception as error:
             if not amazons_code(error):
                 raise

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from bridge.model import Client
 from bridge.sql import statement
 from bridge.store.chunks import CHUNK_DELIVERIES
+from bridge.wording import SAID_CHARACTERS, storable
 
 
 class Lapsed(NamedTuple):
@@ -75,4 +76,5 @@ def postpone(connection: Connection, client: Client, offsets: Sequence[int], *, 
 
 def note_not_taken(connection: Connection, client: Client, why: str) -> None:
     """Remember why the broker took only some of a client's events; its next good pass forgets it."""
-    connection.execute(statement("pass/note_trouble"), {"client": client.id, "trouble": why})
+    binds = {"client": client.id, "trouble": storable(why, most=SAID_CHARACTERS)}
+    connection.execute(statement("pass/note_trouble"), binds)

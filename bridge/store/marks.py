@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from bridge.mark import Mark, Seen
 from bridge.sql import statement
 from bridge.store.connect import Store
+from bridge.wording import SAID_CHARACTERS, storable
 
 LOCK_SECONDS = 3.0  # a comparison takes two round trips to the broker
 
@@ -205,7 +206,7 @@ def recalled(store: Store, *, bridge: str, broker: str, lost_at: datetime) -> No
 def note_trouble(store: Store, *, bridge: str, broker: str, kind: str, trouble: str) -> None:
     """Note why the bridge has stopped at this broker."""
     with store.writing() as connection:
-        binds = {"bridge": bridge, "broker": broker, "kind": kind, "trouble": trouble}
+        binds = {"bridge": bridge, "broker": broker, "kind": kind, "trouble": storable(trouble, most=SAID_CHARACTERS)}
         connection.execute(statement("marks/note_trouble"), binds)
 
 

@@ -8,6 +8,7 @@ from bridge.settings.client import DEFAULT_BRIDGE
 from bridge.sql import statement
 from bridge.store.connect import Store
 from bridge.store.repeated import run
+from bridge.wording import SAID_CHARACTERS, storable
 
 BEAT_HOLDS_SECONDS = 60.0  # a note about a beat, at least
 SKEW_SECONDS = 2.0  # by which a clock may differ from Postgres' before `explain` says so
@@ -148,4 +149,6 @@ def silent_bridges(store: Store) -> list[str]:
 def note_trouble(store: Store, *, client: str, trouble: str) -> None:
     """Remember why a client could not be served, for `status`."""
     with store.writing() as connection:
-        connection.execute(statement("pass/note_trouble"), {"client": client, "trouble": trouble})
+        connection.execute(
+            statement("pass/note_trouble"), {"client": client, "trouble": storable(trouble, most=SAID_CHARACTERS)}
+        )
