@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,12 +38,7 @@ def test_g10_a_worker_does_not_tell_its_secrets() -> None:
     with Celery("shop", broker="memory://", set_as_current=False) as app:
         bridge.install(app)
         app.conf.update(SECRETS)
-
-        class State:
-            pass
-
-        State.app = app
-        told = conf(State, with_defaults=True)
+        told = conf(SimpleNamespace(app=app), with_defaults=True)
         assert told["bridge_archive"]
         for shown in (told, app.conf.humanize(), app.bugreport()):
             assert "hush" not in str(shown)
