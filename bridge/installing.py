@@ -15,10 +15,10 @@ from celery import Celery
 from celery.schedules import schedstate, schedule
 from celery.signals import beat_init, celeryd_init
 
-from bridge.broker.internals.workers import real_app
+from bridge.broker.internals.workers import mask, real_app
 from bridge.contract import BEAT_HEADER, PRUNE, PUMP
 from bridge.errors import ConfigurationError
-from bridge.settings.bridge import BridgeSettings
+from bridge.settings.bridge import PREFIX, SECRET, BridgeSettings
 
 EARLY_SECONDS = 0.02
 PRUNE_INTERVAL_SECONDS = 10.0
@@ -60,6 +60,8 @@ def install(app: Celery) -> None:
     from bridge.worker.start_check import StartCheck
 
     app = real_app(app)
+    for name in SECRET:
+        mask(PREFIX + name)
     app.steps["worker"].update((StartCheck, StopTicks, OldMessages, Metrics, WriteLog))
     app.user_options["worker"].add(LOG_FORMAT)
     app.steps["consumer"].update((Collector, FailureEvents, Guard, JoinedAcks, LostMessages, FirstTick, LagWatch))

@@ -23,7 +23,7 @@ WAYS_OUT = {  # by SQLSTATE; the error stays the driver's own, and a traceback s
         "this database has no schema fq, or an older one: run `eventbridge migrate`, with the same database",
     ),
     "42501": "the role of this connection may not publish: grant it fq_publisher, which `eventbridge migrate --roles` "
-    "makes",
+    "makes, and let it inherit its rights",
 }
 NAMES = ("topic", "key", "id")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

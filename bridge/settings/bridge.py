@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -23,6 +23,7 @@ LogFormat = Literal["text", "json"]
 PREFIX = "bridge_"
 LISTED = "`eventbridge about settings` lists those that there are"
 RENAMED = {"batch": "pass_limit"}
+SECRET = ("database_url", "secret", "archive")  # may hold a password: no message shows what they are
 NEAR = 0.8  # of 1: names that differ by a letter or two; BRIDGE_TEST_POSTGRES and BRIDGE_IMAGE are not near any setting
 
 logger = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ logger = logging.getLogger(__name__)
 class BridgeSettings:
     """Everything that can be set; in a Celery configuration each name has the prefix `bridge_`."""
 
-    database_url: Annotated[str, About("Postgres, as `postgresql://user:password@host:5432/database`.")] = ""
+    database_url: Annotated[str, About("Postgres, as `postgresql://user:password@host:5432/database`.")] = field(
+        default="", repr=False
+    )
     queue: Annotated[str, About("Queue of the bridge's own tasks: pump, commit, fail and settle.")] = "bridge"
     secret: Annotated[
         str, About("Key that signs the callbacks; where empty, a random one that the database keeps.")
-    ] = ""
+    ] = field(default="", repr=False)
     interval_seconds: Annotated[
         float, About("How often beat starts the pump, which also starts with each bridge worker.", above=0)
     ] = 10.0
@@ -102,7 +105,7 @@ class BridgeSettings:
     archive: Annotated[
         str,
         About("Directory or URL, as `s3://bucket/events`, where pruning archives what it removes; empty: nowhere."),
-    ] = ""
+    ] = field(default="", repr=False)
     log_limit: Annotated[
         str,
         About(
@@ -174,7 +177,8 @@ def _usable(setting: Setting, value: object, where: str) -> Any:
         if problem := setting.problem(read):
             raise ValueError(problem)
     except ValueError as error:
-        raise ConfigurationError(f"{where} is {value!r}: {error}") from None
+        shown = "can't be used" if setting.name in SECRET else f"is {value!r}"
+        raise ConfigurationError(f"{where} {shown}: {error}") from None
     return read
 
 

@@ -20,7 +20,7 @@ from bridge.errors import SchemaError, StoreUnavailable, Unavailable
 from bridge.model import Failure, Outcome, task_id
 from bridge.settle.settle import Settled, settle, settle_free
 from bridge.store import Store
-from bridge.store.driver_errors import may_be_about_a_row
+from bridge.store.driver_errors import may_be_about_a_row, may_pass
 from bridge.store.outcomes import is_held
 from bridge.tracing.spans import settling
 from bridge.wording import said
@@ -30,7 +30,7 @@ logger = logging.getLogger("bridge")
 LOCK_SECONDS = 0.5  # a pass that has the client's row is over by then, unless it is a long one
 BRIEF_SECONDS = 0.02
 NO_EVENT = -2  # no event has this offset
-TRIES_ALONE = 2  # of an outcome that failed alone with an error that may be nobody's fault
+TRIES_ALONE = 2  # more of an outcome that failed alone with an error that may be nobody's fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def _halves(batch: list[Outcome]) -> list[list[Outcome]]:
 
 def _settled_alone(store: Store, outcome: Outcome, error: Exception, applied: Applied) -> bool:
     """Try an outcome again that failed alone, where that may help, and a failure without its reason."""
-    if isinstance(error, Unavailable):  # a deadlock, say, or somebody has cancelled the statement
+    if may_pass(error):  # a deadlock, say, a cancelled statement, or a table that was just made anew
         for _ in range(TRIES_ALONE):
             settled = _tried(store, outcome)
             if isinstance(settled, Settled):

@@ -13,14 +13,16 @@ from bridge.errors import (
     BridgeError,
     InvalidClient,
     LogRewound,
+    SchemaError,
     SchemaMissing,
     StoreLocked,
     StoreReadOnly,
     StoreRefused,
     StoreUnavailable,
+    Unavailable,
     UsageError,
 )
-from bridge.store.sessions import READ_ONLY_WHY
+from bridge.store.sessions import READ_ONLY_WHY, is_harmless
 
 # After these the same call may succeed: no connection (08), a statement that was prepared before a migration (0A), a
 # session that is read-only or in a failed transaction (25) or has lost what was prepared (26), rolled back because of
@@ -77,6 +79,17 @@ def may_be_about_a_row(error: BaseException) -> bool:
     """Tell whether an error of ours that says to wait may still be about one row that the statement carries."""
     state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
     return state.startswith(AMBIGUOUS)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether an error of ours may be over when the same is tried again at once: it is not surely about a row.
+
+    An internal error (XX000) is such a one: Postgres raises it where somebody changes a table beside a statement.
+    """
+    if isinstance(error, Unavailable | SchemaError):
+        return True
+    cause = getattr(error.__cause__, "orig", None)
+    return isinstance(cause, psycopg.Error) and not is_harmless(cause)
 
 
 def _meaning(error: DBAPIError) -> BridgeError:

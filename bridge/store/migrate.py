@@ -180,6 +180,11 @@ def _refuse_hidden_rows(connection: Connection) -> None:
 def _refuse_unusable(connection: Connection, advice: str = "") -> None:
     found = connection.execute(statement("boot/schema_owner")).one_or_none()
     if found is not None and not found.may_use:
+        if advice and found.unused:
+            advice = (
+                f"it is a member of {found.unused} and does not inherit its rights: "
+                f'ALTER ROLE "{found.me}" SET role = {found.unused}, or let it inherit them'
+            )
         raise SchemaForeign(
             f"schema fq is owned by {found.owner}, and role {found.me} may not use it: "
             + (advice or f"GRANT CREATE, USAGE ON SCHEMA fq TO {found.me}, or connect as {found.owner}")

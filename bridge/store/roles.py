@@ -132,7 +132,10 @@ def _grants(views: Sequence[str]) -> Iterator[str]:
         yield f'REVOKE ALL ("offset", topic, key, payload, headers, created_at) ON fq.events FROM {role}'
         yield f'REVOKE ALL (id, topic, "offset") ON fq.event_ids FROM {role}'
         yield f"REVOKE ALL (number, due_at, topic, key, payload, headers, id) ON fq.scheduled FROM {role}"
+        yield f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA fq FROM {role}"
         yield f"GRANT USAGE ON SCHEMA fq TO {role}"
+        # PUBLIC has this, unless default privileges or a person have taken it away.
+        yield f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fq TO {role}"
         yield from grants
         # Whoever may write to a view writes to its table with the rights of the view's owner.
         yield from (f"REVOKE INSERT, UPDATE, DELETE ON fq.{view} FROM {role}" for view in views)

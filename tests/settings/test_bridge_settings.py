@@ -20,7 +20,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"bridge_linger_seconds": -1}, {}, "setting bridge_linger_seconds is -1: must be a number from 0"),
     ({"bridge_interval_seconds": "nan"}, {}, "setting bridge_interval_seconds is 'nan': must be a number above 0"),
     ({"bridge_queue": ""}, {}, "setting bridge_queue is '': must be text, not empty"),
-    ({"bridge_database_url": 7}, {}, "setting bridge_database_url is 7: must be text"),
+    ({"bridge_database_url": 7}, {}, "setting bridge_database_url can't be used: must be text"),
     ({"bridge_collector": "perhaps"}, {}, "setting bridge_collector is 'perhaps': must be true or false"),
     ({}, {"BRIDGE_POLL_SECONDS": "often"}, "BRIDGE_POLL_SECONDS in the environment is 'often': must be a number such"),
 ]

@@ -93,7 +93,7 @@ def test_g10_where_the_client_s_row_is_what_postgres_refuses_its_outcomes_are_he
     assert apply(world.store, [it.outcome for it in applied.held]).settled == Settled(succeeded=5)
 
 
-@pytest.mark.parametrize("code", ["08001", "0A000", "40001", "42883", "42P01", "57014"])
+@pytest.mark.parametrize("code", ["08001", "0A000", "40001", "42883", "42P01", "57014", "XX000"])
 def test_g10_the_outcome_at_fault_is_refused_whatever_code_the_error_of_its_trigger_has(
     world: World, code: str
 ) -> None:
@@ -105,6 +105,15 @@ def test_g10_the_outcome_at_fault_is_refused_whatever_code_the_error_of_its_trig
     assert [(it.outcome.client, it.outcome.offset) for it in applied.refused] == [("c", 2), ("c", 7)]
     assert all("not this one" in str(it.error) for it in applied.refused)
     assert applied.held == []
+
+
+@pytest.mark.parametrize("code", ["XX000", "XX001", "42P01", "3F000", "40001"])
+def test_g10_an_outcome_alone_is_not_given_up_for_an_error_that_passes(world: World, code: str) -> None:
+    outcomes = open_outcomes(world, 1, "c")
+    world.eyes.execute("CREATE SEQUENCE tries")  # what a sequence counts is not rolled back
+    refuse(world, "DELETE ON fq.deliveries", f"nextval('public.tries') <= {module.TRIES_ALONE}", code=code)
+    applied = apply(world.store, outcomes)
+    assert (applied.settled, applied.held, applied.refused) == (Settled(succeeded=1), [], [])
 
 
 def test_g10_where_a_trigger_on_the_client_s_row_seems_to_say_that_postgres_is_away_others_are_settled(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
-import psycopg
 import pytest
 from celery import Celery
 
@@ -18,7 +16,7 @@ from bridge.store import Store
 from bridge.store.migrate import check_schema, migrate
 from bridge.store.roles import GRANTS
 from tests.conftest import Connect
-from tests.store.roles import BRIDGE, GROUPS, MONITOR, OPERATOR, PUBLISHER, RIGHTS, logins
+from tests.store.roles import BRIDGE, GROUPS, MONITOR, OPERATOR, PUBLISHER, RIGHTS, logins, may
 from tests.support.world import World
 
 INSERT_ONLY = ["GRANT USAGE ON SCHEMA fq TO {}", "GRANT INSERT ON fq.events TO {}"]
@@ -51,20 +49,6 @@ def open_store() -> Iterator[OpenStore]:
             return store
 
         yield open_store
-
-
-def may(connection: psycopg.Connection[Any], statement: str) -> bool:
-    """Try a statement, and leave no trace."""
-    with connection.transaction(force_rollback=True):
-        try:
-            with connection.transaction():
-                connection.execute(statement.encode())
-        except psycopg.errors.InsufficientPrivilege:
-            return False
-        except psycopg.Error as error:  # it may, and a rule refuses it: to all, or as the log is now
-            assert (error.sqlstate or "").startswith(("FQ", "23514", "55000")), (statement, error)
-            return True
-    return True
 
 
 def app_of(url: str) -> Celery:
@@ -239,6 +223,18 @@ def test_g10_who_holds_a_lock_is_named_to_a_role_that_is_told_nothing_of_other_s
         assert operator.who_locks() == ""
         person.execute("SELECT FROM fq.horizon FOR UPDATE")
         assert named in operator.explain("c", ask_broker=False)[0].text
+
+
+def test_g10_a_member_that_does_not_inherit_is_told_so_and_becomes_the_role_itself(
+    urls: Urls, connect: Connect, open_store: OpenStore
+) -> None:
+    name = connect(urls[BRIDGE]).info.user
+    for change in ("ALTER ROLE {1} NOINHERIT", "REVOKE {0} FROM {1}", "GRANT {0} TO {1}"):  # from 16 on a grant says it
+        connect().execute(change.format(BRIDGE, name).encode())
+    with pytest.raises(SchemaForeign, match=f'member of {BRIDGE} .*: ALTER ROLE "{name}" SET role = {BRIDGE}'):
+        check_schema(open_store(urls[BRIDGE]).engine)
+    connect().execute(f"ALTER ROLE {name} SET role = {BRIDGE}".encode())
+    check_schema(open_store(urls[BRIDGE]).engine)
 
 
 def test_g10_row_level_security_is_refused_at_start_and_never_hides_an_event(

@@ -112,6 +112,57 @@ QUORUM_QUEUES = {
     "broker_native_delayed_delivery_queue_type": "quorum",
 }
 
+# What none of the others has.
+REST = {
+    "accept_content": ["json", "yaml"],
+    "beat_cron_starting_deadline": 5,
+    "beat_enable_remote_control": True,
+    "beat_max_loop_interval": 300,
+    "beat_scheduler": "celery.beat:Scheduler",
+    "broker_channel_error_retry": True,
+    "broker_connection_max_retries": 0,
+    "broker_connection_retry": False,
+    "broker_connection_timeout": 3,
+    "broker_failover_strategy": "shuffle",
+    "broker_heartbeat": 2,
+    "broker_heartbeat_checkrate": 7.0,
+    "broker_pool_acquire_timeout": 1.0,
+    "control_queue_expires": 5.0,
+    "control_queue_ttl": 5.0,
+    "event_queue_expires": 3.0,
+    "event_queue_ttl": 1.0,
+    "event_serializer": "yaml",
+    "imports": ["decimal"],
+    "include": ["fractions"],
+    "result_expires": 1,
+    "result_extended": True,
+    "result_serializer": "yaml",
+    "task_allow_error_cb_on_chord_header": True,
+    "task_compression": "bzip2",
+    "task_default_routing_key": "elsewhere",
+    "task_ignore_result": True,
+    "task_publish_retry_policy": {"max_retries": 0},
+    "task_remote_tracebacks": True,
+    "task_repr_maxlevels": 0,
+    "task_retry_on_worker_lost": True,
+    "timezone": "Australia/Lord_Howe",
+    "worker_concurrency": 1,
+    "worker_detect_quorum_queues": False,
+    "worker_enable_prefetch_count_reduction": False,
+    "worker_enable_soft_shutdown_on_idle": True,
+    "worker_eta_task_limit": 1,
+    "worker_log_color": True,
+    "worker_log_datefmt": "%H",
+    "worker_log_format": "%(asctime)s|%(message)s",
+    "worker_lost_wait": 1.0,
+    "worker_pool_putlocks": False,
+    "worker_proc_alive_timeout": 20.0,
+    "worker_redirect_stdouts_level": "ERROR",
+    "worker_soft_shutdown_timeout": 3,
+    "worker_task_log_format": "%(task_id)s|%(task_name)s|%(message)s",
+    "worker_timer_precision": 0.1,
+}
+
 SPAWNED = {"worker_pool_start_method": "spawn"}
 
 CASES = [
@@ -119,6 +170,7 @@ CASES = [
     ("redis", MESSAGES),
     ("redis", WORKERS),
     ("redis", ON_REDIS),
+    ("redis", REST),
     ("redis", SPAWNED),
     ("amqp", FOR_ALL_TASKS),
     ("amqp", MESSAGES),
@@ -126,7 +178,7 @@ CASES = [
     ("amqp", ON_RABBITMQ),
     ("amqp", QUORUM_QUEUES),
 ]
-NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-spawned"]
+NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-rest", "redis-spawned"]
 NAMES += ["amqp-tasks", "amqp-messages", "amqp-workers", "amqp-options", "amqp-quorum"]
 ALWAYS = {"redis-options", "amqp-quorum"}  # the others: `make slow`
 CHOSEN = [

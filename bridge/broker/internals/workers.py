@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from celery import Celery
+from celery.app import utils
 from kombu.exceptions import SerializationError, SerializerNotInstalled
 
 # What kombu and Celery raise where a message is no message of theirs. What the broker's drivers raise is not among it.
@@ -27,6 +29,15 @@ def real_app(app: Celery) -> Celery:
     Without it, the bridge of `current_app` and the bridge of its app would be two, with two connections each.
     """
     return app._get_current_object() if hasattr(app, "_get_current_object") else app
+
+
+def mask(setting: str) -> None:
+    """Let `celery inspect conf`, `celery report` and Flower show no value of this setting.
+
+    Celery masks what looks like a secret by its name.
+    """
+    if not utils.HIDDEN_SETTINGS.search(setting):
+        utils.HIDDEN_SETTINGS = re.compile(f"{utils.HIDDEN_SETTINGS.pattern}|{setting}", re.IGNORECASE)
 
 
 def event_loop(consumer: Any) -> Any:
