@@ -16,7 +16,6 @@ from bridge.settings.amount import seconds_of
 from bridge.topics import TOPIC_PATTERN
 
 MOST_ROWS = 2**63 - 1  # that Postgres can count
-COUNT = click.IntRange(min=1, max=MOST_ROWS)  # of rows to show
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 archive_option = click.option(
     "--archive",
@@ -126,6 +125,18 @@ class SecondsFrom(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return seconds."""
         return super().convert(seconds(value), param, ctx)
+
+
+class RowCount(click.IntRange):
+    """A number of rows, or of one of them, that Postgres can count. `--help` names only where the range begins."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        found = int(super().convert(value, param, ctx))
+        return found if found <= MOST_ROWS else self.fail(f"{found} is too large: at most {MOST_ROWS}", param, ctx)
+
+
+COUNT = RowCount(min=1)  # of rows to show
 
 
 def route(text: str) -> tuple[str, str]:
