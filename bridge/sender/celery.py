@@ -13,6 +13,7 @@ from typing import Any
 from kombu.exceptions import EncodeError
 from kombu.serialization import dumps
 
+from bridge.bounds import SAID_CHARACTERS
 from bridge.contract import CallbackArgs
 from bridge.errors import BrokerRefuses, Undeliverable, Unsent
 from bridge.model import Client, Delivery
@@ -23,7 +24,6 @@ from bridge.sender.writer import Writer, left_for_later
 from bridge.tracing.listeners import continued
 
 PLAIN = [[{"text": "", "number": 1, "nothing": None, "list": []}], {}, {"callbacks": None}]
-MOST_SAID_CHARACTERS = 300  # of a serializer's word on an event
 
 
 class CeleryWriter(Writer):
@@ -109,4 +109,4 @@ def _unwritable(client: Client, contents: Mapping[int, Any]) -> list[Undeliverab
 
 def _said(client: Client, error: EncodeError) -> str:
     said = str(error) or type(error.__cause__ or error).__name__
-    return f"serializer {client.serializer!r} can't write it: {said}"[:MOST_SAID_CHARACTERS]
+    return f"serializer {client.serializer!r} can't write it: {said}"[:SAID_CHARACTERS]
