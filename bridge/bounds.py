@@ -1,6 +1,7 @@
-"""What the bridge stores, sends and shows at most: every bound has its name here, and nowhere else.
+"""What the bridge stores, sends and shows at most: the bounds that more than one module keeps, or the schema.
 
-The bounds of what is stored stand as constraints in the schema too. A test compares both.
+A bound that one module keeps alone stands at its head. The bounds of what is stored stand as constraints in the schema
+too. A test compares both.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ HELD_MESSAGES = 1_000
 # What is sent and fetched at once.
 BATCH_BYTES = 8 * 1024 * 1024  # the default of `bridge_batch_bytes`
 PIECE_BYTES = 256 * 1024  # of a larger body, that are fetched, encoded or sent at once
-INLINE_BYTES = 8 * 1024  # of an event that comes along with its slice: of a thousand, as much as the line above
+INLINE_BYTES = 8 * 1024  # of an event that comes along with its slice: a thousand of them are `BATCH_BYTES`
 BODY_BYTES = 64 * 1024 * 1024  # of an event that is sent at all, and of a payload that the log takes
 COMMAND_BYTES = 1024 * 1024  # of one command to Redis, unless a single message is larger
 ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
@@ -70,6 +71,8 @@ ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
 # How long a handler's `bridge.transaction` waits for the row of its client.
 EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
 FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that
+
+SAID_CHARACTERS = 300  # of what a serializer, a broker or an exporter says, where it is stored or traced
 
 REASON_CHARACTERS = 1_000  # of why somebody did something, in the journal and in a client's state
 ORIGIN_CHARACTERS = 200  # of what a message names as its origin, such as gen4711@host

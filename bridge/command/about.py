@@ -22,7 +22,7 @@ PACKED = Path(__file__).parents[1] / "pages"  # where the wheel has them
 DOCS = Path(__file__).parents[2] / "docs"  # and a checkout
 SECTION = re.compile(r"^#{2,3} (?P<name>.+)\n(?P<text>(?:(?!#{1,3} ).*\n?)*)", re.MULTILINE)
 NAME = re.compile(r"[a-z][a-z-]*")
-LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<page>[\w/-]+\.md)?[^)]*\)")
 AS_IT_STANDS = ("|", "```", "    ")  # how a table begins, and code
 SOURCES = {"doctor": "doctor.md", "explain": "troubleshooting.md"}
 BROKERS = ("brokers.md", "What is tested")
@@ -90,12 +90,16 @@ def _sections(page: str) -> dict[str, str]:
 
 
 def _readable(text: str, *, width: int) -> str:
-    """Return a text in Markdown as a terminal shows it: without links, and as wide as it may be."""
+    """Return a text in Markdown as a terminal shows it: pages instead of links, and as wide as it may be."""
     shown = []
-    for paragraph in LINK.sub(r"\1", text.replace("**", "")).split("\n\n"):
+    for paragraph in LINK.sub(_with_page, text.replace("**", "")).split("\n\n"):
         said = as_typed(" ".join(paragraph.split()) if not paragraph.startswith(AS_IT_STANDS) else paragraph)
         if not paragraph.startswith(AS_IT_STANDS):
             said = said.replace("*What to do:*", "What to do:")
             said = fill(said, max(NARROWEST_COLUMNS, width), break_long_words=False, break_on_hyphens=False)
         shown.append(said)
     return "\n\n".join(shown)
+
+
+def _with_page(link: re.Match[str]) -> str:
+    return f"{link['text']} (docs/{link['page']})" if link["page"] else link["text"]

@@ -39,7 +39,8 @@ HERE = "celery@HOST"
     is_flag=False,
     flag_value=HERE,
     metavar="[NODE]",
-    help="Only ask whether this worker answers, by default the one of this host; not if the broker does not.",
+    help="Only ask whether this worker answers, by default the one of this host. "
+    "While the broker is away, the code is 0.",
 )
 @click.option(
     "--timeout",

@@ -17,7 +17,6 @@ from bridge.topics import TOPIC_PATTERN
 
 MOST_SECONDS = 1_000_000  # some eleven days: Python's clocks and sockets take no time of any length
 MOST_ROWS = 2**63 - 1  # that Postgres can count
-COUNT = click.IntRange(min=1, max=MOST_ROWS)  # of rows to show
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 archive_option = click.option(
     "--archive",
@@ -130,6 +129,18 @@ class SecondsFrom(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return seconds."""
         return super().convert(seconds(value), param, ctx)
+
+
+class RowCount(click.IntRange):
+    """A number of rows, or of one of them, that Postgres can count. `--help` names only where the range begins."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        found = int(super().convert(value, param, ctx))
+        return found if found <= MOST_ROWS else self.fail(f"{found} is too large: at most {MOST_ROWS}", param, ctx)
+
+
+COUNT = RowCount(min=1)  # of rows to show
 
 
 def route(text: str) -> tuple[str, str]:

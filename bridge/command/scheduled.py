@@ -20,7 +20,7 @@ from bridge.wording import counted, moment, span
 @click.option(
     "--cancel",
     "numbers",
-    type=click.IntRange(min=1, max=2**63 - 1),
+    type=COUNT,
     multiple=True,
     metavar="NUMBER",
     help="Cancel the event of this number: it is never appended. Can be given again.",

@@ -10,7 +10,7 @@ from rich.text import Text
 from bridge.command.completion import known_clients
 from bridge.command.group import say_warning
 from bridge.command.output import console, event_json, laid_out
-from bridge.command.parameters import MOST_ROWS, archive_option, json_option, position, since, topic_patterns
+from bridge.command.parameters import RowCount, archive_option, json_option, position, since, topic_patterns
 from bridge.command.project import operator_here
 from bridge.command.texts import SHOWN_CHARACTERS, event_line
 from bridge.model import Position
@@ -48,7 +48,7 @@ OFFSET_COLUMNS = 10  # before what is said of an event
 @click.option(
     "-n",
     "most",
-    type=click.IntRange(min=0, max=MOST_ROWS),
+    type=RowCount(min=0),
     metavar="N",
     help="Show at most N events; without --from or --since, the last N.  [default: all from there, or the last 10]",
 )

@@ -16,6 +16,7 @@ from kombu import Producer
 from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bridge.bounds import SAID_CHARACTERS
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.internals.redis import redis_connection
 from bridge.broker.transports import amazons_code
@@ -30,7 +31,6 @@ PUBLISHING = frozenset({(60, 40), (0, 0)})  # the method that it refuses: `basic
 # things, so it counts only for a message that is larger than any that was taken.
 ABOUT_SIZE = frozenset({"InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"})
 ROOM_BYTES = 16 * 1024  # for all of a message but its body, which Redis gets in base64
-MOST_SAID_CHARACTERS = 300
 OF_A_CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # the first one is `MOVED` too: without that word
 CLUSTER = "it is a Redis Cluster, to which Celery does not speak: take a Redis without cluster mode"
 
@@ -87,7 +87,7 @@ def said(error: Any) -> str:
     """Return a broker's words, at most so many."""
     number = getattr(error, "reply_code", None)
     text = getattr(error, "reply_text", None) or str(error)
-    return (f"{number}: {text}" if number else text)[:MOST_SAID_CHARACTERS]
+    return (f"{number}: {text}" if number else text)[:SAID_CHARACTERS]
 
 
 def said_of_redis(error: Exception) -> str:

@@ -23,6 +23,11 @@ def test_a_paragraph_is_printed_without_links_and_with_commands_as_they_are_type
     assert "as `doctor` says it" in both and "as `explain` says it" in both
 
 
+def test_a_link_is_shown_with_the_page_that_it_leads_to(run: Run) -> None:
+    assert "says why: Dead letters (docs/dead-letters.md)." in " ".join(done(run("about", "parked")).split())
+    assert "The bridge goes on: clocks (docs/faults.md)." in " ".join(done(run("about", "clock")).split())
+
+
 def test_all_words_are_listed_and_a_wrong_one_is_refused(run: Run) -> None:
     said = done(run("about"))
     assert "words of `bridge doctor`:" in said and "visibility-timeout" in said

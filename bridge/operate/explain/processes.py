@@ -81,7 +81,7 @@ def explain_workers(facts: ClientFacts, seen: WorkersSeen, bridge_queue: str) ->
             kind="no-bridge-worker",
             severity="error",
             text=f"no worker consumes the bridge's own queue {bridge_queue!r}{others}: no outcome is settled",
-            do=f"start a bridge worker, such as `celery -A bridge worker -B -Q {bridge_queue}`",
+            do=f"start a bridge worker, such as `celery -A bridge worker -B -Q {bridge_queue} -c 2`",
             data={"queue": bridge_queue, "answered": seen.answered},
         )
     if seen.messages is None or not seen.keeps_order:
