@@ -69,6 +69,7 @@ def test_g10_no_payload_that_nobody_can_read_as_text_comes_in_compressed(connect
     [
         ("events_topic_length", "topic", "repeat('t', 256)"),
         ("events_key_length", "key", "repeat('é', 513)"),
+        *(("events_headers", "headers", f"'{no}'") for no in ("[]", "[{}]", "null", "1", '"{}"')),
         ("events_headers_length", "headers", "jsonb_build_object('h', repeat('x', 65536))"),
         ("events_payload_length", "payload", f"({OF_FEW_BYTES})"),
         ("events_created_at", "created_at", "'infinity'"),
