@@ -72,7 +72,7 @@ ORDINARY_BYTES = 4 * 1024  # of a message: every broker takes so many
 EFFECT_WAIT_SECONDS = 30.0  # for the pass that hands its event over; then the attempt fails
 FINISH_WAIT_SECONDS = 5.0  # to have a done event finished; then the end of its lease does that
 
-SAID_CHARACTERS = 300  # of what a serializer, a broker or an exporter says, where it is stored or traced
+QUOTED_CHARACTERS = 300  # of what a serializer, a broker or an exporter says, where it is stored or traced
 
 REASON_CHARACTERS = 1_000  # of why somebody did something, in the journal and in a client's state
 ORIGIN_CHARACTERS = 200  # of what a message names as its origin, such as gen4711@host

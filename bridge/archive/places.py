@@ -83,6 +83,23 @@ def place_of(text: str) -> Place:
     return Named(Remote(filesystem, root), name)
 
 
+def filled_place_of(text: str) -> Place:
+    """Return the place that a directory's path or a URL names, where files are.
+
+    Raises:
+        UsageError: it is as in `place_of`, or there are none.
+        NotInstalled: as in `place_of`.
+        ArchiveUnavailable: it does not answer.
+    """
+    place = place_of(text)
+    if not place.names():
+        raise UsageError(
+            f"the archive {without_password(text)} is not there, or empty: is its name right? "
+            "If nothing was pruned yet, leave it out"
+        )
+    return place
+
+
 def without_password(text: str) -> str:
     """Return a place's URL as a message may show it: without the password that may stand before its host."""
     return re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", text)

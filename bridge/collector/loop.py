@@ -107,7 +107,7 @@ class Collecting:
         reader: Reader[Any],
         stopping: threading.Event,
         trouble: Trouble,
-        answered: Callable[[], object] = lambda: None,
+        answered: Callable[[], object],
     ) -> None:
         self._bridge = bridge
         self._reader = reader

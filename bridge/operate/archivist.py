@@ -25,7 +25,7 @@ class Archivist(Viewer):
                 `bridge_archive`.
             dry_run: Only count.
         """
-        place = self._archive(archive)
+        place = self._archive_to_read(archive)
         return erase(self._store, key, by=self.by, key_too=key_too, archive=place, dry_run=dry_run)
 
     def archive_journal(self, archive: str, *, older_seconds: float) -> ArchivedJournal:

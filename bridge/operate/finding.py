@@ -154,7 +154,7 @@ class Finder(Viewer):
 
     def _archived(self, offset: int, archive: str | None, characters: int | None) -> tuple[LoggedEvent | None, str]:
         """Find an event that was pruned in the archive, and say where it is or why it is not found."""
-        place = self._archive(archive)
+        place = self._archive_to_read(archive)
         if place is None:
             return None, "it was pruned; if it was archived, --archive DIR says where"
         log = log_identity(self._store)

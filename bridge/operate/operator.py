@@ -172,7 +172,7 @@ class Operator(Publisher, Keeper, Archivist, Examiner, Finder):
         Raises:
             UsageError: the client has finished nothing in this range.
         """
-        place = self._archive(archive)
+        place = self._archive_to_read(archive)
         begin = replay if place is None else partial(replay_archived, archive=place)
         first, last = (dated(self._store, position_of(it)) for it in (start, end))
         return begin(self._store, client, start=first, end=last, topics=topics, per_second=per_second, by=self.by)

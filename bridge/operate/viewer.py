@@ -8,7 +8,7 @@ from typing import Self
 from celery import Celery
 
 from bridge.app import bridge_of
-from bridge.archive.places import Place, place_of
+from bridge.archive.places import Place, filled_place_of, place_of
 from bridge.errors import StoreLocked, UnknownClient
 from bridge.operate.audit import Audit, audit
 from bridge.operate.explain import Cause, explain
@@ -165,7 +165,7 @@ class Viewer:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else dated(self._store, position_of(start))
-        place = self._archive(archive)
+        place = self._archive_to_read(archive)
         also = tuple(read_status(self._store, client)[0].topics) if client is not None else ("#",)
         wanted = Wanted(topics=tuple(topics), also=also, key=key, characters=characters)
         return tail(self._store, wanted, start=position, most=most, follow=follow, archive=place, say=say)
@@ -284,6 +284,10 @@ class Viewer:
         """Return the archive of this name, else that of `bridge_archive`, if there is one."""
         name = bridge_of(self.app).settings.archive if named is None else named
         return place_of(name) if name else None
+
+    def _archive_to_read(self, named: str | None) -> Place | None:
+        """Return the same, if it is one that can be read: a mistyped name would leave what is to be erased, say."""
+        return self._archive(None) if named is None else filled_place_of(named)
 
     def _check_client(self, client: str) -> None:
         if all(found.id != client for found in list_clients(self._store)):

@@ -13,7 +13,7 @@ from typing import Any
 from kombu.exceptions import EncodeError
 from kombu.serialization import dumps
 
-from bridge.bounds import SAID_CHARACTERS
+from bridge.bounds import QUOTED_CHARACTERS
 from bridge.contract import CallbackArgs
 from bridge.errors import BrokerRefuses, Undeliverable, Unsent
 from bridge.model import Client, Delivery
@@ -143,4 +143,4 @@ def _write(client: Client, content: Any) -> None:
 
 def _said(client: Client, error: EncodeError) -> str:
     said = words_of(error) or type(error.__cause__ or error).__name__
-    return f"serializer {client.serializer!r} can't write it: {said}"[:SAID_CHARACTERS]
+    return f"serializer {client.serializer!r} can't write it: {said}"[:QUOTED_CHARACTERS]

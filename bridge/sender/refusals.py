@@ -16,7 +16,7 @@ from kombu import Producer
 from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bridge.bounds import SAID_CHARACTERS
+from bridge.bounds import QUOTED_CHARACTERS
 from bridge.broker.confirms import Confirms, ConfirmsOneByOne
 from bridge.broker.internals.redis import redis_connection
 from bridge.broker.transports import amazons_code
@@ -87,7 +87,7 @@ def said(error: Any) -> str:
     """Return a broker's words, at most so many."""
     number = getattr(error, "reply_code", None)
     text = getattr(error, "reply_text", None) or str(error)
-    return (f"{number}: {text}" if number else text)[:SAID_CHARACTERS]
+    return (f"{number}: {text}" if number else text)[:QUOTED_CHARACTERS]
 
 
 def said_of_redis(error: Exception) -> str:

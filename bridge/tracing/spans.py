@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from bridge import wording
-from bridge.bounds import SAID_CHARACTERS, TRACE_CHARACTERS, TRACED_EVENTS, TRACING_PAUSE_SECONDS, TRACING_SECONDS
+from bridge.bounds import QUOTED_CHARACTERS, TRACE_CHARACTERS, TRACED_EVENTS, TRACING_PAUSE_SECONDS, TRACING_SECONDS
 from bridge.model import Client, Delivery, Outcome, task_id
 from bridge.tracing.context import OPENTELEMETRY, TRACEPARENT
 from bridge.trouble import Trouble
@@ -240,7 +240,7 @@ def _end(span: Any, attributes: Mapping[str, Any] | None = None, *, error: BaseE
             from opentelemetry.trace import Status, StatusCode
 
             span.set_attribute("error.type", type(error).__name__)
-            span.set_status(Status(StatusCode.ERROR, str(error)[:SAID_CHARACTERS]))
+            span.set_status(Status(StatusCode.ERROR, str(error)[:QUOTED_CHARACTERS]))
         span.end()
     except Exception as why:
         logger.debug("a span can't be ended: %s", said(why))

@@ -117,6 +117,10 @@ def test_an_event_that_never_was_or_is_not_final_or_not_there_any_more_is_told_a
     assert (kept.found, kept.event and (kept.event.key, kept.event.payload_json)) == ("archive", ("k", "{"))
     assert [it.fate for it in kept.fates] == ["done"]
     operator.erase("k", archive=str(tmp_path))
+    with pytest.raises(UsageError, match="typo is not there, or empty: is its name right"):
+        operator.show(2, archive=f"{tmp_path}/typo")
+    with pytest.raises(UsageError, match="typo is not there, or empty: is its name right"):
+        operator.erase("k", archive=f"{tmp_path}/typo")
     with pytest.raises(UsageError, match="is not the offset of an event"):
         operator.show(2**63)
 
