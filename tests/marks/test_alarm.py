@@ -1,13 +1,15 @@
-"""A RabbitMQ that is short of memory takes nothing until that is over, and then not again and again what was tried."""
+"""A RabbitMQ that is short of memory, or has as many queues as it may."""
 
 from __future__ import annotations
+
+import logging
 
 import pytest
 
 from bridge.broker.fast_ways import CONFIRMS
 from bridge.pump.loop import pump_of
 from tests.marks.shop import MakeShop
-from tests.support.rabbit import alarm, connections
+from tests.support.rabbit import alarm, connections, no_more_queues
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -34,3 +36,19 @@ def test_g5_what_a_broker_does_not_take_for_long_is_not_sent_again_and_again(
     sent = [it["bridge_offset"] for it in shop.waiting()]
     assert sorted(set(sent)) == [1, 2]
     assert len(sent) <= 4, "at most what was under way when the alarm began, once more"
+
+
+def test_g10_where_no_queue_may_be_added_for_the_mark_it_is_said_once_and_the_bridge_goes_on(
+    make_shop: MakeShop, world: World, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = make_shop(amqp_url)
+    with shop.app.connection_for_write() as connection:
+        connection.SimpleQueue("bridge").close()  # all other queues are there
+    shop.client(ordering="none")
+    world.publish("a")
+    with caplog.at_level(logging.WARNING), no_more_queues(amqp_url):
+        for _ in range(4):
+            shop.tick()
+    assert len(shop.waiting()) == 1
+    assert caplog.text.count("refuses the bridge's mark") == 1
+    assert "limit" in caplog.text

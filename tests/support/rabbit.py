@@ -57,6 +57,16 @@ def no_more_connections(url: str) -> Iterator[None]:
         control(url, "clear_vhost_limits", "-p", _host_of(url))
 
 
+@contextmanager
+def no_more_queues(url: str) -> Iterator[None]:
+    """Let a virtual host take no queue beside those that it has."""
+    control(url, "set_vhost_limits", "-p", _host_of(url), '{"max-queues": 0}')
+    try:
+        yield
+    finally:
+        control(url, "clear_vhost_limits", "-p", _host_of(url))
+
+
 def connections(url: str) -> int:
     """Count the connections that the server has in a virtual host."""
     return control(url, "list_connections", "vhost").split().count(_host_of(url))

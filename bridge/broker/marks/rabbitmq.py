@@ -153,8 +153,10 @@ class TakenOnAmqp(Taken):
             try:
                 channel.queue_declare(**options)
             except self._connection.channel_errors as error:
-                if getattr(error, "reply_code", None) != PRECONDITION_FAILED:  # somebody declared it in another way
+                if getattr(error, "reply_code", None) != PRECONDITION_FAILED:
                     raise
+                if self._count(name) is None:  # else somebody has declared it in another way
+                    raise MarkRefused(str(error)) from error
             else:
                 channel.close()
 
