@@ -71,6 +71,7 @@ class LogSeen(NamedTuple):
     oldest_seconds: float | None
     drawable: bool = True
     replicas: Sequence[str] = ()
+    strange: Sequence[str] = ()
 
 
 class Rights(NamedTuple):

@@ -32,6 +32,17 @@ DATABASE = [
         "schema",
     ),
     (
+        "CREATE TRIGGER swallow BEFORE INSERT ON fq.parked FOR EACH ROW "
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "DROP TRIGGER swallow ON fq.parked",
+        "schema",
+    ),
+    (
+        "CREATE RULE swallow AS ON INSERT TO fq.parked DO INSTEAD NOTHING",
+        "DROP RULE swallow ON fq.parked",
+        "schema",
+    ),
+    (
         "ALTER TABLE fq.lanes SET UNLOGGED",
         "ALTER TABLE fq.lanes SET LOGGED",
         "durability",

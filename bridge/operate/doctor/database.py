@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.mark import RESYNC
 from bridge.operate.doctor.facts import ArchiveSeen, Facts, Unasked
-from bridge.operate.doctor.finding import Check, Fault
+from bridge.operate.doctor.finding import MOST_NAMED, Check, Fault, some
+from bridge.operate.doctor.schema import find_schema, find_sequence
 from bridge.operate.doctor.waits import find_waits
 from bridge.operate.explain.log import say_holder
 from bridge.retention.size import size_warning
@@ -20,7 +20,6 @@ SECRET_SECONDS = 365 * 86_400.0
 SECRET_CHARACTERS = 16
 LARGE_BYTES = 50e9  # of a log that nothing prunes
 OVERDUE_SECONDS = 3600.0  # beyond `bridge_keep`
-MOST_NAMED = 3
 
 
 def _database(facts: Facts) -> Iterator[Fault]:
@@ -42,56 +41,6 @@ def _database(facts: Facts) -> Iterator[Fault]:
 def _database_fine(facts: Facts) -> str:
     server = facts.db.server
     return f"PostgreSQL {server.version}, database {server.database}, answers and takes writes"
-
-
-def _schema(facts: Facts) -> Iterator[Fault]:
-    if facts.db.schema_trouble:
-        text, _, do = facts.db.schema_trouble.partition(": ")
-        yield Fault("at-risk", text, do or None)
-        return
-    if why := facts.why_not("log"):
-        yield Fault("unknown", f"not looked at: {why}")
-        return
-    for name in facts.log.disabled:
-        trigger, _, table = name.partition(" of ")
-        yield Fault(
-            "at-risk",
-            f"the trigger {name} is disabled, which keeps the log and the cursors right",
-            f"as the owner: ALTER TABLE {table} ENABLE TRIGGER {trigger}",
-        )
-
-    if roles := facts.log.replicas:
-        yield Fault(
-            "at-risk",
-            f"session_replication_role is replica for {_some(list(roles))}: no trigger fires in its sessions",
-            "as a superuser: ALTER ROLE (or ALTER DATABASE) … RESET session_replication_role",
-        )
-
-
-def _sequence(facts: Facts) -> Iterator[Fault]:
-    log = facts.log
-    if log.identity != "a" or log.increment is None:
-        yield Fault(
-            "at-risk",
-            'fq.events."offset" is not GENERATED ALWAYS AS IDENTITY any more, so offsets may come in any order',
-            'as the owner: ALTER TABLE fq.events ALTER "offset" SET GENERATED ALWAYS (or ADD GENERATED ALWAYS AS '
-            "IDENTITY where it is none, above the last offset)",
-        )
-    elif (log.increment, log.cache, log.cycles) != (1, 1, False):
-        yield Fault(
-            "at-risk",
-            f"the sequence of fq.events has INCREMENT {log.increment}, CACHE {log.cache}"
-            f"{', CYCLE' if log.cycles else ''}: offsets are not drawn in order, and events may be passed over",
-            "as the owner: ALTER SEQUENCE fq.events_offset_seq INCREMENT 1 CACHE 1 NO CYCLE",
-        )
-    # A standby need not know what its sequence has drawn.
-    if not facts.db.server.in_recovery and log.drawn < max(log.horizon, log.last):
-        yield Fault(
-            "at-risk",
-            f"the sequence of fq.events stands at {log.drawn}, behind offset {max(log.horizon, log.last)} that the log "
-            "had: the database was restored or failed over, so nothing is handed over",
-            RESYNC,
-        )
 
 
 def _durability(facts: Facts) -> Iterator[Fault]:
@@ -127,19 +76,19 @@ def _roles(facts: Facts) -> Iterator[Fault]:
         lacks = _lacks(facts, role, "fq_bridge")
         yield Fault(
             "at-risk",
-            f"role {role} has the rights of no role of the bridge; for a bridge worker it lacks {_some(lacks)}",
+            f"role {role} has the rights of no role of the bridge; for a bridge worker it lacks {some(lacks)}",
             f'{again}, then GRANT fq_bridge TO "{role}"',
             {"role": role, "lacks": lacks},
         )
     # Roles are those of the whole server: without a right on the schema, they are another database's.
     for role in sorted({it.role for it in facts.db.rights if it.usage} & set(GRANTS)):
         if lacks := _lacks(facts, role, role):
-            text = f"role {role} lacks {_some(lacks)}"
+            text = f"role {role} lacks {some(lacks)}"
             yield Fault("at-risk", f"{text}, as after an upgrade", again, {"role": role, "lacks": lacks})
     if facts.db.log is not None and facts.db.log.public:
         yield Fault(
             "at-risk",
-            f"PUBLIC, that is everybody, has rights on {_some(['fq.' + it for it in facts.log.public])}",
+            f"PUBLIC, that is everybody, has rights on {some(['fq.' + it for it in facts.log.public])}",
             "as the owner: REVOKE ALL ON ALL TABLES IN SCHEMA fq FROM PUBLIC",
         )
     if facts.db.log is not None and not facts.log.drawable:
@@ -173,11 +122,6 @@ def _lacks(facts: Facts, role: str, like: str) -> list[str]:
             missing = needs(like, it.table, is_view=it.is_view) - (it.privileges if it.usage else frozenset())
             found += [f"{privilege} on fq.{it.table}" for privilege in sorted(missing)]
     return found
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _pooler(facts: Facts) -> Iterator[Fault]:
@@ -288,8 +232,8 @@ def _archive_fine(facts: Facts) -> str:
 CHECKS = (
     Check("database", (), _database, _database_fine),
     Check("waits", ("log",), find_waits, lambda _: "nobody keeps the bridge waiting for a lock"),
-    Check("schema", ("database",), _schema, lambda _: "the schema fq is the one that this code knows"),
-    Check("sequence", ("log",), _sequence, lambda it: f"offsets are drawn in order; the last one is {it.log.drawn}"),
+    Check("schema", ("database",), find_schema, lambda _: "the schema fq is the one that this code knows"),
+    Check("sequence", ("log",), find_sequence, lambda it: f"offsets are drawn in order, up to {it.log.drawn} now"),
     Check("durability", ("log",), _durability, lambda _: "what is committed survives a crash"),
     Check("roles", ("database",), _roles, _roles_fine),
     Check("pooler", ("pooler",), _pooler, _pooler_fine),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from bridge.operate.doctor.facts import Facts, Source
+from bridge.wording import one_line
 
 # `at-risk`: time, order or events are; `warning`: it works, and will not for ever, or not as it should; `unknown`: what
 # the check needs could not be asked.
 Level = Literal["at-risk", "warning", "unknown", "ok"]
 PAGE = "docs/doctor.md"
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +71,9 @@ class Check(NamedTuple):
             for it in self.faults(facts)
         ]
         return found or [Finding(check=self.name, level="ok", text=self.fine(facts), page=page)]
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first three, and say how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(map(one_line, names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")

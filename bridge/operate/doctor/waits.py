@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.operate.doctor.facts import Facts
-from bridge.operate.doctor.finding import Fault
+from bridge.operate.doctor.finding import MOST_NAMED, Fault
 from bridge.operate.explain.database import explain_waits
-
-MOST_NAMED = 3
 
 
 def find_waits(facts: Facts) -> Iterator[Fault]:

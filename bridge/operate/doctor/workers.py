@@ -8,13 +8,12 @@ from bridge.broker.accepting import accepts, is_known
 from bridge.broker.fleet import TaskSeen, WorkerSeen
 from bridge.contract import COMMIT, MAP, ticks_queue
 from bridge.operate.doctor.facts import Facts
-from bridge.operate.doctor.finding import Check, Fault, Level
+from bridge.operate.doctor.finding import MOST_NAMED, Check, Fault, Level, some
 from bridge.store.checkup import ClientSeen
 from bridge.store.losses import COLLECTOR_HOLDS_SECONDS
 from bridge.wording import counted, one_line, span
 
 SILENT_SECONDS = 10.0  # a pump comes every second or so
-MOST_NAMED = 3
 
 
 def _celery(facts: Facts) -> Iterator[Fault]:
@@ -138,7 +137,7 @@ def _tasks(facts: Facts) -> Iterator[Fault]:
                 "at-risk" if len(ignorant) == len(consumers) else "warning",
                 f"{counted(len(ignorant), 'worker')} of {len(consumers)} on queue {_quoted(client.queue)} of client "
                 f"{client.id} {'does' if len(ignorant) == 1 else 'do'} not know {' or '.join(map(one_line, unknown))}, "
-                f"and drops its messages: {_some(ignorant)}",
+                f"and drops its messages: {some(ignorant)}",
                 f"deploy code that has the task, or `eventbridge register {client.id} --task NAME --replace-task`",
                 {"client": client.id, "workers": ignorant, "tasks": unknown},
             )
@@ -154,7 +153,7 @@ def _without_bridge(client: ClientSeen, consumers: Sequence[WorkerSeen]) -> Iter
             "at-risk",
             f"{counted(len(mute), 'worker')} of {len(consumers)} on queue {_quoted(client.queue)} "
             f"{'has' if len(mute) == 1 else 'have'} no bridge installed, and client {client.id} asks for in-process "
-            f"reports: what {'it handles' if len(mute) == 1 else 'they handle'} is never answered: {_some(mute)}",
+            f"reports: what {'it handles' if len(mute) == 1 else 'they handle'} is never answered: {some(mute)}",
             f"call bridge.install(app) in the fleet's app, or `eventbridge register {client.id} --report-by callback`",
             {"client": client.id, "workers": mute},
         )
@@ -219,7 +218,7 @@ def _serializers(facts: Facts) -> Iterator[Fault]:
                 "at-risk",
                 f"{counted(len(refusing), 'worker')} of {len(consumers)} on queue {_quoted(client.queue)} "
                 f"{'does' if len(refusing) == 1 else 'do'} not accept {one_line(client.serializer)}, the serializer of "
-                f"client {client.id}, and drops its messages: {_some(refusing)}",
+                f"client {client.id}, and drops its messages: {some(refusing)}",
                 f"add {_quoted(client.serializer)} to the fleet's accept_content, or "
                 f"`eventbridge register {client.id} --serializer NAME`",
                 {"client": client.id, "workers": refusing},
@@ -239,11 +238,6 @@ def _ran(facts: Facts, client: ClientSeen) -> list[tuple[str, WorkerSeen, TaskSe
 
 def _quoted(text: str) -> str:
     return one_line(repr(text), most=100)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(map(one_line, names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 CHECKS = (

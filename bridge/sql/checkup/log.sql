@@ -3,9 +3,10 @@
 -- Binds      none
 -- Returns    identity (`a`: always), increment, cache and cycles of the sequence, drawn, horizon, last (the highest
 --            offset in the log, -1 if it is empty), unlogged (tables that a crash empties), disabled (triggers),
---            replicas (roles whose triggers do not fire; `all roles` where that is the database's setting),
---            public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of the oldest event),
---            drawable (whether PUBLIC may look at the sequence, as every INSERT does)
+--            replicas (roles whose triggers do not fire; `all roles` where that is the database's setting), strange
+--            (what others have put on the tables that may swallow a row, as DROP takes it; what stands on fq.events is
+--            the publishers'), public (tables that PUBLIC may do something with), bytes, oldest_seconds (the age of
+--            the oldest event), drawable (whether PUBLIC may look at the sequence, as every INSERT does)
 -- Relies on  nothing
 SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.seqcache AS cache, s.seqcycle AS cycles,
        CASE WHEN pg_is_in_recovery() THEN h."offset" ELSE fq.last_drawn() END AS drawn, h."offset" AS horizon,
@@ -21,6 +22,15 @@ SELECT CAST(a.attidentity AS text) AS identity, s.seqincrement AS increment, s.s
               WHERE d.setconfig && ARRAY['session_replication_role=replica']
                 AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
               ORDER BY 1) AS replicas,
+       ARRAY(SELECT 'TRIGGER ' || quote_ident(t.tgname) || ' ON fq.' || c.relname
+               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+              WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relname <> 'events' AND NOT t.tgisinternal
+                AND p.pronamespace <> c.relnamespace AND t.tgtype & 3 = 3
+              UNION ALL
+             SELECT 'RULE ' || quote_ident(r.rulename) || ' ON fq.' || c.relname
+               FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+              WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relname <> 'events' AND r.ev_type <> '1'
+              ORDER BY 1) AS strange,
        ARRAY(SELECT c.relname || ' (' || string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type) || ')'
                FROM pg_class c CROSS JOIN aclexplode(c.relacl) x
               WHERE c.relnamespace = CAST('fq' AS regnamespace) AND c.relkind IN ('r', 'v') AND x.grantee = 0
