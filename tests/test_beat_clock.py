@@ -119,7 +119,7 @@ def beat(app: str, directory: Path, env: dict[str, str]) -> Iterator[Process]:
     ("app", "hours"),
     [
         ("bridge", -1),
-        ("shop", 1),
+        pytest.param("shop", 1, marks=pytest.mark.slow),
         pytest.param("bridge", 1, marks=pytest.mark.slow),
         pytest.param("shop", -1, marks=pytest.mark.slow),
     ],

@@ -151,7 +151,7 @@ raise SystemExit(run(100))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("part", ["initdb", "-A bridge", "-n fleet2@"])
+@pytest.mark.parametrize("part", ["initdb", "-n fleet2@", pytest.param("-A bridge", marks=pytest.mark.slow)])
 def test_a_demo_that_is_told_to_stop_takes_everything_with_it(
     play: Callable[..., Demo], part: str, number: signal.Signals
 ) -> None:

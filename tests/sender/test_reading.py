@@ -162,7 +162,9 @@ def _levels_of(value: Any) -> int:
     return 0
 
 
-@pytest.mark.parametrize("piece", [2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    "piece", [3, 1000, pytest.param(2, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(
     value=st.recursive(st.text('[]{}\\"é', max_size=5), lambda inner: st.lists(inner) | st.dictionaries(_keys, inner))

@@ -36,7 +36,7 @@ def two_looks_are_apart(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("watched", "report_by"),
     [
-        ("rabbitmq", "callback"),
+        pytest.param("rabbitmq", "callback", marks=pytest.mark.slow),
         ("redis", "in-process"),
         pytest.param("rabbitmq", "in-process", marks=pytest.mark.slow),
         pytest.param("redis", "callback", marks=pytest.mark.slow),
@@ -109,7 +109,11 @@ def test_g10_an_event_whose_process_is_killed_once_is_innocent_even_where_one_at
 @MOSTLY_ON_REDIS
 @pytest.mark.parametrize(
     ("do", "env"),
-    [("give back", {}), ("retry at once", {"FLEET_TASKS_PER_CHILD": "1"}), ("wait", {"FLEET_TASKS_PER_CHILD": "1"})],
+    [
+        ("give back", {}),
+        ("wait", {"FLEET_TASKS_PER_CHILD": "1"}),
+        pytest.param("retry at once", {"FLEET_TASKS_PER_CHILD": "1"}, marks=pytest.mark.slow),
+    ],
 )
 def test_g10_an_event_that_comes_back_by_itself_is_innocent(watched: Watched, do: str, env: dict[str, str]) -> None:
     watched.client("c", topics=["#"], max_attempts=1, ack_timeout_seconds=3600)

@@ -180,7 +180,7 @@ CASES = [
 ]
 NAMES = ["redis-tasks", "redis-messages", "redis-workers", "redis-options", "redis-rest", "redis-spawned"]
 NAMES += ["amqp-tasks", "amqp-messages", "amqp-workers", "amqp-options", "amqp-quorum"]
-ALWAYS = {"redis-options", "amqp-quorum"}  # the others: `make slow`
+ALWAYS = {"redis-options"}  # the others: `make slow`
 CHOSEN = [
     pytest.param(*case, id=name, marks=[] if name in ALWAYS else [pytest.mark.slow])
     for name, case in zip(NAMES, CASES, strict=True)

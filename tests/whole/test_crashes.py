@@ -20,7 +20,7 @@ from tests.support.stage import Stage
 from tests.support.waiting import wait_until
 
 
-@pytest.mark.parametrize("victim", ["worker", "pool process"])
+@pytest.mark.parametrize("victim", ["worker", pytest.param("pool process", marks=pytest.mark.slow)])
 def test_g1_a_pump_killed_between_the_broker_and_its_own_commit_loses_nothing(stage: Stage, victim: str) -> None:
     stage.client("crash")
     numbers = stage.publish_many("crash.event", 250)

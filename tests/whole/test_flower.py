@@ -138,7 +138,7 @@ def test_a_pump_is_a_row_for_what_it_handed_over_and_its_callbacks_are_none(flow
     wait_until(lambda: ticks() > before + 6, what="more ticks have come and gone")
     assert len(pumps()) <= rows + 1, "at most the one that handed over the last event"
     assert all(re.fullmatch(r"\{'sent': [1-9]\d*, 'looked': \d+, 'troubled': 0\}", result) for result in pumps())
-    names = {it["name"] for it in flower.tasks().values()}
+    names = {it["name"] for it in flower.tasks().values() if it["name"]}  # of some Flower has not heard the beginning
     assert names <= {"plain.handle", "plain.send_invoice", "bridge.pump"}
     assert all(re.fullmatch(r"<handed over: [1-9]\d*>", it["args"]) for it in pump_rows())
     if os.environ.get("BRIDGE_TEST_PICTURE"):  # the one in the docs

@@ -89,9 +89,9 @@ def fleet(tmp_path: Path) -> Path:
     ("report_by", "pool"),
     [
         ("callback", "prefork"),
-        ("callback", "gevent"),
         ("in-process", "prefork"),
         ("in-process", "threads"),
+        pytest.param("callback", "gevent", marks=pytest.mark.slow),
         pytest.param("callback", "threads", marks=pytest.mark.slow),
         pytest.param("callback", "solo", marks=pytest.mark.slow),
         pytest.param("in-process", "gevent", marks=pytest.mark.slow),
@@ -130,7 +130,7 @@ def test_outcomes_reach_postgres(
     store.close()
 
 
-@pytest.mark.parametrize("report_by", ["in-process", "callback"])
+@pytest.mark.parametrize("report_by", ["in-process", pytest.param("callback", marks=pytest.mark.slow)])
 def test_g1_a_worker_that_dies_before_it_reports_loses_nothing(
     database: str, connect: Connect, fleet: Path, worker: StartWorker, report_by: str
 ) -> None:

@@ -33,7 +33,7 @@ from bridge.store.recall import recall_open
 from tests.conftest import Connect
 from tests.support.world import World
 
-SEEDS = int(os.environ.get("BRIDGE_TEST_OPERATORS", "6"))
+SEEDS = int(os.environ.get("BRIDGE_TEST_OPERATORS", "3"))
 FIRST_SEED = int(os.environ.get("BRIDGE_TEST_FIRST_SEED", "0"))
 STEPS, MOST_WAITS = 250, 3000
 TOPICS = ("order.made", "order.paid", "other")

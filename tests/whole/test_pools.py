@@ -33,7 +33,7 @@ def test_g10_a_bridge_worker_serves_many_clients_in_whatever_pool(shop: Shop, po
     ("report_by", "pool"),
     [
         ("callback", "threads"),
-        ("in-process", "gevent"),
+        pytest.param("in-process", "gevent", marks=pytest.mark.slow),
         pytest.param("callback", "solo", marks=pytest.mark.slow),
         pytest.param("callback", "gevent", marks=pytest.mark.slow),
         pytest.param("in-process", "threads", marks=pytest.mark.slow),

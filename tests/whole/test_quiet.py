@@ -48,7 +48,7 @@ def heard(app: Celery) -> Iterator[list[dict[str, Any]]]:
         thread.join()
 
 
-@pytest.mark.parametrize("broker", ["redis", "amqp"])
+@pytest.mark.parametrize("broker", ["redis", pytest.param("amqp", marks=pytest.mark.slow)])
 def test_a_worker_ticks_at_once_and_only_ticks_that_hand_something_over_are_seen_or_heard(
     request: pytest.FixtureRequest, world: World, worker: StartWorker, tmp_path: Path, *, database: str, broker: str
 ) -> None:

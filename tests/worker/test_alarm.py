@@ -71,6 +71,7 @@ def test_g10_callbacks_of_a_fleet_pile_up_no_connections_while_rabbitmq_is_short
     publisher.close()
 
 
+@pytest.mark.slow
 def test_g10_a_bridge_worker_that_starts_while_rabbitmq_is_short_of_memory_does_not_wait_for_the_end_of_it(
     app: Celery, amqp_url: str
 ) -> None:
