@@ -165,7 +165,7 @@ class Viewer:
             UsageError: `start` is no place in the log.
         """
         position = None if start is None else dated(self._store, position_of(start))
-        place = self._archive_to_read(archive)
+        place = self._archive(archive)
         also = tuple(read_status(self._store, client)[0].topics) if client is not None else ("#",)
         wanted = Wanted(topics=tuple(topics), also=also, key=key, characters=characters)
         return tail(self._store, wanted, start=position, most=most, follow=follow, archive=place, say=say)
@@ -286,7 +286,7 @@ class Viewer:
         return place_of(name) if name else None
 
     def _archive_to_read(self, named: str | None) -> Place | None:
-        """Return the same, if it is one that can be read: a mistyped name would leave what is to be erased, say."""
+        """Return the same, where it has files: a mistyped name would leave what is to be erased, say."""
         return self._archive(None) if named is None else filled_place_of(named)
 
     def _check_client(self, client: str) -> None:
