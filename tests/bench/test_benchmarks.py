@@ -37,6 +37,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]
     return done.stdout, json.loads(path.read_text()) | {"table": table.read_text()}
 
 
+@pytest.mark.slow
 def test_a_run_writes_every_figure_with_its_machine_its_versions_and_its_raw_numbers(
     smoke: tuple[str, dict[str, Any]],
 ) -> None:

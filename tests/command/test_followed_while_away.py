@@ -47,7 +47,11 @@ CASES: dict[str, tuple[list[str], Callable[[World], object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+OFTEN = ("tail", "status")
+TRIED = [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in CASES]
+
+
+@pytest.mark.parametrize("name", TRIED)
 def test_g10_what_is_followed_goes_on_after_postgres_was_away(
     world: World, start: Start, connect: Connect, postgres_url: str, database: str, *, name: str
 ) -> None:

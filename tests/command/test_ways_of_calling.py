@@ -28,7 +28,7 @@ WAYS = {
 }
 
 
-OFTEN = "celery -A bridge bridge"
+OFTEN = "python -m bridge"
 TYPED = [pytest.param(typed, marks=[] if typed == OFTEN else [pytest.mark.slow]) for typed in WAYS]
 
 

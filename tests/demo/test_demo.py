@@ -163,6 +163,7 @@ def test_a_demo_that_is_told_to_stop_takes_everything_with_it(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+@pytest.mark.slow
 def test_a_demo_that_is_killed_takes_everything_with_it(play: Callable[..., Demo]) -> None:
     demo = play(PLAY.format(events=None))
     demo.child("-A fleet")
@@ -176,6 +177,7 @@ def test_a_demo_that_is_killed_takes_everything_with_it(play: Callable[..., Demo
         shutil.rmtree(Path(postgres[postgres.index("-D") + 1]).parent)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_with_its_log_and_fails_the_demo(play: Callable[..., Demo]) -> None:
     demo = play(PLAY.format(events=None))
     demo.child("-n fleet1@").kill()

@@ -22,7 +22,7 @@ from tests.support.servers import missing
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 INSTALL = "run scripts/servers as root, or install your system's package rabbitmq-server"
-HOSTS = 120  # virtual hosts, made when the server starts: a later one would cost a second
+HOSTS = 40  # virtual hosts, made when the server starts: a later one costs a second, and each some idle work
 
 
 _environments: dict[int, dict[str, str]] = {}  # of the servers that run, by their ports
@@ -79,11 +79,12 @@ def _host_of(url: str) -> str:
 def lose_host(url: str) -> None:
     """Delete a virtual host with all that is in it, and make it anew, empty."""
     host = _host_of(url)
-    make = f'rabbit_vhost:delete(<<"{host}">>, <<"test">>), rabbit_vhost:add(<<"{host}">>, <<"test">>), '
-    allow = (
-        f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<>>).'
-    )
-    control(url, "eval", make + allow)
+    control(url, "eval", f'rabbit_vhost:delete(<<"{host}">>, <<"test">>), ' + _making(host))
+
+
+def _making(host: str) -> str:
+    allow = f'<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<>>'
+    return f'rabbit_vhost:add(<<"{host}">>, <<"test">>), rabbit_auth_backend_internal:set_permissions({allow}).'
 
 
 def installed() -> str:
@@ -116,11 +117,18 @@ def rabbitmq(directory: Path, *, configuration: str = "") -> Iterator[Callable[[
         except BridgeError as error:
             pytest.exit(f"RabbitMQ did not start: {error}", returncode=1)
         numbers = itertools.count()
-        yield lambda: f"amqp://guest:guest@127.0.0.1:{port}/{_host(next(numbers))}"
+
+        def next_host() -> str:
+            number = next(numbers)
+            url = f"amqp://guest:guest@127.0.0.1:{port}/{_host(number)}"
+            if number >= HOSTS:
+                control(url, "eval", _making(_host(number)))
+            return url
+
+        yield next_host
 
 
 def _host(number: int) -> str:
-    assert number < HOSTS, "more tests than virtual hosts: raise HOSTS"
     return f"test-{number}"
 
 

@@ -62,6 +62,7 @@ def test_g10_a_handler_that_kills_each_process_and_whose_message_comes_back_uses
 
 
 @MOSTLY_ON_REDIS
+@pytest.mark.slow
 def test_g10_of_a_batch_the_event_at_fault_is_found_and_its_neighbours_are_done(watched: Watched) -> None:
     watched.client(
         "c", topics=["#"], ordering="none", task="plain.handle_batch", batch=2, max_attempts=2, ack_timeout_seconds=3600
@@ -80,6 +81,7 @@ def test_g10_of_a_batch_the_event_at_fault_is_found_and_its_neighbours_are_done(
 
 
 @MOSTLY_ON_REDIS
+@pytest.mark.slow
 def test_g10_an_event_whose_fleet_is_restarted_twice_in_the_middle_is_innocent(watched: Watched) -> None:
     watched.client("c", topics=["#"], max_attempts=3, ack_timeout_seconds=3600)
     watched.publish("c.event", {"do": "wait"})

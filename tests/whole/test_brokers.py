@@ -88,6 +88,7 @@ def test_events_are_handled_in_the_order_of_their_keys_retried_and_parked(
     assert "Task bridge.commit" in started.log, "each callback is a task of its own here"
 
 
+@pytest.mark.slow
 def test_g10_what_amazon_refuses_is_set_aside_and_its_neighbours_are_sent_once(sqs: Broker) -> None:
     url, options = sqs
     to = client(queue="fleet", call="payload")

@@ -159,6 +159,7 @@ def test_g6_two_bridges_with_two_beats_hand_no_event_over_twice(stage: Stage) ->
             assert "its pump begins" in worker.log
 
 
+@pytest.mark.slow
 def test_without_the_collector_outcomes_are_settled_by_ordinary_tasks(stage: Stage) -> None:
     stage.client("plain", max_attempts=2)
     poison = stage.publish("plain.event", {"do": "fail"})
@@ -171,6 +172,7 @@ def test_without_the_collector_outcomes_are_settled_by_ordinary_tasks(stage: Sta
     assert started.log.count("Task bridge.fail") >= 2
 
 
+@pytest.mark.slow
 def test_the_reference_deployment_is_a_bridge_and_a_consumer_at_once(stage: Stage) -> None:
     if not (REPOSITORY / "celeryconfig.py").exists():
         pytest.skip("there is no reference deployment")

@@ -88,6 +88,7 @@ def _sees_events(flower: Flower) -> None:
     wait_until(is_seen, timeout=60, poll_seconds=0.5, what="Flower sees a task")
 
 
+@pytest.mark.slow
 def test_deliveries_have_readable_ids_and_show_their_key_and_the_real_arguments(flower: Flower) -> None:
     stage = flower.stage
     stage.client("billing")

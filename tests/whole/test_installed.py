@@ -90,7 +90,7 @@ def fleet(tmp_path: Path) -> Path:
     [
         ("callback", "prefork"),
         ("in-process", "prefork"),
-        ("in-process", "threads"),
+        pytest.param("in-process", "threads", marks=pytest.mark.slow),
         pytest.param("callback", "gevent", marks=pytest.mark.slow),
         pytest.param("callback", "threads", marks=pytest.mark.slow),
         pytest.param("callback", "solo", marks=pytest.mark.slow),

@@ -129,6 +129,7 @@ def test_many_outcomes_are_settled_in_one_transaction_and_acknowledged_together(
     assert len(stage.handled()) == 100
 
 
+@pytest.mark.slow
 def test_of_two_collectors_one_is_killed_and_the_other_settles_what_it_had_taken(
     stage: Stage, broker: Connection
 ) -> None:
@@ -144,6 +145,7 @@ def test_of_two_collectors_one_is_killed_and_the_other_settles_what_it_had_taken
     assert sorted(offsets(stage.handled())) == numbers, "settled, not handed over again"
 
 
+@pytest.mark.slow
 def test_the_bridge_goes_on_by_itself_after_it_lost_the_broker(stage: Stage, amqp_url: str) -> None:
     port = urlsplit(amqp_url).port
     assert port is not None

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from subprocess import run
 
+import pytest
+
 from bridge.demo.process import inherited
 
 # Its SDK patches Celery for the whole process, so it gets one of its own.
@@ -55,6 +57,7 @@ print(json.dumps([seen, ran]))
 """
 
 
+@pytest.mark.slow
 def test_sentry_makes_no_transaction_of_a_tick_although_it_samples_all_tasks(redis_url: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SHOP, redis_url]
     done = run(command, cwd=tmp_path, env=inherited(), capture_output=True, text=True, timeout=120, check=False)

@@ -41,6 +41,7 @@ def explained(stage: Stage, client: str, *, name: str) -> list[str]:
         return [cause.kind for cause in operator.explain(client)]
 
 
+@pytest.mark.slow
 def test_g10_two_bridges_on_two_brokers_each_feed_their_own_clients_from_one_log(stages: dict[str, Stage]) -> None:
     here, there = stages.values()
     here.client("a", topics=["#"])

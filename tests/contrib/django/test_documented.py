@@ -25,6 +25,7 @@ def test_eventbridge_and_celery_bridge_find_the_database_in_databases(project: P
     assert "was up to date" in project.run("-m", "celery", "-A", "shop", "bridge", "migrate")
 
 
+@pytest.mark.slow
 def test_it_is_in_order_and_its_tests_pass_under_djangos_runner_on_psycopg2(project: Project) -> None:
     said = project.manage("test", "shop")
     assert "no issues" in said and "Ran 3 tests" in said and "OK" in said
