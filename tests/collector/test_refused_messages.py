@@ -15,7 +15,7 @@ from bridge.collector.waiting import WaitingRoom
 from bridge.errors import BrokerRefuses, StoreLocked
 from bridge.model import Outcome
 from tests.collector.collecting import SECONDS, OnRabbit, collecting, genuine
-from tests.support.rabbit import alarm, connections, no_more_connections
+from tests.support.rabbit import alarm, connections, no_more
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -63,7 +63,7 @@ def test_g10_outcomes_are_settled_while_rabbitmq_takes_no_more_connections(
     broker.make("bridge")
     with collecting(world, amqp_url):
         wait_until(broker.is_read, timeout=SECONDS, what="the collector reads")
-        with no_more_connections(amqp_url):
+        with no_more(amqp_url, "connections"):
             broker.send(TICK)
             broker.send("bridge.commit", *genuine(delivery))
             wait_until(lambda: not world.rows("deliveries"), timeout=SECONDS, what="it is settled")

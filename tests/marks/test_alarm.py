@@ -9,7 +9,7 @@ import pytest
 from bridge.broker.fast_ways import CONFIRMS
 from bridge.pump.loop import pump_of
 from tests.marks.shop import MakeShop
-from tests.support.rabbit import alarm, connections, no_more_queues
+from tests.support.rabbit import alarm, connections, no_more
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -46,7 +46,7 @@ def test_g10_where_no_queue_may_be_added_for_the_mark_it_is_said_once_and_the_br
         connection.SimpleQueue("bridge").close()  # all other queues are there
     shop.client(ordering="none")
     world.publish("a")
-    with caplog.at_level(logging.WARNING), no_more_queues(amqp_url):
+    with caplog.at_level(logging.WARNING), no_more(amqp_url, "queues"):
         for _ in range(4):
             shop.tick()
     assert len(shop.waiting()) == 1

@@ -48,19 +48,9 @@ def alarm(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def no_more_connections(url: str) -> Iterator[None]:
-    """Let a virtual host take no connection beside those that it has."""
-    control(url, "set_vhost_limits", "-p", _host_of(url), '{"max-connections": 0}')
-    try:
-        yield
-    finally:
-        control(url, "clear_vhost_limits", "-p", _host_of(url))
-
-
-@contextmanager
-def no_more_queues(url: str) -> Iterator[None]:
-    """Let a virtual host take no queue beside those that it has."""
-    control(url, "set_vhost_limits", "-p", _host_of(url), '{"max-queues": 0}')
+def no_more(url: str, what: str) -> Iterator[None]:
+    """Let a virtual host take no `connections`, or no `queues`, beside those that it has."""
+    control(url, "set_vhost_limits", "-p", _host_of(url), json.dumps({f"max-{what}": 0}))
     try:
         yield
     finally:
